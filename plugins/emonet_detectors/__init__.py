@@ -1,0 +1,55 @@
+"""Built-in plugin: face detectors."""
+
+from collections.abc import Mapping
+
+from emonet.plugin import Detector, DetectorSpec, Json, hookimpl
+
+
+@hookimpl
+def emonet_register_detectors() -> list[DetectorSpec]:
+    """Offer ``dlib_hog``, ``yunet`` and ``whole_image``."""
+    return [
+        DetectorSpec(
+            name="dlib_hog",
+            build=build_dlib_hog,
+            defaults={"upsample": 1, "score_threshold": 0.0, "max_side": 1600},
+            summary="dlib's HOG detector: frontal faces, inside dlib, works offline",
+        ),
+        DetectorSpec(
+            name="yunet",
+            build=build_yunet,
+            defaults={
+                "model_path": None,
+                "score_threshold": 0.6,
+                "nms_threshold": 0.3,
+                "max_side": 1280,
+            },
+            summary="OpenCV's YuNet: fast, small and turned faces, five landmarks; from the Hub",
+        ),
+        DetectorSpec(
+            name="whole_image",
+            build=build_whole_image,
+            summary="no detection: the whole image is one face",
+        ),
+    ]
+
+
+def build_dlib_hog(config: Mapping[str, Json]) -> Detector:
+    """Build dlib's HOG detector."""
+    from emonet_detectors.dlib_hog import DlibHog
+
+    return DlibHog(**config)
+
+
+def build_yunet(config: Mapping[str, Json]) -> Detector:
+    """Build OpenCV's YuNet detector."""
+    from emonet_detectors.yunet import YuNet
+
+    return YuNet(**config)
+
+
+def build_whole_image(config: Mapping[str, Json]) -> Detector:
+    """Build the detector that takes the whole image for a face."""
+    from emonet_detectors.whole_image import WholeImage
+
+    return WholeImage(**config)

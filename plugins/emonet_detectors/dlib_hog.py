@@ -1,0 +1,55 @@
+"""dlib's frontal face detector: HOG features and a linear classifier (King 2015)."""
+
+import threading
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emonet.plugin import Box, Detection, require_number
+from emonet_detectors.shrinking import shrunk
+
+
+class DlibHog:
+    """Finds frontal faces of some 80 pixels and more; 40 with ``upsample`` 1.
+
+    Args:
+        upsample: how many times the image is doubled in size first.
+        score_threshold: the least score of a face; 0 is dlib's own.
+        max_side: larger images are shrunk to this for detection, pixels.
+    """
+
+    def __init__(self, upsample: int, score_threshold: float, max_side: int) -> None:
+        require_number("dlib_hog", "upsample", upsample, 0, 4, whole=True)
+        require_number("dlib_hog", "score_threshold", score_threshold, -10, 10)
+        require_number("dlib_hog", "max_side", max_side, 80, whole=True)
+        self._upsample = upsample
+        self._score_threshold = score_threshold
+        self._max_side = max_side
+        # A detector keeps its scanner's state while it runs: one for each thread.
+        self._local = threading.local()
+
+    def detect(self, image: NDArray[np.uint8]) -> list[Detection]:
+        """Find faces in an RGB uint8 (height, width, 3) image."""
+        import dlib
+
+        if not hasattr(self._local, "detector"):
+            self._local.detector = dlib.get_frontal_face_detector()
+        small, factor = shrunk(image, self._max_side)
+        boxes, scores, _ = self._local.detector.run(
+            np.ascontiguousarray(small), self._upsample, self._score_threshold
+        )
+        return [
+            Detection(
+                Box(
+                    box.left() * factor,
+                    box.top() * factor,
+                    box.width() * factor,
+                    box.height() * factor,
+                ),
+                score,
+            )
+            for box, score in zip(boxes, scores, strict=True)
+            # dlib may report a face that lies in the padding around the image.
+            if box.right() >= 0 and box.bottom() >= 0
+            if box.left() < small.shape[1] and box.top() < small.shape[0]
+        ]

@@ -1,0 +1,44 @@
+"""Built-in plugin: the small residual network for low-resolution faces."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from emonet.plugin import (
+    BackboneSpec,
+    ConfigError,
+    Json,
+    hookimpl,
+    require_number,
+    require_size,
+)
+
+if TYPE_CHECKING:
+    import keras
+
+INPUT_SIZE = (48, 48)
+
+
+@hookimpl
+def emonet_register_backbones() -> list[BackboneSpec]:
+    """Offer ``resnet18``."""
+    return [
+        BackboneSpec(
+            name="resnet18",
+            build=build,
+            input_size=INPUT_SIZE,
+            defaults={"width": 32, "stem_stride": 2, "input_size": list(INPUT_SIZE)},
+            summary="ResNet-18 for small faces; half width (2.8 M parameters) by default",
+        )
+    ]
+
+
+def build(config: Mapping[str, Json], *, pretrained: bool) -> "keras.Model":
+    """Build the backbone; ``width`` is the channel count of the first of its four stages."""
+    from emonet_resnet18.architecture import resnet18
+
+    if pretrained:
+        raise ConfigError("resnet18 has no pretrained weights of its own; use pretrained=False")
+    for key in ("width", "stem_stride"):
+        require_number("resnet18", key, config[key], 1, whole=True)
+    size = require_size("resnet18", "input_size", config["input_size"], least=16)
+    return resnet18(size, width=config["width"], stem_stride=config["stem_stride"])

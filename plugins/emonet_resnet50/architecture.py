@@ -1,0 +1,44 @@
+"""ResNet-50 of Keras Applications (He et al. 2015) behind its own scaling."""
+
+import keras
+from keras import layers, ops
+
+from emonet.plugin import WeightsError
+
+# The mean of ImageNet's pixels, blue, green and red, which the published weights expect
+# to be subtracted from BGR values of 0..255.
+IMAGENET_MEAN = (103.939, 116.779, 123.68)
+
+
+def resnet50(input_size: tuple[int, int], *, pretrained: bool) -> keras.Model:
+    """Map float32 (n, height, width, 3) RGB 0..255 to (n, 2048) pooled features.
+
+    Args:
+        input_size: (height, width) of the input, pixels; 32 or more.
+        pretrained: start from weights trained on ImageNet, which Keras downloads once.
+
+    Raises:
+        WeightsError: the weights can't be fetched.
+    """
+    pixels = keras.Input((*input_size, 3), name="pixels")
+    blue_first = ops.flip(pixels, axis=-1)
+    centred = layers.Rescaling(
+        1.0, offset=[-mean for mean in IMAGENET_MEAN], dtype="float32", name="rescaling"
+    )(blue_first)
+    try:
+        model: keras.Model = keras.applications.ResNet50(
+            include_top=False,
+            weights="imagenet" if pretrained else None,
+            input_tensor=centred,
+            pooling="avg",
+            name="resnet50",
+        )
+    except Exception as error:
+        if not pretrained:
+            raise
+        raise WeightsError(
+            f"resnet50: the ImageNet weights can't be loaded ({error}). Fetch them once where "
+            f"there is a connection (Keras keeps them in ~/.keras/models) or use "
+            f"pretrained=False."
+        ) from error
+    return model

@@ -1,0 +1,48 @@
+"""emonet: which of seven emotions a face shows.
+
+>>> from emonet import EmotionRecognizer
+>>> recognizer = EmotionRecognizer.from_pretrained()
+>>> result = recognizer.predict("photo.jpg")  # doctest: +SKIP
+"""
+
+from emonet.config import HeadConfig
+from emonet.data import FaceDataset, load_dataset
+from emonet.errors import EmonetError, EmonetWarning
+from emonet.evaluation.report import ClassReport, Report
+from emonet.recognizer import EmotionRecognizer
+from emonet.registry import (
+    create_backbone,
+    create_detector,
+    create_feature_extractor,
+    list_backbones,
+    list_detectors,
+    list_feature_extractors,
+    list_plugins,
+)
+from emonet.results import Box, Detection, Face, ImageResult
+from emonet.training.recipes import RECIPES, Phase, Recipe
+
+__all__ = [
+    "RECIPES",
+    "Box",
+    "ClassReport",
+    "Detection",
+    "EmonetError",
+    "EmonetWarning",
+    "EmotionRecognizer",
+    "Face",
+    "FaceDataset",
+    "HeadConfig",
+    "ImageResult",
+    "Phase",
+    "Recipe",
+    "Report",
+    "create_backbone",
+    "create_detector",
+    "create_feature_extractor",
+    "list_backbones",
+    "list_detectors",
+    "list_feature_extractors",
+    "list_plugins",
+    "load_dataset",
+]

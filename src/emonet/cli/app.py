@@ -1,0 +1,71 @@
+"""The command ``emonet``: its commands, exit statuses and logging."""
+
+import logging
+import os
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+from emonet.cli import evaluate, plugins, predict, train
+from emonet.errors import EmonetError
+
+__all__ = ["app", "main"]
+
+EXIT_SOME_FAILED = 1
+EXIT_FAILED = 2
+
+app = typer.Typer(
+    name="emonet",
+    help="Facial expression recognition: which emotion does a face show?",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command()(predict.predict)
+app.command()(train.train)
+app.command()(evaluate.evaluate)
+app.command()(plugins.plugins)
+
+
+@app.callback()
+def common(
+    debug: Annotated[bool, typer.Option(help="Show tracebacks and debugging messages.")] = False,
+) -> None:
+    """Facial expression recognition: which emotion does a face show?"""
+    # This process is ours, unlike one that imports emonet: TensorFlow may be quietened.
+    if not debug:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("emonet")
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG if debug else logging.INFO)
+
+
+def main() -> NoReturn:
+    """Run the command line: 0 is success, 1 that some inputs failed, 2 that nothing ran."""
+    # --debug is read here too: usage errors come before any option is.
+    debug = "--debug" in sys.argv
+    try:
+        status = app(standalone_mode=False)
+    except typer.Abort:
+        _fail("interrupted", 130)
+    except KeyboardInterrupt:
+        _fail("interrupted", 130)
+    except EmonetError as error:
+        if debug:
+            raise
+        _fail(str(error), EXIT_FAILED)
+    except Exception as error:
+        # Usage errors of the parser underneath know how to word themselves.
+        if debug or not hasattr(error, "format_message"):
+            raise
+        _fail(error.format_message(), EXIT_FAILED)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _fail(message: str, status: int) -> NoReturn:
+    print(f"emonet: {message}", file=sys.stderr)
+    sys.exit(status)

@@ -1,0 +1,26 @@
+"""``emonet plugins``: every plugin, what it offers, and what is wrong with it."""
+
+import json
+
+from emonet.cli.options import Json
+from emonet.registry import list_plugins
+
+__all__ = ["plugins"]
+
+
+def plugins(as_json: Json = False) -> None:
+    """List the installed plugins with their components and errors."""
+    infos = list_plugins()
+    if as_json:
+        print(json.dumps([info.to_dict() for info in infos]))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("plugin", "distribution", "version", "status", "components")
+    for info in infos:
+        parts = [f"{kind}: {', '.join(names)}" for kind, names in info.components.items() if names]
+        detail = str(info.error) if info.error else "\n".join(parts)
+        table.add_row(info.name, info.distribution, info.version, info.status, Text(detail))
+    Console().print(table)

@@ -1,0 +1,113 @@
+"""``emonet predict``: the faces in images and their emotions."""
+
+import glob
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from emonet.cli.options import Json, Model
+from emonet.data.folders import IMAGE_SUFFIXES
+from emonet.errors import InputError
+from emonet.recognizer import EmotionRecognizer
+from emonet.results import ImageResult
+
+__all__ = ["predict"]
+
+
+def predict(
+    paths: Annotated[list[str], typer.Argument(help="Images, folders or patterns like *.jpg.")],
+    model: Model = None,
+    detector: Annotated[
+        str | None, typer.Option(help="A face detector other than the model's own.")
+    ] = None,
+    as_json: Json = False,
+    save_annotated: Annotated[
+        Path | None, typer.Option(help="Write each image with its faces marked to this folder.")
+    ] = None,
+) -> int:
+    """Find faces and tell which emotion each of them shows.
+
+    Exits with 1 if some image could not be read; the others are done all the same.
+    """
+    files = list(_images(paths))
+    recognizer = EmotionRecognizer.from_pretrained(model, detector=detector)
+    results = recognizer.stream(files)
+    if save_annotated is not None:
+        results = _annotated(results, save_annotated)
+    failed = _print_json(results) if as_json else _print_table(results)
+    return 1 if failed else 0
+
+
+def _images(paths: Iterable[str]) -> Iterator[str]:
+    """Yield the image files that paths, folders and patterns stand for, each once."""
+    seen = set()
+    for given in paths:
+        path = Path(given)
+        if path.is_dir():
+            found = sorted(str(p) for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+            if not found:
+                raise InputError(f"The folder {given} holds no images")
+        elif not path.exists() and glob.has_magic(given):
+            found = sorted(glob.glob(given, recursive=True))
+            if not found:
+                raise InputError(f"No file matches {given}")
+        else:
+            found = [given]
+        for file in found:
+            if file not in seen:
+                seen.add(file)
+                yield file
+
+
+def _annotated(results: Iterable[ImageResult], folder: Path) -> Iterator[ImageResult]:
+    from emonet.cli.annotate import annotate
+
+    folder.mkdir(parents=True, exist_ok=True)
+    taken: set[str] = set()
+    for result in results:
+        if result.error is None and result.path is not None:
+            annotate(result, folder / _free_name(Path(result.path), taken))
+        yield result
+
+
+def _free_name(path: Path, taken: set[str]) -> str:
+    """Name the copy after the original; files of one name in several folders get numbers."""
+    name, number = f"{path.stem}.png", 1
+    while name in taken:
+        number += 1
+        name = f"{path.stem}-{number}.png"
+    taken.add(name)
+    return name
+
+
+def _print_json(results: Iterable[ImageResult]) -> bool:
+    failed = False
+    for result in results:
+        failed |= result.error is not None
+        print(json.dumps(result.to_dict()), flush=True)
+    return failed
+
+
+def _print_table(results: Iterable[ImageResult]) -> bool:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("image", "box (x, y, width, height)", "emotion", "score")
+    failed = False
+    for result in results:
+        name = Text(str(result.path))
+        if result.error is not None:
+            failed = True
+            table.add_row(name, "", Text(f"error: {result.error}", style="red"), "")
+        elif not result.faces:
+            table.add_row(name, "", "no face", "")
+        for face in result.faces:
+            box = ", ".join(str(value) for value in face.to_dict()["box"])
+            table.add_row(name, box, face.label, f"{100 * face.score:.0f} %")
+            name = Text("")
+    Console().print(table)
+    return failed

@@ -1,0 +1,95 @@
+"""``emonet train``: from a data set to a model folder, going on where it was interrupted."""
+
+import logging
+import shlex
+import shutil
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from emonet.cli.options import Data
+from emonet.data import FaceDataset, load_dataset
+from emonet.errors import DataError
+from emonet.recognizer import EmotionRecognizer
+from emonet.storage.folder import CONFIG_FILE
+
+__all__ = ["train"]
+
+logger = logging.getLogger("emonet")
+
+Precision = Literal["float32", "bfloat16"]
+
+
+def train(
+    data: Data,
+    out: Annotated[Path, typer.Option(help="The model folder to write; also holds checkpoints.")],
+    backbone: Annotated[str, typer.Option(help="A backbone, see 'emonet plugins'.")] = "resnet18",
+    features: Annotated[
+        list[str] | None, typer.Option(help="A feature extractor to fuse; repeatable.")
+    ] = None,
+    recipe: Annotated[str, typer.Option(help="scratch or paper.")] = "scratch",
+    epochs: Annotated[int | None, typer.Option(help="Instead of the recipe's number.")] = None,
+    precision: Annotated[
+        Precision | None, typer.Option(help="Instead of the recipe's: float32 or bfloat16.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of initial weights, order and augmentation.")] = 0,
+    ferplus: Annotated[
+        Path | None, typer.Option(help="FER+ votes to use as soft labels for training.")
+    ] = None,
+    pretrained: Annotated[bool, typer.Option(help="Start from the backbone's weights.")] = False,
+    centred: Annotated[bool, typer.Option(help="Subtract the mean training face.")] = False,
+    detector: Annotated[str, typer.Option(help="The detector to predict with.")] = "dlib_hog",
+    dtype: Annotated[str, typer.Option(help="Of the saved weights: float32 or float16.")] = "float32",
+) -> None:
+    """Train a network on the Training split and keep the epoch that is best on PublicTest.
+
+    Killed at any moment and started again with the same command, it goes on from the last
+    finished epoch. A folder of images without a validation split has a tenth held out.
+    """
+    if (out / CONFIG_FILE).exists():
+        logger.info("%s holds a finished model; nothing to do", out)
+        return
+    training = load_dataset(data, "Training", ferplus=ferplus)
+    validation = _validation(data)
+    checkpoints = out / "checkpoints"
+    recognizer = EmotionRecognizer(
+        backbone,
+        features or [],
+        labels=training.labels,
+        detector=detector,
+        centred=centred,
+        pretrained=pretrained,
+    )
+    recognizer.fit(
+        training,
+        validation,
+        recipe=recipe,
+        epochs=epochs,
+        precision=precision,
+        seed=seed,
+        checkpoint_dir=checkpoints,
+        command=shlex.join(["emonet", *sys.argv[1:]]),
+    )
+    recognizer.save_pretrained(out, dtype=dtype)
+    if validation is not None:
+        # What is saved is evaluated, not what was trained: float16 rounds.
+        recognizer = EmotionRecognizer.from_pretrained(out)
+        report = recognizer.evaluate(validation)
+        recognizer.note_evaluation("PublicTest", report)
+        recognizer.save_pretrained(out, dtype=dtype)
+        logger.info("accuracy on PublicTest: %.4f", report.accuracy)
+    shutil.rmtree(checkpoints)
+    logger.info("Saved %s", out)
+
+
+def _validation(data: Path) -> FaceDataset | None:
+    """Load the split that chooses the epoch; a folder of images may have none."""
+    if not data.is_dir():
+        return load_dataset(data, "PublicTest")
+    try:
+        return load_dataset(data, "PublicTest")
+    except DataError as error:
+        logger.info("Holding out a tenth of the training faces: %s", error)
+        return None

@@ -1,0 +1,146 @@
+"""From a configuration to working parts: looks components up and puts them together."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from emonet.config import ComponentConfig, NetworkConfig, RecognizerConfig
+from emonet.errors import ComponentNotFoundError, PluginContractError, PluginError
+from emonet.network.network import Network
+from emonet.plugin import Detector, Json
+from emonet.registry.catalog import Catalog, Kind
+
+__all__ = ["build_detector", "build_network", "component", "resolve"]
+
+
+def component(
+    catalog: Catalog, kind: Kind, name: str, config: Mapping[str, Json]
+) -> ComponentConfig:
+    """Describe a component with its complete configuration and its origin.
+
+    Raises:
+        ComponentNotFoundError: nobody offers it.
+        ConfigError: a key is unknown.
+    """
+    found = catalog.get(kind, name)
+    return ComponentConfig(
+        name=name,
+        config=catalog.complete_config(found.spec, config),
+        config_version=found.spec.config_version,
+        plugin=found.plugin.name,
+        distribution=found.plugin.distribution,
+        distribution_version=found.plugin.version,
+    )
+
+
+def resolve(catalog: Catalog, config: RecognizerConfig) -> RecognizerConfig:
+    """Bring every saved component to what the installed plugins understand.
+
+    Raises:
+        ComponentNotFoundError: plugins are missing; all of them are named.
+        PluginVersionError: a saved configuration can't be read by the installed plugin.
+    """
+    problems: list[PluginError] = []
+
+    def current(kind: Kind, saved: ComponentConfig) -> ComponentConfig:
+        try:
+            found = catalog.get(kind, saved.name, distribution=saved.distribution or None)
+        except PluginError as error:
+            problems.append(error)
+            return saved
+        upgraded = catalog.upgrade_config(found.spec, saved.config_version, saved.config)
+        return replace(saved, config=upgraded, config_version=found.spec.config_version)
+
+    resolved = replace(
+        config,
+        detector=current(Kind.DETECTOR, config.detector),
+        networks=tuple(
+            replace(
+                network,
+                backbone=current(Kind.BACKBONE, network.backbone),
+                features=tuple(
+                    current(Kind.FEATURE_EXTRACTOR, part) for part in network.features
+                ),
+            )
+            for network in config.networks
+        ),
+    )
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        raise ComponentNotFoundError("\n".join(str(problem) for problem in problems))
+    return resolved
+
+
+def build_network(
+    catalog: Catalog,
+    config: NetworkConfig,
+    *,
+    num_classes: int,
+    face_size: tuple[int, int],
+    pretrained: bool = False,
+    precision: str = "float32",
+    seed: int | None = None,
+) -> Network:
+    """Build one network with fresh (or pretrained) weights.
+
+    Args:
+        catalog: where its components are looked up.
+        config: what to build.
+        num_classes: how many labels it tells apart.
+        face_size: (height, width) of the faces that it gets, pixels.
+        pretrained: whether the backbone brings weights of its own.
+        precision: ``float32``, or ``bfloat16`` for mixed precision.
+        seed: of the initial weights.
+
+    Raises:
+        PluginRuntimeError: a plugin's build failed.
+        PluginContractError: what it built is not what the contract says.
+    """
+    from emonet.network.fusion import build_model, keras_settings
+
+    extractors = {
+        part.name: catalog.build(
+            Kind.FEATURE_EXTRACTOR, part.name, part.config, distribution=part.distribution or None
+        )
+        for part in config.features
+    }
+    with keras_settings(precision=precision, seed=seed):
+        part = config.backbone
+        backbone = catalog.build(
+            Kind.BACKBONE,
+            part.name,
+            part.config,
+            distribution=part.distribution or None,
+            pretrained=pretrained,
+        )
+        _check_backbone(part.name, backbone)
+        model = build_model(
+            backbone,
+            face_size=face_size,
+            feature_sizes={name: part.num_features for name, part in extractors.items()},
+            num_classes=num_classes,
+            head=config.head,
+            centred=config.centred,
+        )
+    return Network(model, backbone, extractors)
+
+
+def build_detector(catalog: Catalog, config: ComponentConfig) -> Detector:
+    """Build the detector that a configuration names."""
+    detector: Detector = catalog.build(
+        Kind.DETECTOR, config.name, config.config, distribution=config.distribution or None
+    )
+    return detector
+
+
+def _check_backbone(name: str, model: Any) -> None:
+    """Refuse a backbone whose shapes break the contract."""
+    shapes = (getattr(model, "input_shape", None), getattr(model, "output_shape", None))
+    match shapes:
+        case ((None, int(), int(), 3), (None, int())):
+            return
+    raise PluginContractError(
+        f"The backbone {name!r} must map (None, height, width, 3) to (None, num_features); "
+        f"its build returned {type(model).__name__} from {shapes[0]} to {shapes[1]}"
+    )

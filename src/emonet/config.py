@@ -1,0 +1,245 @@
+"""Frozen dataclasses <-> config.json, strict both ways.
+
+A configuration names components, never import paths or files: a file's name follows from
+the (validated) name of the network that it belongs to.
+"""
+
+import difflib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from importlib.metadata import version
+from typing import Annotated, Any, Literal, get_args
+
+from emonet.errors import ConfigError, ConfigVersionError
+from emonet.labels import FER2013
+from emonet.plugin import NAME_PATTERN, Json
+
+__all__ = [
+    "FORMAT_VERSION",
+    "ComponentConfig",
+    "CropConfig",
+    "Framing",
+    "HeadConfig",
+    "NetworkConfig",
+    "RecognizerConfig",
+    "config_from_json",
+    "config_to_json",
+]
+
+#: Raised when an older emonet could not read what this one writes.
+FORMAT_VERSION = 1
+
+# pydantic reads this from each dataclass; nothing unknown, converted or not finite gets in.
+_STRICT = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
+
+
+@dataclass(frozen=True, slots=True)
+class _Pattern:
+    """A pattern for pydantic, which is imported only where a file is read."""
+
+    regex: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        schema = handler(source)
+        schema["pattern"] = self.regex
+        return schema
+
+
+Name = Annotated[str, _Pattern(f"^{NAME_PATTERN.pattern}$")]
+Label = Annotated[str, _Pattern(r"^[^\x00-\x1f\x7f-\x9f]{1,64}$")]
+PackageName = Annotated[str, _Pattern(r"^([A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?)?$")]
+PackageVersion = Annotated[str, _Pattern(r"^[A-Za-z0-9.+!_-]{0,64}$")]
+Digest = Annotated[str, _Pattern(r"^[0-9a-f]{64}$")]
+FileName = Annotated[str, _Pattern(r"^[a-z][a-z0-9_]{0,63}\.safetensors$")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComponentConfig:
+    """A plugin's component: its name, its complete configuration, and where it came from."""
+
+    __pydantic_config__ = _STRICT
+    name: Name
+    config: dict[str, Json] = field(default_factory=dict)
+    config_version: int = 1
+    plugin: PackageName = ""
+    distribution: PackageName = ""
+    distribution_version: PackageVersion = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadConfig:
+    """The layers between features and class probabilities.
+
+    Attributes:
+        units: widths of the dense layers on the fused vector; empty for none.
+        feature_units: width that each extractor's vector is brought to before fusion.
+        dropout: fraction dropped before every dense layer on the fused vector, 0..1.
+    """
+
+    __pydantic_config__ = _STRICT
+    units: tuple[int, ...] = ()
+    feature_units: int = 128
+    dropout: float = 0.3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkConfig:
+    """One network: backbone, feature extractors, head, and its weight in the ensemble.
+
+    Attributes:
+        centred: subtract the training set's mean face, a layer saved with the weights.
+    """
+
+    __pydantic_config__ = _STRICT
+    name: Name
+    backbone: ComponentConfig
+    features: tuple[ComponentConfig, ...] = ()
+    head: HeadConfig = HeadConfig()
+    centred: bool = False
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Framing:
+    """How a detector's box becomes the square that the training faces were cut along.
+
+    Attributes:
+        scale: the square's side, in units of the box's side (root of width times height).
+        shift_x: from the box's centre to the square's, in box sides; positive is right.
+        shift_y: likewise; positive is down.
+    """
+
+    __pydantic_config__ = _STRICT
+    scale: float = 1.0
+    shift_x: float = 0.0
+    shift_y: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CropConfig:
+    """How a detected face becomes a network's input.
+
+    Attributes:
+        size: (height, width) of a face, pixels.
+        framing: by detector name; a detector that is not listed gets the default framing.
+    """
+
+    __pydantic_config__ = _STRICT
+    size: tuple[int, int] = (48, 48)
+    framing: dict[Name, Framing] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecognizerConfig:
+    """Everything about a recognizer but its weights.
+
+    Attributes:
+        temperature: divides the log-probabilities of the ensemble; 1 leaves them.
+        files: SHA-256 of every weights file, by file name; empty until saved.
+    """
+
+    __pydantic_config__ = _STRICT
+    library: Literal["emonet"] = "emonet"
+    format_version: int = FORMAT_VERSION
+    emonet_version: PackageVersion = field(default_factory=lambda: version("emonet"))
+    labels: tuple[Label, ...] = FER2013
+    detector: ComponentConfig
+    crop: CropConfig = CropConfig()
+    networks: tuple[NetworkConfig, ...]
+    temperature: float = 1.0
+    files: dict[FileName, Digest] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse a configuration that contradicts itself.
+
+        Raises:
+            ConfigError: duplicate labels or network names, or a number out of its range.
+        """
+        names = [network.name for network in self.networks]
+        weights = [network.weight for network in self.networks]
+        sides = self.crop.size
+        checks = (
+            (len(self.labels) >= 2, f"labels: two or more are needed, got {self.labels}"),
+            (len(set(self.labels)) == len(self.labels), f"labels: repeated in {self.labels}"),
+            (names, "networks: at least one is needed"),
+            (len(set(names)) == len(names), f"networks: names repeat in {names}"),
+            (
+                min(weights, default=0) >= 0 and sum(weights) > 0,
+                f"networks: weights must be >= 0 and not all 0, got {weights}",
+            ),
+            (
+                all(8 <= side <= 1024 for side in sides),
+                f"crop.size: sides of 8 to 1024 pixels, got {sides}",
+            ),
+            (self.temperature > 0, f"temperature: must be above 0, got {self.temperature}"),
+        )
+        for holds, message in checks:
+            if not holds:
+                raise ConfigError(message)
+
+
+def config_to_json(config: RecognizerConfig) -> str:
+    """Return the text of config.json."""
+    return json.dumps(asdict(config), indent=2, allow_nan=False) + "\n"
+
+
+def config_from_json(text: str | bytes, *, where: str) -> RecognizerConfig:
+    """Read the text of config.json.
+
+    Args:
+        text: the file's content.
+        where: what error messages call the file.
+
+    Raises:
+        ConfigVersionError: it was written in a newer format.
+        ConfigError: it is no JSON, or a key is unknown, missing or of the wrong type.
+    """
+    from pydantic import TypeAdapter, ValidationError
+    from pydantic_core import from_json
+
+    try:
+        data = from_json(text, allow_inf_nan=False)
+    except ValueError as error:
+        raise ConfigError(f"{where} is not JSON: {error}") from None
+    if not isinstance(data, dict) or data.get("library") != "emonet":
+        raise ConfigError(f'{where} is not an emonet model: it lacks "library": "emonet"')
+    written = data.get("format_version")
+    if isinstance(written, int) and written > FORMAT_VERSION:
+        raise ConfigVersionError(
+            f"{where} has format version {written}; this emonet reads up to {FORMAT_VERSION}. "
+            f"Upgrade emonet."
+        )
+    try:
+        config: RecognizerConfig = TypeAdapter(RecognizerConfig).validate_json(text)
+    except ValidationError as error:
+        raise ConfigError(f"{where}: {_explain(error.errors()[0])}") from None
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
+    return config
+
+
+def nearest(name: str, known: Any) -> str:
+    """Return ``" Did you mean 'x'?"`` for a near match, else an empty string."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def _explain(error: Mapping[str, Any]) -> str:
+    """Turn pydantic's first error into one sentence with the JSON path."""
+    path = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "unexpected_keyword_argument":
+        return f"{path}: unknown key.{nearest(str(error['loc'][-1]), _keys(RecognizerConfig))}"
+    received = "" if error["type"] == "missing_argument" else f" Received: {error['input']!r:.80}"
+    return f"{path}: {error['msg']}.{received}"
+
+
+def _keys(kind: Any) -> set[str]:
+    """Return every key that a configuration may have, at any depth."""
+    keys: set[str] = set()
+    for part in fields(kind):
+        keys.add(part.name)
+        for inner in (part.type, *get_args(part.type)):
+            if is_dataclass(inner):
+                keys |= _keys(inner)
+    return keys

@@ -1,0 +1,157 @@
+"""The one form in which labelled faces reach training and evaluation."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emonet.data.fer2013 import read_fer2013
+from emonet.data.folders import read_folder
+from emonet.errors import DataError
+
+__all__ = ["FaceDataset", "Labelled", "as_dataset", "load_dataset"]
+
+
+@dataclass(frozen=True, eq=False)
+class FaceDataset:
+    """Grey face crops with their classes.
+
+    Attributes:
+        images: uint8 (n, height, width).
+        classes: int64 (n,), indices into ``labels``.
+        labels: the label set, in the order of the indices.
+        votes: float32 (n, len(labels)) soft labels whose rows sum to 1, or None.
+    """
+
+    images: NDArray[np.uint8]
+    classes: NDArray[np.int64]
+    labels: tuple[str, ...]
+    votes: NDArray[np.float32] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse arrays that don't belong together.
+
+        Raises:
+            DataError: wrong dtype or shape, or a class outside the label set.
+        """
+        if self.images.ndim != 3 or self.images.dtype != np.uint8:
+            raise DataError(
+                f"images must be uint8 (n, height, width), "
+                f"got {self.images.dtype} {self.images.shape}"
+            )
+        if self.classes.shape != (len(self.images),):
+            raise DataError(
+                f"classes must have shape ({len(self.images)},), got {self.classes.shape}"
+            )
+        if len(self.classes) and not (
+            0 <= self.classes.min() and self.classes.max() < len(self.labels)
+        ):
+            raise DataError(
+                f"classes must be 0..{len(self.labels) - 1} for the labels {self.labels}, "
+                f"got {self.classes.min()}..{self.classes.max()}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def targets(self) -> NDArray[np.float32]:
+        """float32 (n, len(labels)): the votes, or one-hot classes where there are none."""
+        if self.votes is not None:
+            return self.votes
+        return np.eye(len(self.labels), dtype=np.float32)[self.classes]
+
+    def subset(self, indices: NDArray[np.int64]) -> "FaceDataset":
+        """Return the rows at these indices, in their order."""
+        votes = None if self.votes is None else self.votes[indices]
+        return replace(
+            self, images=self.images[indices], classes=self.classes[indices], votes=votes
+        )
+
+    def hold_out(self, fraction: float, *, seed: int = 0) -> "tuple[FaceDataset, FaceDataset]":
+        """Split into (rest, held out), each class in the same proportion."""
+        from sklearn.model_selection import train_test_split
+
+        rest, held = train_test_split(
+            np.arange(len(self)), test_size=fraction, random_state=seed, stratify=self.classes
+        )
+        return self.subset(np.sort(rest)), self.subset(np.sort(held))
+
+    def require_every_class(self) -> None:
+        """Refuse a set that a classifier can't be trained on.
+
+        Raises:
+            DataError: some label has no face.
+        """
+        counts = np.bincount(self.classes, minlength=len(self.labels))
+        empty = [label for label, count in zip(self.labels, counts, strict=True) if not count]
+        if empty:
+            raise DataError(f"No face of class {', '.join(empty)}: every class needs some")
+
+
+def load_dataset(
+    path: str | Path,
+    split: str = "Training",
+    *,
+    ferplus: str | Path | None = None,
+    face_size: tuple[int, int] = (48, 48),
+) -> FaceDataset:
+    """Load one split of a data set.
+
+    Args:
+        path: FER-2013's Kaggle file (``.csv`` or ``.csv.gz``), or a folder of images in one
+            folder per class, below one folder per split (``train/angry/1.png``) or not.
+        split: ``Training``, ``PublicTest`` or ``PrivateTest``; ``train``, ``validation`` and
+            ``test`` mean the same.
+        ferplus: the FER+ votes (``fer2013new.csv``) for the rows of the CSV file; they become
+            ``votes`` over FER-2013's seven classes.
+        face_size: (height, width) that images of a folder are resized to, pixels.
+
+    Raises:
+        DataError: nothing is there, or it is malformed; names the file and the line.
+    """
+    path = Path(path)
+    if path.is_dir():
+        if ferplus is not None:
+            raise DataError(f"FER+ votes go with FER-2013's CSV file, not with the folder {path}")
+        images, classes, labels = read_folder(path, split, face_size)
+        return FaceDataset(images, classes, labels)
+    if not path.is_file():
+        raise DataError(f"No data set at {path}: expected FER-2013's CSV file or a folder")
+    images, classes, labels, votes = read_fer2013(path, split, ferplus and Path(ferplus))
+    return FaceDataset(images, classes, labels, votes)
+
+
+#: What training and evaluation take: a FaceDataset, or images with class indices.
+Labelled = FaceDataset | tuple[NDArray[np.uint8], Sequence[int] | NDArray[np.integer[Any]]]
+
+
+def as_dataset(
+    data: Labelled, *, labels: tuple[str, ...], face_size: tuple[int, int]
+) -> FaceDataset:
+    """Return the data as a FaceDataset that fits a recognizer.
+
+    Args:
+        data: a FaceDataset, or (images uint8 (n, height, width), class indices (n,)).
+        labels: the recognizer's.
+        face_size: the recognizer's (height, width), pixels.
+
+    Raises:
+        DataError: arrays don't fit together, or labels or size are not the recognizer's.
+    """
+    if not isinstance(data, FaceDataset):
+        images, classes = data
+        data = FaceDataset(np.asarray(images), np.asarray(classes, np.int64), labels)
+    if data.labels != labels:
+        raise DataError(
+            f"The data have the labels {', '.join(data.labels)}; "
+            f"the recognizer's are {', '.join(labels)}"
+        )
+    if data.images.shape[1:] != face_size:
+        raise DataError(
+            f"The data's faces are {data.images.shape[1:]} pixels; the recognizer's are {face_size}"
+        )
+    return data

@@ -1,0 +1,27 @@
+"""The names of the three parts of a data set."""
+
+from emonet.errors import DataError
+
+__all__ = ["SPLIT_FOLDERS", "official_split"]
+
+#: FER-2013's own name of each split, and what folders call it.
+SPLIT_FOLDERS = {
+    "Training": ("train", "training"),
+    "PublicTest": ("validation", "valid", "val", "publictest"),
+    "PrivateTest": ("test", "privatetest"),
+}
+
+
+def official_split(name: str) -> str:
+    """Return FER-2013's name for a split given under any of its names.
+
+    Raises:
+        DataError: it is none of them.
+    """
+    for official, others in SPLIT_FOLDERS.items():
+        if name.lower() in (official.lower(), *others):
+            return official
+    raise DataError(
+        f"Unknown split {name!r}: expected Training, PublicTest or PrivateTest "
+        f"(or train, validation, test)"
+    )

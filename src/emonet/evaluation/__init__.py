@@ -1,0 +1,1 @@
+"""How good a recognizer is: figures per class, with their uncertainty."""

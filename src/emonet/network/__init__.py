@@ -1,0 +1,1 @@
+"""From face crops to class probabilities: one network, or an ensemble of several."""

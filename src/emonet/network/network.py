@@ -1,0 +1,87 @@
+"""A network: one backbone, any number of feature extractors, one head that fuses them."""
+
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emonet.errors import PluginContractError
+from emonet.network.batching import run_in_batches
+from emonet.network.runtimes import KerasRuntime
+from emonet.network.weights import get_weights, set_weights
+from emonet.plugin import FeatureExtractor
+
+if TYPE_CHECKING:
+    import keras
+
+__all__ = ["Network"]
+
+
+class Network:
+    """Predicts class probabilities for face crops.
+
+    Attributes:
+        model: from faces and feature vectors to probabilities.
+        backbone: the part of the model that came from the backbone plugin.
+        extractors: by name, in the order of the model's inputs.
+    """
+
+    def __init__(
+        self,
+        model: "keras.Model",
+        backbone: "keras.Model",
+        extractors: Mapping[str, FeatureExtractor],
+    ) -> None:
+        self.model = model
+        self.backbone = backbone
+        self.extractors = extractors
+        self._runtime = KerasRuntime(model)
+        # Keras compiles at the first call, which two threads must not do at once.
+        self._lock = threading.Lock()
+
+    def features(self, faces: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        """Run every feature extractor on uint8 (n, height, width) faces.
+
+        Raises:
+            PluginContractError: an extractor returned another shape, or not finite numbers.
+        """
+        vectors = []
+        for name, extractor in self.extractors.items():
+            vector = np.asarray(extractor.transform(faces), np.float32)
+            expected = (len(faces), extractor.num_features)
+            if vector.shape != expected or not np.isfinite(vector).all():
+                raise PluginContractError(
+                    f"The feature extractor {name!r} must return finite numbers of shape "
+                    f"{expected}; it returned shape {vector.shape}"
+                )
+            vectors.append(vector)
+        return vectors
+
+    def predict_proba(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Map uint8 (n, height, width) faces to float32 (n, classes); n >= 1."""
+        features = self.features(faces)
+        with self._lock:
+            return run_in_batches(self._runtime, faces, features)
+
+    def get_weights(self) -> dict[str, NDArray[Any]]:
+        """Return the model's weights and the extractors' states as named arrays."""
+        arrays = get_weights(self.model)
+        for name, extractor in self.extractors.items():
+            for key, array in extractor.get_state().items():
+                arrays[f"features/{name}/{key}"] = np.asarray(array)
+        return arrays
+
+    def set_weights(self, arrays: Mapping[str, NDArray[Any]], *, where: str) -> None:
+        """Take back what get_weights returned.
+
+        Raises:
+            WeightsError: they belong to another network.
+        """
+        weights = dict(arrays)
+        for name, extractor in self.extractors.items():
+            prefix = f"features/{name}/"
+            keys = [key for key in weights if key.startswith(prefix)]
+            extractor.set_state({key.removeprefix(prefix): weights.pop(key) for key in keys})
+        set_weights(self.model, weights, where=where)

@@ -1,0 +1,1 @@
+"""What happens to a picture before any network: read, find faces, cut them out."""

@@ -1,0 +1,157 @@
+"""Path, bytes, PIL image or array -> RGB uint8 array."""
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeGuard, Union
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emonet.errors import ImageError
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+__all__ = ["MAX_PIXELS", "ImageSource", "is_single_image", "load_image", "source_path"]
+
+#: Larger images are refused from their header, before any memory is spent on them.
+MAX_PIXELS = 100_000_000
+
+#: One image in any form that load_image takes.
+ImageSource = Union[str, Path, bytes, "PIL.Image.Image", NDArray[Any]]  # noqa: UP007
+
+
+def is_single_image(source: object) -> TypeGuard[ImageSource]:
+    """Tell one image from an iterable of images.
+
+    A ``str``, ``Path``, ``bytes``, PIL image or array of 2 or 3 dimensions is one image.
+    """
+    if isinstance(source, np.ndarray):
+        return source.ndim in (2, 3)
+    return isinstance(source, str | Path | bytes) or _is_pil(source)
+
+
+def source_path(source: object) -> str | None:
+    """Return the path that an image was given as, or None."""
+    return str(source) if isinstance(source, str | Path) else None
+
+
+def load_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+    """Read an image.
+
+    Args:
+        source: a file's path; the bytes of a file; a PIL image; or an array (height, width)
+            or (height, width, 1, 3 or 4), grey, RGB or RGBA, uint8, uint16, or float in 0..1.
+            OpenCV's BGR arrays have to be turned round first.
+        max_pixels: refuse larger images.
+
+    Returns:
+        uint8 (height, width, 3) RGB, upright as EXIF says, transparency over white. An RGB
+        uint8 array is returned as it is.
+
+    Raises:
+        ImageError: it can't be read, or has another dtype, shape or range of values.
+    """
+    if isinstance(source, np.ndarray):
+        return _from_array(source, max_pixels)
+    if _is_pil(source):
+        return _decode(source, "The PIL image", max_pixels)
+    if isinstance(source, bytes):
+        return _open(io.BytesIO(source), "The image in memory", max_pixels)
+    if not isinstance(source, str | Path):
+        raise ImageError(
+            f"An image must be a path, bytes, a PIL image or an array, got {type(source).__name__}"
+        )
+    if not Path(source).is_file():
+        raise ImageError(f"No image file at {source}")
+    return _open(source, f"The image {source}", max_pixels)
+
+
+def _is_pil(source: object) -> bool:
+    # No import: whoever holds a PIL image has imported PIL.
+    return any(kind.__module__ == "PIL.Image" for kind in type(source).__mro__)
+
+
+def _open(file: Any, name: str, max_pixels: int) -> NDArray[np.uint8]:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(file) as image:
+            return _decode(image, name, max_pixels)
+    except UnidentifiedImageError:
+        raise ImageError(f"{name} is in no image format that can be read") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageError(f"{name} is too large: {error}") from None
+    except OSError as error:
+        raise ImageError(f"{name} can't be read: {error}") from error
+
+
+def _decode(image: "PIL.Image.Image", name: str, max_pixels: int) -> NDArray[np.uint8]:
+    from PIL import ImageOps
+
+    width, height = image.size
+    if width * height > max_pixels:
+        raise ImageError(
+            f"{name} has {width}x{height} pixels, more than the limit of {max_pixels}: shrink it"
+        )
+    if not width * height:
+        raise ImageError(f"{name} has no pixels")
+    try:
+        upright = ImageOps.exif_transpose(image)
+        return np.array(_to_rgb(upright))
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        raise ImageError(f"{name} is truncated or damaged: {error}") from error
+
+
+def _to_rgb(image: "PIL.Image.Image") -> "PIL.Image.Image":
+    from PIL import Image
+
+    if image.mode.startswith("I"):
+        # 16-bit grey; Pillow's own conversion would clip it at 255.
+        wide = np.asarray(image).clip(0, 65535).astype(np.uint16)
+        return Image.fromarray(_eight_bits(wide)).convert("RGB")
+    if image.has_transparency_data:
+        opaque = Image.new("RGBA", image.size, "white")
+        opaque.alpha_composite(image.convert("RGBA"))
+        return opaque.convert("RGB")
+    return image.convert("RGB")
+
+
+def _from_array(array: NDArray[Any], max_pixels: int) -> NDArray[np.uint8]:
+    shape = array.shape
+    if array.ndim not in (2, 3) or (array.ndim == 3 and shape[2] not in (1, 3, 4)):
+        raise ImageError(
+            f"An image array must have shape (height, width) or (height, width, 1, 3 or 4), "
+            f"got {shape}"
+        )
+    if not 0 < shape[0] * shape[1] <= max_pixels:
+        raise ImageError(f"An image array must have 1 to {max_pixels} pixels, got shape {shape}")
+    pixels = _eight_bits(array)
+    if pixels.ndim == 2:
+        pixels = pixels[:, :, np.newaxis]
+    if pixels.shape[2] == 1:
+        return np.repeat(pixels, 3, axis=2)
+    if pixels.shape[2] == 4:
+        alpha = pixels[:, :, 3:].astype(np.float32) / 255
+        return np.rint(pixels[:, :, :3] * alpha + 255 * (1 - alpha)).astype(np.uint8)
+    return pixels
+
+
+def _eight_bits(array: NDArray[Any]) -> NDArray[np.uint8]:
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype == np.uint16:
+        return (array >> 8).astype(np.uint8)
+    if not np.issubdtype(array.dtype, np.floating):
+        raise ImageError(
+            f"An image array must be uint8, uint16, or float in 0..1, got {array.dtype}: "
+            f"convert it with .astype('uint8') if its values are 0..255"
+        )
+    low, high = float(array.min()), float(array.max())
+    # Written so that NaN fails, too.
+    if not (low >= 0 and high <= 1):
+        raise ImageError(
+            f"A float image array must have finite values in 0..1, got {low:g}..{high:g}: "
+            f"convert it with .astype('uint8') if its values are 0..255"
+        )
+    return np.rint(array * 255).astype(np.uint8)

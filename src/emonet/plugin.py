@@ -1,0 +1,244 @@
+"""The contract for plugin authors; the only emonet module that a plugin imports.
+
+A plugin is a module with an entry point in the group ``emonet`` and one decorated function
+for each kind of component that it offers::
+
+    from emonet.plugin import BackboneSpec, hookimpl
+
+    @hookimpl
+    def emonet_register_backbones():
+        return [BackboneSpec(name="acme_net", build=build, input_size=(64, 64))]
+
+Hooks run once, at the first look-up of any component. They import nothing heavy and touch
+neither network nor disk: a spec's ``build`` is where that happens.
+"""
+
+import math
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import pluggy
+from numpy.typing import NDArray
+
+from emonet.errors import (
+    ConfigError,
+    HubError,
+    ImageError,
+    MissingDependencyError,
+    ModelNotFoundError,
+    PluginContractError,
+    WeightsError,
+)
+from emonet.results import Box, Detection
+
+if TYPE_CHECKING:
+    import keras
+
+__all__ = [
+    "BackboneSpec",
+    "Box",
+    "ComponentSpec",
+    "ConfigError",
+    "Detection",
+    "Detector",
+    "DetectorSpec",
+    "FeatureExtractor",
+    "FeatureExtractorSpec",
+    "HubError",
+    "ImageError",
+    "Json",
+    "MissingDependencyError",
+    "ModelNotFoundError",
+    "PluginContractError",
+    "WeightsError",
+    "hookimpl",
+    "require_choice",
+    "require_number",
+    "require_size",
+]
+
+#: Marks a function as the implementation of one of emonet's hooks.
+hookimpl = pluggy.HookimplMarker("emonet")
+
+#: What a component's configuration may hold: the values that JSON can.
+Json = Any
+
+NAME_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,63}")
+
+
+class FeatureExtractor(Protocol):
+    """Turns grey face crops into fixed-length vectors, without gradients."""
+
+    @property
+    def num_features(self) -> int:
+        """Length of one vector."""
+        ...
+
+    def transform(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Turn uint8 (n, height, width) grey faces into float32 (n, num_features).
+
+        Must not change its input, must take any n (0 and 1 too), and must return finite
+        numbers for every face.
+        """
+        ...
+
+    def get_state(self) -> Mapping[str, NDArray[Any]]:
+        """Return what was learnt as plain numeric arrays; empty where nothing is."""
+        ...
+
+    def set_state(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take back what get_state returned."""
+        ...
+
+
+class Detector(Protocol):
+    """Finds the faces in an image."""
+
+    def detect(self, image: NDArray[np.uint8]) -> Sequence[Detection]:
+        """Find faces in an RGB uint8 (height, width, 3) image; empty when there are none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComponentSpec:
+    """What every kind of component declares.
+
+    Attributes:
+        name: what users type and config.json stores; ``[a-z][a-z0-9_]*``.
+        defaults: the complete default configuration, which is also the set of legal keys.
+        config_version: raised when older configurations or weights no longer fit.
+        upgrade: ``upgrade(saved_version, saved_config)`` returns a current configuration.
+        summary: one line for listings.
+    """
+
+    name: str
+    build: Callable[..., Any]
+    defaults: Mapping[str, Json] = field(default_factory=dict)
+    config_version: int = 1
+    upgrade: Callable[[int, Mapping[str, Json]], Mapping[str, Json]] | None = None
+    summary: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a spec that could not work.
+
+        Raises:
+            PluginContractError: a field has the wrong type or value.
+        """
+        if not isinstance(self.name, str) or not NAME_PATTERN.fullmatch(self.name):
+            raise PluginContractError(
+                f"A component name must match [a-z][a-z0-9_]* and have at most 64 characters. "
+                f"Received: {self.name!r}"
+            )
+        if not callable(self.build):
+            raise PluginContractError(f"{self.name}: build must be callable, got {self.build!r}")
+        if not isinstance(self.defaults, Mapping) or not _is_json(dict(self.defaults)):
+            raise PluginContractError(
+                f"{self.name}: defaults must map names to JSON values, got {self.defaults!r}"
+            )
+        if not isinstance(self.config_version, int) or self.config_version < 1:
+            raise PluginContractError(
+                f"{self.name}: config_version must be 1 or more, got {self.config_version!r}"
+            )
+        object.__setattr__(self, "defaults", MappingProxyType(dict(self.defaults)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackboneSpec(ComponentSpec):
+    """A backbone: RGB pixels in, one pooled feature vector out.
+
+    Attributes:
+        build: ``build(config, *, pretrained)`` returns a keras.Model from float32
+            (None, height, width, 3) RGB 0..255 to (None, num_features), which scales the
+            pixels itself. ``config`` holds every key of ``defaults``. With
+            ``pretrained=False`` it must not touch network or disk.
+        input_size: (height, width) of the input, unless the configuration has a key
+            ``input_size`` of its own.
+    """
+
+    build: "Callable[..., keras.Model]"
+    input_size: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        """Refuse a spec that could not work."""
+        # super() does not work in a slotted dataclass: the class is made anew.
+        ComponentSpec.__post_init__(self)
+        size = self.input_size
+        if not (
+            isinstance(size, tuple)
+            and len(size) == 2
+            and all(isinstance(side, int) and side > 0 for side in size)
+        ):
+            raise PluginContractError(
+                f"{self.name}: input_size must be (height, width), two positive ints, got {size!r}"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureExtractorSpec(ComponentSpec):
+    """A feature extractor: ``build(config)`` returns a FeatureExtractor."""
+
+    build: Callable[[Mapping[str, Json]], FeatureExtractor]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectorSpec(ComponentSpec):
+    """A face detector: ``build(config)`` returns a Detector."""
+
+    build: Callable[[Mapping[str, Json]], Detector]
+
+
+def require_number(
+    component: str,
+    key: str,
+    value: Json,
+    low: float,
+    high: float = math.inf,
+    *,
+    whole: bool = False,
+) -> None:
+    """Refuse a setting that is no number within low..high.
+
+    Raises:
+        ConfigError: names the component, the setting, what is expected and what was received.
+    """
+    kinds = int if whole else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
+        kind = "a whole number" if whole else "a number"
+        raise ConfigError(f"{component}: {key} must be {kind} of {low:g}..{high:g}, got {value!r}")
+
+
+def require_size(component: str, key: str, value: Json, least: int) -> tuple[int, int]:
+    """Return a setting that is (height, width) in pixels, each at least this.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise ConfigError(f"{component}: {key} must be [height, width], got {value!r}")
+    for side in value:
+        require_number(component, key, side, least, whole=True)
+    return (value[0], value[1])
+
+
+def require_choice(component: str, key: str, value: Json, choices: Collection[Json]) -> None:
+    """Refuse a setting that is none of the choices.
+
+    Raises:
+        ConfigError: it is none of them.
+    """
+    if not any(value is choice or (value == choice and type(value) is type(choice))
+               for choice in choices):
+        listed = ", ".join(repr(choice) for choice in choices)
+        raise ConfigError(f"{component}: {key} must be one of {listed}, got {value!r}")
+
+
+def _is_json(value: object) -> bool:
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_json(item) for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return all(_is_json(item) for item in value)
+    return value is None or isinstance(value, bool | int | float | str)

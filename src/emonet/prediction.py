@@ -1,0 +1,95 @@
+"""From a stream of images to a stream of results, with the faces of many in one batch."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emonet.config import CropConfig, Framing
+from emonet.errors import ImageError
+from emonet.pipeline.crops import crop_faces
+from emonet.pipeline.detection import detect_faces
+from emonet.pipeline.images import ImageSource, load_image, source_path
+from emonet.plugin import Detector
+from emonet.results import Detection, Face, ImageResult
+
+__all__ = ["stream_results"]
+
+# The networks run when this many faces, or images, have gathered: memory stays bounded.
+CHUNK_FACES = 128
+CHUNK_IMAGES = 64
+
+Pending = list[tuple[ImageResult, list[Detection]]]
+Classify = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+
+
+def stream_results(
+    sources: Iterable[ImageSource],
+    *,
+    detector: Detector,
+    framing: Framing,
+    crop: CropConfig,
+    classify: Classify,
+    labels: tuple[str, ...],
+) -> Iterator[ImageResult]:
+    """Yield one result per image, in order; an unreadable image yields one with its error.
+
+    Args:
+        sources: images in any form that load_image takes.
+        detector: finds the faces.
+        framing: from the detector's boxes to crops.
+        crop: the size of the crops.
+        classify: maps uint8 (n, height, width) crops to float32 (n, classes).
+        labels: the classes in column order.
+    """
+    pending: Pending = []
+    crops: list[NDArray[np.uint8]] = []
+    for source in sources:
+        path = source_path(source)
+        try:
+            image = load_image(source)
+        except ImageError as error:
+            pending.append((ImageResult(path, 0, 0, error=error), []))
+        else:
+            detections = detect_faces(detector, image)
+            boxes = [detection.box for detection in detections]
+            crops.append(crop_faces(image, boxes, framing, crop.size))
+            height, width = image.shape[:2]
+            pending.append((ImageResult(path, width, height), detections))
+        if sum(map(len, crops)) >= CHUNK_FACES or len(pending) >= CHUNK_IMAGES:
+            yield from _classified(pending, crops, classify, labels)
+            pending, crops = [], []
+    yield from _classified(pending, crops, classify, labels)
+
+
+def _classified(
+    pending: Pending,
+    crops: list[NDArray[np.uint8]],
+    classify: Classify,
+    labels: tuple[str, ...],
+) -> Iterator[ImageResult]:
+    """Classify all crops at once and hand each image its faces."""
+    rows = iter(classify(np.concatenate(crops)) if crops else ())
+    for result, detections in pending:
+        faces = tuple(
+            _face(detection, next(rows), labels, (result.width, result.height))
+            for detection in detections
+        )
+        yield replace(result, faces=faces)
+
+
+def _face(
+    detection: Detection,
+    probabilities: NDArray[np.float32],
+    labels: tuple[str, ...],
+    image_size: tuple[int, int],
+) -> Face:
+    best = int(probabilities.argmax())
+    return Face(
+        box=detection.box.clipped(*image_size),
+        label=labels[best],
+        score=float(probabilities[best]),
+        probabilities=dict(zip(labels, probabilities.tolist(), strict=True)),
+        detection=detection,
+    )

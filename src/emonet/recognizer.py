@@ -1,0 +1,407 @@
+"""EmotionRecognizer: detector, crop, networks, labels and calibration put together."""
+
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Literal, Self, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emonet.composition import build_detector, build_network, component, resolve
+from emonet.config import (
+    CropConfig,
+    Framing,
+    HeadConfig,
+    NetworkConfig,
+    RecognizerConfig,
+)
+from emonet.data import FaceDataset, Labelled, as_dataset
+from emonet.errors import ConfigError, NotFittedError
+from emonet.evaluation.report import Report, make_report
+from emonet.labels import FER2013
+from emonet.network.ensemble import calibrate, weighted_mean
+from emonet.network.network import Network
+from emonet.pipeline.crops import measure_framing, whole_face
+from emonet.pipeline.images import ImageSource, is_single_image, load_image
+from emonet.plugin import Detector, Json
+from emonet.prediction import stream_results
+from emonet.registry.catalog import Kind, get_catalog
+from emonet.results import ImageResult
+from emonet.storage.card import model_card
+from emonet.storage.folder import read_weights, write_folder
+from emonet.storage.sources import open_model
+from emonet.training.recipes import Recipe, get_recipe
+from emonet.training.record import TrainingRecord, make_record, read_record, record_to_json
+
+__all__ = ["EmotionRecognizer"]
+
+FRAMING_SAMPLE = 500
+HELD_OUT = 0.1
+
+Components = Iterable[str] | Mapping[str, Mapping[str, Json]]
+
+
+class EmotionRecognizer:
+    """Finds faces in images and tells which emotion each of them shows.
+
+    Load one with :meth:`from_pretrained`, or describe one here and :meth:`fit` it.
+
+    Args:
+        backbone: a name from ``list_backbones()``.
+        features: names from ``list_feature_extractors()``, or a mapping from such names to
+            configurations; fused with the backbone's features.
+        labels: the classes in the order of probability columns.
+        detector: a name from ``list_detectors()``.
+        backbone_config: what differs from the backbone's defaults.
+        detector_config: what differs from the detector's defaults.
+        head: the layers between features and probabilities.
+        face_size: (height, width) that faces are resized to, pixels.
+        centred: subtract the training set's mean face, as the seed paper does.
+        pretrained: start training from the backbone's own pretrained weights.
+
+    Raises:
+        ComponentNotFoundError: no plugin offers a component of that name.
+        ConfigError: a value is not legal.
+
+    Example:
+        >>> recognizer = EmotionRecognizer("resnet18").fit(train, valid)  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        backbone: str = "resnet18",
+        features: Components = (),
+        *,
+        labels: Sequence[str] = FER2013,
+        detector: str = "dlib_hog",
+        backbone_config: Mapping[str, Json] | None = None,
+        detector_config: Mapping[str, Json] | None = None,
+        head: HeadConfig | None = None,
+        face_size: tuple[int, int] = (48, 48),
+        centred: bool = False,
+        pretrained: bool = False,
+    ) -> None:
+        catalog = get_catalog()
+        extractors = features if isinstance(features, Mapping) else dict.fromkeys(features, {})
+        network = NetworkConfig(
+            name="_".join([backbone, *extractors]),
+            backbone=component(catalog, Kind.BACKBONE, backbone, backbone_config or {}),
+            features=tuple(
+                component(catalog, Kind.FEATURE_EXTRACTOR, name, config)
+                for name, config in extractors.items()
+            ),
+            head=head or HeadConfig(),
+            centred=centred,
+        )
+        self._start(
+            RecognizerConfig(
+                labels=tuple(labels),
+                detector=component(catalog, Kind.DETECTOR, detector, detector_config or {}),
+                crop=CropConfig(size=face_size),
+                networks=(network,),
+            ),
+            pretrained=pretrained,
+        )
+
+    def _start(self, config: RecognizerConfig, *, pretrained: bool = False) -> None:
+        self._config = config
+        self._pretrained = pretrained
+        self._weights: dict[str, dict[str, NDArray[Any]]] | None = None
+        self._networks: list[Network] | None = None
+        self._detector: Detector | None = None
+        self._training: TrainingRecord | None = None
+        self._lock = threading.RLock()
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str | Path | None = None,
+        *,
+        detector: str | None = None,
+        detector_config: Mapping[str, Json] | None = None,
+        revision: str | None = None,
+    ) -> Self:
+        """Load a recognizer.
+
+        Args:
+            source: the name of a bundled model (default: ``"default"``), the path of a model
+                folder, or a Hub repository ``"org/name"``. An existing folder comes first.
+            detector: use this detector instead of the model's own.
+            detector_config: what differs from the detector's defaults.
+            revision: branch, tag or commit of a Hub repository.
+
+        Raises:
+            ModelNotFoundError: there is no such model.
+            ConfigError: its config.json is malformed.
+            ComponentNotFoundError: it needs a plugin that is not installed.
+            WeightsError: a weights file is missing, altered or damaged.
+            HubError: the Hub can't be reached or refuses.
+        """
+        catalog = get_catalog()
+        model = open_model(source, revision=revision)
+        config = resolve(catalog, model.config)
+        if detector or detector_config:
+            name = detector or config.detector.name
+            chosen = component(catalog, Kind.DETECTOR, name, detector_config or {})
+            config = replace(config, detector=chosen)
+        folder = model.fetch()
+        recognizer = cls.__new__(cls)
+        recognizer._start(config)
+        recognizer._weights = read_weights(folder, model.config)
+        recognizer._training = read_record(folder)
+        return recognizer
+
+    @property
+    def config(self) -> RecognizerConfig:
+        """The configuration, as config.json holds it."""
+        return self._config
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The classes, in the order of probability columns."""
+        return self._config.labels
+
+    @property
+    def training(self) -> TrainingRecord | None:
+        """How the recognizer was trained, as training.json holds it; None if unknown."""
+        return self._training
+
+    @overload
+    def predict(self, images: ImageSource) -> ImageResult: ...
+    @overload
+    def predict(self, images: Iterable[ImageSource]) -> list[ImageResult]: ...
+    def predict(
+        self, images: ImageSource | Iterable[ImageSource]
+    ) -> ImageResult | list[ImageResult]:
+        """Find the faces in one image or in many, and the emotion that each shows.
+
+        Args:
+            images: one image (a path, the bytes of a file, a PIL image, or an array of 2 or 3
+                dimensions: uint8 RGB or grey, or float in 0..1), or an iterable of images.
+
+        Returns:
+            An ImageResult for one image, a list of them for many. An image without a face
+            has no faces; that is no error.
+
+        Raises:
+            ImageError: the one image can't be read. Among many, such an image becomes a
+                result with its ``error`` set, and the others are done.
+            NotFittedError: the recognizer was neither fitted nor loaded.
+        """
+        if not is_single_image(images):
+            return list(self.stream(images))
+        (result,) = self.stream([images])
+        if result.error is not None:
+            raise result.error
+        return result
+
+    def stream(self, images: Iterable[ImageSource]) -> Iterator[ImageResult]:
+        """Return an iterator over what predict returns for many images, in their order.
+
+        Faces of several images go through the networks together; memory does not grow with
+        the number of images.
+        """
+        crop, detector = self._config.crop, self._config.detector.name
+        return stream_results(
+            images,
+            detector=self._get_detector(),
+            framing=crop.framing.get(detector, Framing()),
+            crop=crop,
+            classify=self._predict_faces,
+            labels=self.labels,
+        )
+
+    def predict_proba(
+        self, faces: NDArray[np.uint8] | Iterable[ImageSource]
+    ) -> NDArray[np.float32]:
+        """Tell the emotions of faces that are cut out already.
+
+        Args:
+            faces: uint8 (n, height, width) grey, or an iterable of images, each one face,
+                framed as the training faces are. Resized where the size differs.
+
+        Returns:
+            float32 (n, len(labels)); rows sum to 1.
+
+        Raises:
+            ImageError: an image can't be read.
+            NotFittedError: the recognizer was neither fitted nor loaded.
+        """
+        size = self._config.crop.size
+        if isinstance(faces, np.ndarray) and faces.dtype == np.uint8 and faces.shape[1:] == size:
+            return self._predict_faces(faces)
+        crops = [whole_face(load_image(face), size) for face in faces]
+        return self._predict_faces(np.stack(crops) if crops else np.empty((0, *size), np.uint8))
+
+    def _predict_faces(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Map uint8 (n, height, width) faces of the model's size to calibrated (n, k)."""
+        networks = self._get_networks()
+        if not len(faces):
+            return np.empty((0, len(self.labels)), np.float32)
+        weights = [network.weight for network in self._config.networks]
+        members = [network.predict_proba(faces) for network in networks]
+        mean = weighted_mean(members, weights) if len(members) > 1 else members[0]
+        return calibrate(mean, self._config.temperature)
+
+    def fit(
+        self,
+        train: Labelled,
+        validation_data: Labelled | None = None,
+        *,
+        recipe: str | Recipe = "scratch",
+        epochs: int | None = None,
+        precision: Literal["float32", "bfloat16"] | None = None,
+        seed: int = 0,
+        checkpoint_dir: str | Path | None = None,
+        command: str | None = None,
+    ) -> Self:
+        """Train the network; what was learnt before is forgotten.
+
+        Args:
+            train: a FaceDataset, or (images uint8 (n, height, width), class indices (n,)).
+            validation_data: likewise; chooses the epoch that is kept. By default a tenth of
+                ``train`` is held out for it.
+            recipe: ``"scratch"``, ``"paper"`` or a Recipe.
+            epochs: instead of the recipe's own number.
+            precision: instead of the recipe's own.
+            seed: of the initial weights, shuffling and augmentation.
+            checkpoint_dir: every epoch is saved here; a run that was interrupted goes on.
+            command: what to note as the command that did it.
+
+        Returns:
+            The recognizer itself.
+
+        Raises:
+            DataError: the data are malformed, lack a class, or have other labels.
+            TrainingError: the loss diverged, or checkpoint_dir holds another run.
+        """
+        from emonet.training.session import train_network
+
+        if len(self._config.networks) != 1:
+            raise ConfigError("fit trains one network; fit the members of an ensemble first")
+        chosen = get_recipe(recipe)
+        if epochs is not None:
+            chosen = chosen.with_epochs(epochs)
+        if precision is not None:
+            chosen = replace(chosen, precision=precision)
+        train_set = self._dataset(train)
+        train_set.require_every_class()
+        if validation_data is None:
+            train_set, valid_set = train_set.hold_out(HELD_OUT, seed=seed)
+        else:
+            valid_set = self._dataset(validation_data)
+
+        def build(precision: str) -> Network:
+            return self._build(self._config.networks[0], precision, self._pretrained, seed)
+
+        network = self._config.networks[0]
+        weights, history = train_network(
+            build,
+            chosen,
+            train_set,
+            valid_set,
+            identity={
+                "network": asdict(network),
+                "labels": self.labels,
+                "pretrained": self._pretrained,
+            },
+            seed=seed,
+            checkpoint_dir=checkpoint_dir,
+            centred=network.centred,
+        )
+        self._networks, self._weights = None, {network.name: weights}
+        self._training = make_record(command, chosen, seed, train_set, valid_set, history)
+        self._measure_framing(train_set.images)
+        return self
+
+    def evaluate(self, data: Labelled) -> Report:
+        """Compare predictions for labelled faces with their labels.
+
+        Args:
+            data: a FaceDataset, or (images uint8 (n, height, width), class indices (n,)).
+
+        Raises:
+            DataError: there is no face, or the labels are others.
+            NotFittedError: the recognizer was neither fitted nor loaded.
+        """
+        dataset = self._dataset(data)
+        return make_report(self.predict_proba(dataset.images), dataset.classes, self.labels)
+
+    def note_evaluation(self, split: str, report: Report) -> None:
+        """Add a report to the training record, so that the model card shows it."""
+        record = dict(self._training or {})
+        record["evaluation"] = {**record.get("evaluation", {}), split: report.to_dict()}
+        self._training = record
+
+    def save_pretrained(
+        self, folder: str | Path, *, dtype: str = "float32", title: str | None = None
+    ) -> None:
+        """Write a model folder: config.json, weights, training.json and a model card.
+
+        Args:
+            folder: made when needed.
+            dtype: ``"float32"``, or ``"float16"`` for half the size.
+            title: the card's headline; by default the folder's name.
+
+        Raises:
+            NotFittedError: there is nothing to save yet.
+        """
+        if self._weights is None:
+            raise self._not_fitted()
+        folder = Path(folder)
+        texts = {"README.md": model_card(self._config, title or folder.name, self._training)}
+        if self._training is not None:
+            texts["training.json"] = record_to_json(self._training)
+        self._config = write_folder(folder, self._config, self._weights, texts=texts, dtype=dtype)
+
+    def _dataset(self, data: Labelled) -> FaceDataset:
+        return as_dataset(data, labels=self.labels, face_size=self._config.crop.size)
+
+    def _measure_framing(self, faces: NDArray[np.uint8]) -> None:
+        """Note how the training faces are framed, in terms of the detector's boxes."""
+        step = max(1, len(faces) // FRAMING_SAMPLE)
+        framing = measure_framing(self._get_detector(), faces[::step])
+        if framing is not None:
+            known = {**self._config.crop.framing, self._config.detector.name: framing}
+            self._config = replace(self._config, crop=replace(self._config.crop, framing=known))
+
+    def _build(
+        self,
+        config: NetworkConfig,
+        precision: str = "float32",
+        pretrained: bool = False,
+        seed: int | None = None,
+    ) -> Network:
+        return build_network(
+            get_catalog(),
+            config,
+            num_classes=len(self.labels),
+            face_size=self._config.crop.size,
+            pretrained=pretrained,
+            precision=precision,
+            seed=seed,
+        )
+
+    def _get_networks(self) -> list[Network]:
+        """Build the networks at first use and give them their weights."""
+        with self._lock:
+            if self._networks is None:
+                if self._weights is None:
+                    raise self._not_fitted()
+                self._networks = [self._build(config) for config in self._config.networks]
+                for config, network in zip(self._config.networks, self._networks, strict=True):
+                    network.set_weights(self._weights[config.name], where=config.name)
+            return self._networks
+
+    def _get_detector(self) -> Detector:
+        with self._lock:
+            if self._detector is None:
+                self._detector = build_detector(get_catalog(), self._config.detector)
+            return self._detector
+
+    def _not_fitted(self) -> NotFittedError:
+        return NotFittedError(
+            "The recognizer has no weights yet: fit it, or load one with from_pretrained"
+        )

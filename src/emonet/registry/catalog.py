@@ -1,0 +1,232 @@
+"""Component names -> specs, and from specs to components."""
+
+import os
+import threading
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from emonet.config import nearest
+from emonet.errors import (
+    ComponentNotFoundError,
+    ConfigError,
+    EmonetError,
+    PluginConflictError,
+    PluginRuntimeError,
+    PluginVersionError,
+    PluginWarning,
+)
+from emonet.plugin import ComponentSpec, Json
+from emonet.registry.discovery import Kind, LoadedPlugin, PluginInfo, failed, load_plugins
+
+__all__ = ["Catalog", "Component", "Kind", "get_catalog"]
+
+OWN_DISTRIBUTION = "emonet"
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """A spec and the plugin that offers it."""
+
+    spec: ComponentSpec
+    plugin: PluginInfo
+
+
+class Catalog:
+    """Everything that the installed plugins offer.
+
+    Args:
+        loaded: the plugins, emonet's own first.
+    """
+
+    def __init__(self, loaded: Iterable[LoadedPlugin]) -> None:
+        self._plugins: list[PluginInfo] = []
+        self._components: dict[tuple[Kind, str], list[Component]] = {}
+        for plugin in loaded:
+            self._add(self._without_conflict(plugin))
+
+    def _without_conflict(self, plugin: LoadedPlugin) -> LoadedPlugin:
+        """Disable a plugin that claims the name of a built-in component."""
+        for kind, specs in plugin.specs.items():
+            for spec in specs:
+                others = self._components.get((kind, spec.name), [])
+                if any(other.plugin.distribution == OWN_DISTRIBUTION for other in others):
+                    message = (
+                        f"The {plugin.info} claims the name of emonet's own {kind.value} "
+                        f"{spec.name!r}; its author should choose another"
+                    )
+                    return failed(plugin.info, PluginConflictError(message))
+        return plugin
+
+    def _add(self, plugin: LoadedPlugin) -> None:
+        self._plugins.append(plugin.info)
+        for kind, specs in plugin.specs.items():
+            for spec in specs:
+                offers = self._components.setdefault((kind, spec.name), [])
+                offers.append(Component(spec, plugin.info))
+
+    @property
+    def plugins(self) -> list[PluginInfo]:
+        """Every plugin, working or not."""
+        return list(self._plugins)
+
+    def names(self, kind: Kind) -> list[str]:
+        """Return the names of all components of a kind, sorted."""
+        return sorted(name for found, name in self._components if found is kind)
+
+    def get(self, kind: Kind, name: str, *, distribution: str | None = None) -> Component:
+        """Look a component up.
+
+        Args:
+            kind: of the component.
+            name: of the component.
+            distribution: take only what this package offers, as saved models ask for.
+
+        Raises:
+            ComponentNotFoundError: nobody offers it; names what is near, and failed plugins.
+            PluginLoadError: (or another PluginError) the plugin that offers it failed.
+            PluginConflictError: several packages offer it and none was named.
+        """
+        offers = self._components.get((kind, name), [])
+        matching = [
+            offer for offer in offers if distribution in (None, offer.plugin.distribution)
+        ]
+        if len(matching) == 1:
+            return matching[0]
+        if matching:
+            owners = ", ".join(offer.plugin.distribution for offer in matching)
+            raise PluginConflictError(
+                f"Several packages offer a {kind.value} {name!r}: {owners}. Uninstall all but "
+                f"one, or name the others in EMONET_DISABLE_PLUGINS."
+            )
+        self._raise_if_failed(kind, name)
+        raise ComponentNotFoundError(self._not_found(kind, name, distribution, offers))
+
+    def _raise_if_failed(self, kind: Kind, name: str) -> None:
+        for info in self._plugins:
+            if info.error is not None and name in info.components.get(kind.value, ()):
+                raise info.error
+
+    def _not_found(
+        self, kind: Kind, name: str, distribution: str | None, offers: list[Component]
+    ) -> str:
+        message = f"No {kind.value} {name!r} is installed."
+        if offers:
+            message = (
+                f"The {kind.value} {name!r} of {distribution!r} is not installed (one of "
+                f"that name comes from {offers[0].plugin.distribution!r})."
+            )
+        elif distribution not in (None, OWN_DISTRIBUTION):
+            message += (
+                f" It was saved with the package {distribution!r}; install that only if you "
+                f"trust it."
+            )
+        message += nearest(name, self.names(kind))
+        message += f" Installed: {', '.join(self.names(kind)) or 'none'}."
+        broken = [str(info.error) for info in self._plugins if info.error is not None]
+        return " ".join([message, *broken])
+
+    def complete_config(self, spec: ComponentSpec, config: Mapping[str, Json]) -> dict[str, Json]:
+        """Return a component's defaults with some values replaced.
+
+        Raises:
+            ConfigError: a key is not one of the defaults'.
+        """
+        for key in config:
+            if key not in spec.defaults:
+                raise ConfigError(
+                    f"{spec.name} has no setting {key!r}.{nearest(key, spec.defaults)} "
+                    f"Settings: {', '.join(spec.defaults) or 'none'}"
+                )
+        return {**spec.defaults, **config}
+
+    def upgrade_config(
+        self, spec: ComponentSpec, version: int, config: Mapping[str, Json]
+    ) -> dict[str, Json]:
+        """Return a saved configuration as the installed plugin understands it.
+
+        Raises:
+            PluginVersionError: it is newer than the plugin, or too old for it.
+        """
+        current = spec.config_version
+        if version > current:
+            raise PluginVersionError(
+                f"{spec.name} was saved with config version {version}; the installed plugin "
+                f"knows up to {current}. Upgrade the plugin."
+            )
+        if version < current:
+            if spec.upgrade is None:
+                raise PluginVersionError(
+                    f"{spec.name} was saved with config version {version}; the installed "
+                    f"plugin reads only {current}. Install an older release of the plugin."
+                )
+            config = self._run(spec, "upgrade", spec.upgrade, version, dict(config))
+        return self.complete_config(spec, config)
+
+    def build(
+        self,
+        kind: Kind,
+        name: str,
+        config: Mapping[str, Json],
+        *,
+        distribution: str | None = None,
+        **arguments: Any,
+    ) -> Any:
+        """Build a component.
+
+        Args:
+            kind: of the component.
+            name: of the component.
+            config: what differs from its defaults.
+            distribution: take only what this package offers.
+            arguments: passed on to the spec's ``build``.
+
+        Raises:
+            PluginRuntimeError: the plugin's code raised something that is no EmonetError.
+        """
+        spec = self.get(kind, name, distribution=distribution).spec
+        complete = self.complete_config(spec, config)
+        return self._run(spec, "build", spec.build, complete, **arguments)
+
+    def _run(self, spec: ComponentSpec, action: str, code: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return code(*args, **kwargs)
+        except EmonetError:
+            raise
+        except Exception as error:
+            owners = [
+                str(offer.plugin)
+                for offers in self._components.values()
+                for offer in offers
+                if offer.spec is spec
+            ]
+            raise PluginRuntimeError(
+                f"{spec.name} failed in {action} ({', '.join(owners)}): "
+                f"{type(error).__name__}: {error}"
+            ) from error
+
+
+_catalog: Catalog | None = None
+_lock = threading.Lock()
+
+
+def get_catalog() -> Catalog:
+    """Return the catalog of installed plugins; the first call discovers them.
+
+    ``EMONET_DISABLE_PLUGINS`` names plugins or packages to leave alone, separated by commas.
+    With ``EMONET_STRICT_PLUGINS=1`` a broken plugin's error is raised here.
+    """
+    global _catalog
+    with _lock:
+        if _catalog is not None:
+            return _catalog
+        disabled = os.environ.get("EMONET_DISABLE_PLUGINS", "").split(",")
+        strict = os.environ.get("EMONET_STRICT_PLUGINS") == "1"
+        catalog = Catalog(load_plugins((name.strip() for name in disabled), strict=strict))
+        _catalog = catalog
+    # Only now: where warnings are errors, the catalog is there all the same.
+    for info in catalog.plugins:
+        if info.error is not None:
+            warnings.warn(f"{info.error} It is disabled.", PluginWarning, stacklevel=2)
+    return catalog

@@ -1,0 +1,207 @@
+"""Entry points -> imported, validated plugins; each in isolation from the others.
+
+pluggy checks the hooks' signatures. Its own loader is not used: it stops at the first broken
+plugin and drops a second entry point of the same name without a word.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from importlib.metadata import Distribution, EntryPoint, distributions
+from typing import Any, Literal
+
+import pluggy
+
+from emonet.errors import PluginContractError, PluginError, PluginLoadError
+from emonet.plugin import BackboneSpec, ComponentSpec, DetectorSpec, FeatureExtractorSpec
+from emonet.registry import hookspecs
+
+__all__ = ["Kind", "LoadedPlugin", "PluginInfo", "load_plugins"]
+
+GROUP = hookspecs.PROJECT
+
+
+class Kind(StrEnum):
+    """The kinds of components."""
+
+    BACKBONE = "backbone"
+    FEATURE_EXTRACTOR = "feature_extractor"
+    DETECTOR = "detector"
+
+
+_HOOKS: Mapping[Kind, tuple[str, type[ComponentSpec]]] = {
+    Kind.BACKBONE: ("emonet_register_backbones", BackboneSpec),
+    Kind.FEATURE_EXTRACTOR: ("emonet_register_feature_extractors", FeatureExtractorSpec),
+    Kind.DETECTOR: ("emonet_register_detectors", DetectorSpec),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PluginInfo:
+    """One plugin, working or not.
+
+    Attributes:
+        name: of its entry point.
+        distribution: of the package that it came with.
+        version: of that package.
+        module: that the entry point names.
+        status: ``ok``, ``failed`` or ``disabled`` (by EMONET_DISABLE_PLUGINS).
+        components: names of what it offers, by kind.
+        error: why it failed.
+    """
+
+    name: str
+    distribution: str
+    version: str
+    module: str
+    status: Literal["ok", "failed", "disabled"] = "ok"
+    components: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    error: PluginError | None = None
+
+    def __str__(self) -> str:
+        return f"plugin {self.name!r} of {self.distribution} {self.version}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as plain JSON values."""
+        return {
+            "name": self.name,
+            "distribution": self.distribution,
+            "version": self.version,
+            "module": self.module,
+            "status": self.status,
+            "components": {kind: list(names) for kind, names in self.components.items()},
+            "error": None if self.error is None else str(self.error),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedPlugin:
+    """A plugin and its specs; a failed or disabled one has none."""
+
+    info: PluginInfo
+    specs: Mapping[Kind, tuple[ComponentSpec, ...]]
+
+
+def load_plugins(disabled: Iterable[str], *, strict: bool) -> list[LoadedPlugin]:
+    """Load every installed plugin, emonet's own first, the rest in alphabetical order.
+
+    Args:
+        disabled: names of plugins or distributions to leave alone.
+        strict: raise the first plugin's error instead of recording it.
+    """
+    skip = set(disabled)
+    loaded = []
+    for distribution, entry_point in _entry_points():
+        name = distribution.metadata["Name"]
+        info = PluginInfo(
+            name=entry_point.name,
+            distribution=name,
+            version=distribution.version,
+            module=entry_point.value,
+            status="disabled" if skip & {entry_point.name, name} else "ok",
+        )
+        loaded.append(LoadedPlugin(info, {}) if info.status == "disabled" else _load(
+            info, entry_point, strict=strict
+        ))  # fmt: skip
+    return loaded
+
+
+def failed(info: PluginInfo, error: PluginError) -> LoadedPlugin:
+    """Return the record of a plugin that is disabled whole because of an error."""
+    return LoadedPlugin(
+        PluginInfo(
+            name=info.name,
+            distribution=info.distribution,
+            version=info.version,
+            module=info.module,
+            status="failed",
+            components=info.components,
+            error=error,
+        ),
+        {},
+    )
+
+
+def _entry_points() -> list[tuple[Distribution, EntryPoint]]:
+    """Find the group's entry points; a package found twice on the path counts once."""
+    found = {}
+    for distribution in distributions():
+        for entry_point in distribution.entry_points.select(group=GROUP):
+            key = (distribution.metadata["Name"], entry_point.name)
+            found.setdefault(key, (distribution, entry_point))
+    return [found[key] for key in sorted(found, key=lambda key: (key[0] != GROUP, key))]
+
+
+def _load(info: PluginInfo, entry_point: EntryPoint, *, strict: bool) -> LoadedPlugin:
+    """Import, register, call and check one plugin."""
+    try:
+        try:
+            module = entry_point.load()
+        except (Exception, SystemExit) as error:
+            raise PluginLoadError(f"The {info} can't be imported: {_cause(error)}") from error
+        specs = _call_hooks(info, module)
+    except PluginError as error:
+        if strict:
+            raise
+        return failed(info, error)
+    names = {kind.value: tuple(spec.name for spec in specs[kind]) for kind in Kind}
+    return LoadedPlugin(
+        PluginInfo(
+            name=info.name,
+            distribution=info.distribution,
+            version=info.version,
+            module=info.module,
+            components=names,
+        ),
+        specs,
+    )
+
+
+def _call_hooks(info: PluginInfo, module: Any) -> dict[Kind, tuple[ComponentSpec, ...]]:
+    """Call a plugin's hooks through a manager of its own, so that no other takes part."""
+    manager = pluggy.PluginManager(GROUP)
+    manager.add_hookspecs(hookspecs)
+    try:
+        manager.register(module, name=info.name)
+        manager.check_pending()
+    except (pluggy.PluginValidationError, ValueError, TypeError) as error:
+        raise PluginContractError(
+            f"The {info} has a hook that emonet can't call: {_cause(error)}"
+        ) from error
+    specs = {}
+    for kind, (hook, spec_type) in _HOOKS.items():
+        try:
+            returned = getattr(manager.hook, hook)()
+        except PluginContractError as error:
+            raise PluginContractError(f"The {info}: {error}") from error
+        except (Exception, SystemExit) as error:
+            raise PluginLoadError(f"The {info} failed in {hook}: {_cause(error)}") from error
+        specs[kind] = tuple(
+            spec for part in returned for spec in _checked(info, hook, spec_type, part)
+        )
+    return specs
+
+
+def _checked(
+    info: PluginInfo, hook: str, spec_type: type[ComponentSpec], returned: object
+) -> tuple[ComponentSpec, ...]:
+    """Return what a hook returned, if it is a list of specs with names of their own."""
+    if not isinstance(returned, list | tuple):
+        raise PluginContractError(
+            f"The {info}: {hook} must return a list of {spec_type.__name__}, "
+            f"got {type(returned).__name__}"
+        )
+    for spec in returned:
+        if not isinstance(spec, spec_type):
+            raise PluginContractError(
+                f"The {info}: {hook} must return a list of {spec_type.__name__}, "
+                f"got one of {type(spec).__name__}"
+            )
+    names = [spec.name for spec in returned]
+    if len(set(names)) != len(names):
+        raise PluginContractError(f"The {info}: {hook} returns a name twice: {names}")
+    return tuple(returned)
+
+
+def _cause(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"

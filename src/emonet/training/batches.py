@@ -1,0 +1,77 @@
+"""Training batches: shuffled, augmented, mixed; the same whenever seed and epoch are."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from emonet.data.augmentation import Augmentation, augment
+
+__all__ = ["Examples", "TrainingBatches"]
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """What a network is trained or validated on.
+
+    Attributes:
+        faces: uint8 (n, height, width).
+        targets: float32 (n, classes), rows sum to 1.
+        features: float32 (n, size) per feature extractor, of the faces as they are.
+        mirrored_features: likewise, of the mirrored faces; only training needs them.
+    """
+
+    faces: NDArray[np.uint8]
+    targets: NDArray[np.float32]
+    features: Sequence[NDArray[np.float32]] = ()
+    mirrored_features: Sequence[NDArray[np.float32]] = ()
+
+
+class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]
+    """One epoch of an Examples; an incomplete last batch is left to the next shuffle."""
+
+    def __init__(
+        self,
+        examples: Examples,
+        *,
+        batch_size: int,
+        augmentation: Augmentation,
+        label_smoothing: float,
+        mixup: float,
+        seed: int,
+        epoch: int,
+    ) -> None:
+        super().__init__()
+        self._examples = examples
+        self._batch_size = min(batch_size, len(examples.faces))
+        self._augmentation = augmentation
+        self._smoothing = label_smoothing
+        self._mixup = mixup
+        self._seed = (seed, epoch)
+        self._order = np.random.default_rng(self._seed).permutation(len(examples.faces))
+
+    def __len__(self) -> int:
+        return len(self._order) // self._batch_size
+
+    def __getitem__(self, index: int) -> tuple[tuple[NDArray[np.float32], ...], NDArray[np.float32]]:
+        """Return ((faces, *features), targets) of one batch."""
+        random = np.random.default_rng((*self._seed, index))
+        rows = self._order[index * self._batch_size : (index + 1) * self._batch_size]
+        faces, mirrored = augment(self._examples.faces[rows], self._augmentation, random)
+        features = [
+            np.where(mirrored[:, np.newaxis], flipped[rows], plain[rows])
+            for plain, flipped in zip(
+                self._examples.features, self._examples.mirrored_features, strict=True
+            )
+        ]
+        targets = self._examples.targets[rows]
+        targets = targets * (1 - self._smoothing) + self._smoothing / targets.shape[1]
+        inputs = [faces, *features]
+        if self._mixup:
+            share = np.float32(random.beta(self._mixup, self._mixup))
+            partner = random.permutation(len(rows))
+            inputs = [share * array + (1 - share) * array[partner] for array in inputs]
+            targets = share * targets + (1 - share) * targets[partner]
+        return tuple(inputs), targets.astype(np.float32)

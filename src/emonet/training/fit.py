@@ -1,0 +1,221 @@
+"""Runs a recipe on a network, epoch by epoch, and goes on where it was interrupted."""
+
+import logging
+import math
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from emonet.errors import TrainingError
+from emonet.network.batching import run_in_batches
+from emonet.network.network import Network
+from emonet.network.runtimes import KerasRuntime
+from emonet.network.weights import get_weights, set_weights
+from emonet.training.batches import Examples, TrainingBatches
+from emonet.training.checkpoint import Checkpoint
+from emonet.training.progress import progress_bar
+from emonet.training.recipes import Phase, Recipe
+from emonet.training.schedule import EpochRecord, best_epoch, learning_rate, should_stop
+
+__all__ = ["run_recipe"]
+
+logger = logging.getLogger("emonet")
+
+
+def run_recipe(
+    network: Network,
+    recipe: Recipe,
+    train: Examples,
+    validation: Examples,
+    *,
+    seed: int,
+    checkpoint: Checkpoint | None = None,
+) -> list[EpochRecord]:
+    """Train a network in place and leave the best epoch's weights in it.
+
+    Args:
+        network: what to train.
+        recipe: how.
+        train: what it learns from.
+        validation: what chooses the epoch, stops early and lowers the rate.
+        seed: of shuffling, augmentation and mixing; every epoch's follows from it.
+        checkpoint: where every epoch is saved; a run that it holds already is continued.
+
+    Returns:
+        Every finished epoch.
+
+    Raises:
+        TrainingError: the loss is no longer a number; the checkpoint stays at the last epoch
+            at which it was.
+    """
+    model = network.model
+    history = checkpoint.load() if checkpoint else []
+    best, last = None, None
+    if checkpoint and history:
+        best = checkpoint.load_best(history[best_epoch(history, recipe.monitor)].epoch)
+        last = checkpoint.load_last(history[-1].epoch)
+        logger.info("Going on after epoch %d", history[-1].epoch)
+    for index, phase in enumerate(recipe.phases):
+        done = [record for record in history if record.phase == index]
+        later = any(record.phase > index for record in history)
+        if later or should_stop(phase, done, recipe.monitor):
+            continue
+        _compile(network, phase, recipe, len(train.faces))
+        if last is not None:
+            _restore(model, last, with_optimizer=bool(done))
+            last = None
+        while not should_stop(phase, done, recipe.monitor):
+            record = _run_epoch(network, recipe, index, train, validation, seed, history)
+            history.append(record)
+            done.append(record)
+            improved = best_epoch(history, recipe.monitor) == len(history) - 1
+            if improved:
+                with _averaged(model, recipe):
+                    best = get_weights(model)
+            if checkpoint:
+                checkpoint.save(history, _state(model), best if improved else None)
+            logger.info("%s%s", _describe(record, recipe), "  best" if improved else "")
+    if best is not None:
+        set_weights(model, best, where="the best epoch")
+    return history
+
+
+def _compile(network: Network, phase: Phase, recipe: Recipe, count: int) -> None:
+    """Set what is trained, and a fresh optimiser, for one phase."""
+    network.backbone.trainable = phase.backbone != "frozen"
+    if phase.backbone == "trained_except_batch_norm":
+        for layer in network.backbone._flatten_layers():  # Keras has no public way down
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.trainable = False
+    rate: Any = phase.learning_rate
+    if phase.schedule == "cosine":
+        steps = max(1, count // recipe.batch_size)
+        warmup = round(phase.warmup_epochs * steps)
+        rate = keras.optimizers.schedules.CosineDecay(
+            0.0 if warmup else phase.learning_rate,
+            decay_steps=max(1, phase.epochs * steps - warmup),
+            warmup_target=phase.learning_rate if warmup else None,
+            warmup_steps=warmup,
+        )
+    common = {
+        "weight_decay": phase.weight_decay or None,
+        "use_ema": bool(recipe.average),
+        "ema_momentum": recipe.average or 0.99,
+        "ema_overwrite_frequency": None,
+    }
+    if phase.optimizer == "adam":
+        optimizer = keras.optimizers.Adam(rate, **common)
+    else:
+        optimizer = keras.optimizers.SGD(rate, momentum=phase.momentum, nesterov=True, **common)
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    network.model.compile(optimizer, loss="categorical_crossentropy", metrics=["accuracy"])
+    optimizer.build(network.model.trainable_variables)
+
+
+def _run_epoch(
+    network: Network,
+    recipe: Recipe,
+    index: int,
+    train: Examples,
+    validation: Examples,
+    seed: int,
+    history: list[EpochRecord],
+) -> EpochRecord:
+    """Train for one epoch and validate."""
+    start, epoch, model = time.perf_counter(), len(history), network.model
+    phase = recipe.phases[index]
+    rate = learning_rate(phase, [record for record in history if record.phase == index])
+    if phase.schedule != "cosine":
+        model.optimizer.learning_rate = rate
+    calm = epoch >= recipe.epochs - recipe.calm_epochs
+    augmentation = recipe.augmentation
+    batches = TrainingBatches(
+        train,
+        batch_size=recipe.batch_size,
+        augmentation=replace(augmentation, erase=0.0) if calm else augmentation,
+        label_smoothing=recipe.label_smoothing,
+        mixup=0.0 if calm else recipe.mixup,
+        seed=seed,
+        epoch=epoch,
+    )
+    with progress_bar(f"Epoch {epoch + 1}/{recipe.epochs}", len(batches)) as advance:
+        on_batch = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: advance())
+        fitted = model.fit(batches, shuffle=False, verbose=0, callbacks=[on_batch])
+    loss, accuracy = fitted.history["loss"][-1], fitted.history["accuracy"][-1]
+    with _averaged(model, recipe):
+        val_loss, val_accuracy = _validate(network, validation)
+    if not (math.isfinite(loss) and math.isfinite(val_loss)):
+        raise TrainingError(
+            f"Training diverged in epoch {epoch + 1}: loss {loss}, validation loss {val_loss}. "
+            f"Lower the learning rate (now {rate:g})."
+        )
+    return EpochRecord(
+        epoch=epoch + 1,
+        phase=index,
+        learning_rate=float(keras.ops.convert_to_numpy(model.optimizer.learning_rate)),
+        loss=loss,
+        accuracy=accuracy,
+        val_loss=val_loss,
+        val_accuracy=val_accuracy,
+        seconds=time.perf_counter() - start,
+    )
+
+
+def _validate(network: Network, examples: Examples) -> tuple[float, float]:
+    """Return cross-entropy and accuracy."""
+    probabilities = run_in_batches(
+        KerasRuntime(network.model), examples.faces, examples.features
+    ).astype(np.float64)
+    logs = np.log(np.maximum(probabilities, 1e-7))
+    right = probabilities.argmax(axis=1) == examples.targets.argmax(axis=1)
+    return float(-(examples.targets * logs).sum(axis=1).mean()), float(right.mean())
+
+
+@contextmanager
+def _averaged(model: keras.Model, recipe: Recipe) -> Iterator[None]:
+    """Exchange the weights for their moving average for a while."""
+    if not recipe.average:
+        yield
+        return
+    raw = model.get_weights()
+    model.optimizer.finalize_variable_values(model.trainable_variables)
+    try:
+        yield
+    finally:
+        model.set_weights(raw)
+
+
+def _state(model: keras.Model) -> dict[str, NDArray[Any]]:
+    """Return the weights and the optimiser's variables."""
+    variables = model.optimizer.variables
+    state = {f"optimizer/{i}": np.asarray(variable) for i, variable in enumerate(variables)}
+    return state | {f"model/{name}": array for name, array in get_weights(model).items()}
+
+
+def _restore(
+    model: keras.Model, state: Mapping[str, NDArray[Any]], *, with_optimizer: bool
+) -> None:
+    """Take back what _state returned; a new phase starts with an optimiser of its own."""
+    weights = {
+        name.removeprefix("model/"): array
+        for name, array in state.items()
+        if name.startswith("model/")
+    }
+    set_weights(model, weights, where="the checkpoint")
+    if with_optimizer:
+        for i, variable in enumerate(model.optimizer.variables):
+            variable.assign(state[f"optimizer/{i}"].reshape(variable.shape))
+
+
+def _describe(record: EpochRecord, recipe: Recipe) -> str:
+    return (
+        f"epoch {record.epoch}/{recipe.epochs}  loss {record.loss:.4f}  "
+        f"accuracy {record.accuracy:.4f}  val_loss {record.val_loss:.4f}  "
+        f"val_accuracy {record.val_accuracy:.4f}  {record.seconds:.0f} s"
+    )

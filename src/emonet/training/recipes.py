@@ -1,0 +1,158 @@
+"""Training procedures as data."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Literal
+
+from emonet.config import nearest
+from emonet.data.augmentation import Augmentation
+from emonet.errors import ConfigError
+
+__all__ = ["RECIPES", "Phase", "Recipe", "get_recipe"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phase:
+    """A stretch of training with one optimiser; its state starts afresh.
+
+    Attributes:
+        epochs: at most this many.
+        backbone: ``frozen`` trains the head alone; ``trained`` trains everything;
+            ``trained_except_batch_norm`` leaves batch normalisation in inference mode.
+        optimizer: ``sgd`` is Nesterov's.
+        learning_rate: the peak.
+        schedule: ``constant``; ``cosine`` from the peak to 0 over the phase; ``plateau``
+            halves it whenever the validation loss has not improved for ``plateau_patience``.
+        warmup_epochs: with ``cosine``, epochs of linear increase from 0 to the peak.
+        weight_decay: decoupled: a step shrinks kernels by learning_rate * weight_decay. With
+            momentum 0.9 that is as strong as a tenth of it added to the loss's gradient.
+        patience: stop after this many epochs without improvement; None never does.
+    """
+
+    epochs: int
+    backbone: Literal["frozen", "trained", "trained_except_batch_norm"] = "trained"
+    optimizer: Literal["adam", "sgd"] = "sgd"
+    learning_rate: float
+    momentum: float = 0.9
+    schedule: Literal["constant", "cosine", "plateau"] = "constant"
+    warmup_epochs: float = 0.0
+    plateau_patience: int = 3
+    weight_decay: float = 0.0
+    patience: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """A complete training procedure.
+
+    Attributes:
+        phases: in order.
+        batch_size: faces per step.
+        augmentation: random changes, drawn anew for every face in every epoch.
+        label_smoothing: share of the target spread evenly over all classes, 0..1.
+        mixup: parameter of the beta distribution that mixing weights come from
+            (Zhang et al. 2017); 0 mixes nothing.
+        calm_epochs: at the very end, without mixup and erasing.
+        average: decay per step of the exponential moving average of the weights, which is
+            what is validated and kept; 0 keeps the weights themselves.
+        monitor: which validation figure chooses the epoch that is kept and stops early.
+        precision: ``bfloat16`` computes in mixed precision; weights stay float32. It pays on
+            processors with avx512_bf16 or amx_bf16 and on GPUs; elsewhere it is slower.
+    """
+
+    name: str
+    phases: tuple[Phase, ...]
+    batch_size: int = 64
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    label_smoothing: float = 0.0
+    mixup: float = 0.0
+    calm_epochs: int = 0
+    average: float = 0.0
+    monitor: Literal["val_accuracy", "val_loss"] = "val_loss"
+    precision: Literal["float32", "bfloat16"] = "float32"
+
+    @property
+    def epochs(self) -> int:
+        """The most epochs that all phases take together."""
+        return sum(phase.epochs for phase in self.phases)
+
+    def with_epochs(self, epochs: int) -> "Recipe":
+        """Return the recipe with this many epochs, shared out as its phases share theirs."""
+        if epochs < len(self.phases):
+            raise ConfigError(
+                f"The recipe {self.name!r} has {len(self.phases)} phases and needs at least "
+                f"as many epochs, got {epochs}"
+            )
+        left, phases = epochs, []
+        for index, phase in enumerate(self.phases):
+            later = self.phases[index + 1 :]
+            share = round(left * phase.epochs / sum(p.epochs for p in (phase, *later)))
+            share = min(max(share, 1), left - len(later))
+            warmup = phase.warmup_epochs * share / phase.epochs
+            phases.append(replace(phase, epochs=share, warmup_epochs=warmup))
+            left -= share
+        calm = min(self.calm_epochs, epochs // 2)
+        return replace(self, phases=tuple(phases), calm_epochs=calm)
+
+
+#: The seed paper's section 5: the head first, then everything, gently.
+PAPER = Recipe(
+    name="paper",
+    phases=(
+        Phase(epochs=5, backbone="frozen", optimizer="adam", learning_rate=1e-3),
+        Phase(
+            epochs=50,
+            optimizer="sgd",
+            learning_rate=1e-3,
+            schedule="plateau",
+            plateau_patience=3,
+            patience=10,
+        ),
+    ),
+    batch_size=64,
+    augmentation=Augmentation(rotation=10, shear=10, zoom=0.1, mirror=True),
+    monitor="val_loss",
+)
+
+#: For small networks without pretraining: strong steps, averaged weights, a cosine to zero.
+SCRATCH = Recipe(
+    name="scratch",
+    phases=(
+        Phase(
+            epochs=40,
+            optimizer="sgd",
+            learning_rate=0.1,
+            schedule="cosine",
+            warmup_epochs=2,
+            weight_decay=5e-3,
+        ),
+    ),
+    batch_size=128,
+    augmentation=Augmentation(
+        rotation=12, shear=4, zoom=0.12, shift=0.08, mirror=True, contrast=0.25, brightness=15
+    ),
+    label_smoothing=0.1,
+    average=0.998,
+    monitor="val_accuracy",
+)
+
+RECIPES: Mapping[str, Recipe] = MappingProxyType(
+    {recipe.name: recipe for recipe in (PAPER, SCRATCH)}
+)
+
+
+def get_recipe(recipe: str | Recipe) -> Recipe:
+    """Return a recipe by its name, or the recipe itself.
+
+    Raises:
+        ConfigError: no recipe has that name.
+    """
+    if isinstance(recipe, Recipe):
+        return recipe
+    if recipe not in RECIPES:
+        raise ConfigError(
+            f"Unknown recipe {recipe!r}.{nearest(recipe, RECIPES)} "
+            f"Recipes: {', '.join(sorted(RECIPES))}"
+        )
+    return RECIPES[recipe]

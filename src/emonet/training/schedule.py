@@ -1,0 +1,53 @@
+"""What to do next as a function of what has happened: so a resumed run decides the same."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from emonet.training.recipes import Phase
+
+__all__ = ["EpochRecord", "best_epoch", "learning_rate", "should_stop"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochRecord:
+    """One finished epoch; numbers count from 1 through all phases."""
+
+    epoch: int
+    phase: int
+    learning_rate: float
+    loss: float
+    accuracy: float
+    val_loss: float
+    val_accuracy: float
+    seconds: float
+
+
+def learning_rate(phase: Phase, history: Sequence[EpochRecord]) -> float:
+    """Return the rate of a constant or plateau phase after its epochs so far."""
+    rate = phase.learning_rate
+    if phase.schedule != "plateau":
+        return rate
+    best, waited = float("inf"), 0
+    for record in history:
+        if record.val_loss < best:
+            best, waited = record.val_loss, 0
+        else:
+            waited += 1
+        if waited == phase.plateau_patience:
+            rate, waited = rate / 2, 0
+    return rate
+
+
+def should_stop(phase: Phase, history: Sequence[EpochRecord], monitor: str) -> bool:
+    """Tell whether a phase is over after its epochs so far."""
+    if len(history) >= phase.epochs:
+        return True
+    if phase.patience is None or not history:
+        return False
+    return len(history) - 1 - best_epoch(history, monitor) >= phase.patience
+
+
+def best_epoch(history: Sequence[EpochRecord], monitor: str) -> int:
+    """Return the index of the best record; the earliest of equals."""
+    sign = -1 if monitor == "val_loss" else 1
+    return max(range(len(history)), key=lambda index: sign * getattr(history[index], monitor))
