@@ -13,4 +13,5 @@ class WholeImage:
         """Return one detection."""
         height, width = image.shape[:2]
         side = min(height, width)
-        return [Detection(Box((width - side) / 2, (height - side) / 2, side, side))]
+        box = Box((width - side) / 2, (height - side) / 2, side, side)
+        return [Detection(box, framed=True)]

@@ -40,8 +40,7 @@ def _residual_block(
         shortcut = _conv(x, channels, 1, stride, f"{name}_shortcut")
     x = _conv(x, channels, 3, stride, f"{name}_a")
     x = layers.ReLU(name=f"{name}_a_relu")(x)
-    # A block starts as the identity, which lets a high learning rate start well.
-    x = _conv(x, channels, 3, 1, f"{name}_b", gamma="zeros")
+    x = _conv(x, channels, 3, 1, f"{name}_b")
     x = layers.Add(name=f"{name}_add")([x, shortcut])
     return layers.ReLU(name=f"{name}_relu")(x)
 
@@ -52,7 +51,6 @@ def _conv(
     size: int,
     stride: int,
     name: str,
-    gamma: str = "ones",
 ) -> keras.KerasTensor:
     """Apply a convolution and batch normalisation."""
     x = layers.Conv2D(
@@ -65,6 +63,4 @@ def _conv(
         name=f"{name}_conv",
     )(x)
     # Statistics follow the weights within a few hundred steps: epochs here are that short.
-    return layers.BatchNormalization(
-        momentum=0.9, epsilon=1e-5, gamma_initializer=gamma, name=f"{name}_bn"
-    )(x)
+    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_bn")(x)

@@ -1,16 +1,29 @@
 """From a configuration to working parts: looks components up and puts them together."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from emonet.config import ComponentConfig, NetworkConfig, RecognizerConfig
+from numpy.typing import NDArray
+
+from emonet.config import ComponentConfig, HeadConfig, NetworkConfig, RecognizerConfig
 from emonet.errors import ComponentNotFoundError, PluginContractError, PluginError
+from emonet.network.ensemble import Ensemble
 from emonet.network.network import Network
 from emonet.plugin import Detector, Json
 from emonet.registry.catalog import Catalog, Kind
 
-__all__ = ["build_detector", "build_network", "component", "resolve"]
+__all__ = [
+    "build_detector",
+    "build_ensemble",
+    "build_network",
+    "component",
+    "describe_network",
+    "resolve",
+]
+
+#: Components by name alone, or with configurations.
+Components = Iterable[str] | Mapping[str, Mapping[str, Json]]
 
 
 def component(
@@ -30,6 +43,35 @@ def component(
         plugin=found.plugin.name,
         distribution=found.plugin.distribution,
         distribution_version=found.plugin.version,
+    )
+
+
+def describe_network(
+    catalog: Catalog,
+    backbone: str,
+    backbone_config: Mapping[str, Json] | None,
+    features: Components,
+    head: HeadConfig | None,
+    *,
+    centred: bool,
+) -> NetworkConfig:
+    """Describe one network, named after its parts.
+
+    Raises:
+        ComponentNotFoundError: nobody offers a component.
+        ConfigError: a key is unknown.
+    """
+    if not isinstance(features, Mapping):
+        features = {name: {} for name in features}
+    return NetworkConfig(
+        name="_".join([backbone, *features]),
+        backbone=component(catalog, Kind.BACKBONE, backbone, backbone_config or {}),
+        features=tuple(
+            component(catalog, Kind.FEATURE_EXTRACTOR, name, config)
+            for name, config in features.items()
+        ),
+        head=head or HeadConfig(),
+        centred=centred,
     )
 
 
@@ -58,9 +100,7 @@ def resolve(catalog: Catalog, config: RecognizerConfig) -> RecognizerConfig:
             replace(
                 network,
                 backbone=current(Kind.BACKBONE, network.backbone),
-                features=tuple(
-                    current(Kind.FEATURE_EXTRACTOR, part) for part in network.features
-                ),
+                features=tuple(current(Kind.FEATURE_EXTRACTOR, part) for part in network.features),
             )
             for network in config.networks
         ),
@@ -124,6 +164,26 @@ def build_network(
             centred=config.centred,
         )
     return Network(model, backbone, extractors)
+
+
+def build_ensemble(
+    catalog: Catalog,
+    config: RecognizerConfig,
+    weights: Mapping[str, Mapping[str, NDArray[Any]]],
+) -> Ensemble:
+    """Build a recognizer's networks and give them their weights.
+
+    Raises:
+        WeightsError: the weights belong to another network.
+    """
+    networks = []
+    for member in config.networks:
+        network = build_network(
+            catalog, member, num_classes=len(config.labels), face_size=config.crop.size
+        )
+        network.set_weights(weights[member.name], where=member.name)
+        networks.append(network)
+    return Ensemble(networks, [member.weight for member in config.networks], config.temperature)
 
 
 def build_detector(catalog: Catalog, config: ComponentConfig) -> Detector:

@@ -7,7 +7,7 @@ the (validated) name of the network that it belongs to.
 import difflib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from importlib.metadata import version
 from typing import Annotated, Any, Literal, get_args
 
@@ -122,12 +122,21 @@ class CropConfig:
 
     Attributes:
         size: (height, width) of a face, pixels.
-        framing: by detector name; a detector that is not listed gets the default framing.
+        framing: by detector name, the one that it was trained with first.
     """
 
     __pydantic_config__ = _STRICT
     size: tuple[int, int] = (48, 48)
     framing: dict[Name, Framing] = field(default_factory=dict)
+
+    def framing_for(self, detector: str) -> Framing:
+        """Return a detector's framing; one that is not listed is taken to be like the first."""
+        listed = next(iter(self.framing.values()), Framing())
+        return self.framing.get(detector, listed)
+
+    def with_framing(self, detector: str, framing: Framing) -> "CropConfig":
+        """Return the same with one detector's framing replaced or added."""
+        return replace(self, framing={**self.framing, detector: framing})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

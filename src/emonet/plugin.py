@@ -230,8 +230,9 @@ def require_choice(component: str, key: str, value: Json, choices: Collection[Js
     Raises:
         ConfigError: it is none of them.
     """
-    if not any(value is choice or (value == choice and type(value) is type(choice))
-               for choice in choices):
+    if not any(
+        value is choice or (value == choice and type(value) is type(choice)) for choice in choices
+    ):
         listed = ", ".join(repr(choice) for choice in choices)
         raise ConfigError(f"{component}: {key} must be one of {listed}, got {value!r}")
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from emonet.config import CropConfig, Framing
-from emonet.errors import ImageError
+from emonet.config import Framing
+from emonet.errors import EmonetError
 from emonet.pipeline.crops import crop_faces
 from emonet.pipeline.detection import detect_faces
 from emonet.pipeline.images import ImageSource, load_image, source_path
@@ -29,17 +29,17 @@ def stream_results(
     *,
     detector: Detector,
     framing: Framing,
-    crop: CropConfig,
+    face_size: tuple[int, int],
     classify: Classify,
     labels: tuple[str, ...],
 ) -> Iterator[ImageResult]:
-    """Yield one result per image, in order; an unreadable image yields one with its error.
+    """Yield one result per image, in order; an image that fails yields one with its error.
 
     Args:
         sources: images in any form that load_image takes.
         detector: finds the faces.
         framing: from the detector's boxes to crops.
-        crop: the size of the crops.
+        face_size: (height, width) of the crops, pixels.
         classify: maps uint8 (n, height, width) crops to float32 (n, classes).
         labels: the classes in column order.
     """
@@ -49,12 +49,11 @@ def stream_results(
         path = source_path(source)
         try:
             image = load_image(source)
-        except ImageError as error:
+            detections = detect_faces(detector, image)
+        except EmonetError as error:
             pending.append((ImageResult(path, 0, 0, error=error), []))
         else:
-            detections = detect_faces(detector, image)
-            boxes = [detection.box for detection in detections]
-            crops.append(crop_faces(image, boxes, framing, crop.size))
+            crops.append(crop_faces(image, detections, framing, face_size))
             height, width = image.shape[:2]
             pending.append((ImageResult(path, width, height), detections))
         if sum(map(len, crops)) >= CHUNK_FACES or len(pending) >= CHUNK_IMAGES:
@@ -70,7 +69,8 @@ def _classified(
     labels: tuple[str, ...],
 ) -> Iterator[ImageResult]:
     """Classify all crops at once and hand each image its faces."""
-    rows = iter(classify(np.concatenate(crops)) if crops else ())
+    found = any(len(part) for part in crops)
+    rows = iter(classify(np.concatenate(crops)) if found else ())
     for result, detections in pending:
         faces = tuple(
             _face(detection, next(rows), labels, (result.width, result.height))

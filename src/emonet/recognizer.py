@@ -2,27 +2,27 @@
 
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, Self, overload
+from typing import Any, Self, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emonet.composition import build_detector, build_network, component, resolve
-from emonet.config import (
-    CropConfig,
-    Framing,
-    HeadConfig,
-    NetworkConfig,
-    RecognizerConfig,
+from emonet.composition import (
+    Components,
+    build_detector,
+    build_ensemble,
+    component,
+    describe_network,
+    resolve,
 )
+from emonet.config import CropConfig, HeadConfig, RecognizerConfig
 from emonet.data import FaceDataset, Labelled, as_dataset
-from emonet.errors import ConfigError, NotFittedError
+from emonet.errors import NotFittedError
 from emonet.evaluation.report import Report, make_report
 from emonet.labels import FER2013
-from emonet.network.ensemble import calibrate, weighted_mean
-from emonet.network.network import Network
+from emonet.network.ensemble import Ensemble
 from emonet.pipeline.crops import measure_framing, whole_face
 from emonet.pipeline.images import ImageSource, is_single_image, load_image
 from emonet.plugin import Detector, Json
@@ -32,15 +32,10 @@ from emonet.results import ImageResult
 from emonet.storage.card import model_card
 from emonet.storage.folder import read_weights, write_folder
 from emonet.storage.sources import open_model
-from emonet.training.recipes import Recipe, get_recipe
-from emonet.training.record import TrainingRecord, make_record, read_record, record_to_json
+from emonet.training.recipes import Precision, Recipe, get_recipe
+from emonet.training.record import TrainingRecord, read_record, record_to_json
 
 __all__ = ["EmotionRecognizer"]
-
-FRAMING_SAMPLE = 500
-HELD_OUT = 0.1
-
-Components = Iterable[str] | Mapping[str, Mapping[str, Json]]
 
 
 class EmotionRecognizer:
@@ -84,16 +79,8 @@ class EmotionRecognizer:
         pretrained: bool = False,
     ) -> None:
         catalog = get_catalog()
-        extractors = features if isinstance(features, Mapping) else dict.fromkeys(features, {})
-        network = NetworkConfig(
-            name="_".join([backbone, *extractors]),
-            backbone=component(catalog, Kind.BACKBONE, backbone, backbone_config or {}),
-            features=tuple(
-                component(catalog, Kind.FEATURE_EXTRACTOR, name, config)
-                for name, config in extractors.items()
-            ),
-            head=head or HeadConfig(),
-            centred=centred,
+        network = describe_network(
+            catalog, backbone, backbone_config, features, head, centred=centred
         )
         self._start(
             RecognizerConfig(
@@ -109,7 +96,7 @@ class EmotionRecognizer:
         self._config = config
         self._pretrained = pretrained
         self._weights: dict[str, dict[str, NDArray[Any]]] | None = None
-        self._networks: list[Network] | None = None
+        self._ensemble: Ensemble | None = None
         self._detector: Detector | None = None
         self._training: TrainingRecord | None = None
         self._lock = threading.RLock()
@@ -168,8 +155,9 @@ class EmotionRecognizer:
         """How the recognizer was trained, as training.json holds it; None if unknown."""
         return self._training
 
+    # A str is one image, although it is an iterable of str.
     @overload
-    def predict(self, images: ImageSource) -> ImageResult: ...
+    def predict(self, images: ImageSource) -> ImageResult: ...  # type: ignore[overload-overlap]
     @overload
     def predict(self, images: Iterable[ImageSource]) -> list[ImageResult]: ...
     def predict(
@@ -190,12 +178,12 @@ class EmotionRecognizer:
                 result with its ``error`` set, and the others are done.
             NotFittedError: the recognizer was neither fitted nor loaded.
         """
-        if not is_single_image(images):
-            return list(self.stream(images))
-        (result,) = self.stream([images])
-        if result.error is not None:
-            raise result.error
-        return result
+        if is_single_image(images):
+            (result,) = self.stream([images])
+            if result.error is not None:
+                raise result.error
+            return result
+        return list(self.stream(cast("Iterable[ImageSource]", images)))
 
     def stream(self, images: Iterable[ImageSource]) -> Iterator[ImageResult]:
         """Return an iterator over what predict returns for many images, in their order.
@@ -203,13 +191,14 @@ class EmotionRecognizer:
         Faces of several images go through the networks together; memory does not grow with
         the number of images.
         """
-        crop, detector = self._config.crop, self._config.detector.name
+        self._fitted_weights()
+        crop = self._config.crop
         return stream_results(
             images,
             detector=self._get_detector(),
-            framing=crop.framing.get(detector, Framing()),
-            crop=crop,
-            classify=self._predict_faces,
+            framing=crop.framing_for(self._config.detector.name),
+            face_size=crop.size,
+            classify=lambda faces: self._get_ensemble().predict_proba(faces),
             labels=self.labels,
         )
 
@@ -231,19 +220,10 @@ class EmotionRecognizer:
         """
         size = self._config.crop.size
         if isinstance(faces, np.ndarray) and faces.dtype == np.uint8 and faces.shape[1:] == size:
-            return self._predict_faces(faces)
+            return self._get_ensemble().predict_proba(faces)
         crops = [whole_face(load_image(face), size) for face in faces]
-        return self._predict_faces(np.stack(crops) if crops else np.empty((0, *size), np.uint8))
-
-    def _predict_faces(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Map uint8 (n, height, width) faces of the model's size to calibrated (n, k)."""
-        networks = self._get_networks()
-        if not len(faces):
-            return np.empty((0, len(self.labels)), np.float32)
-        weights = [network.weight for network in self._config.networks]
-        members = [network.predict_proba(faces) for network in networks]
-        mean = weighted_mean(members, weights) if len(members) > 1 else members[0]
-        return calibrate(mean, self._config.temperature)
+        stacked = np.stack(crops) if crops else np.empty((0, *size), np.uint8)
+        return self._get_ensemble().predict_proba(stacked)
 
     def fit(
         self,
@@ -252,7 +232,7 @@ class EmotionRecognizer:
         *,
         recipe: str | Recipe = "scratch",
         epochs: int | None = None,
-        precision: Literal["float32", "bfloat16"] | None = None,
+        precision: Precision | None = None,
         seed: int = 0,
         checkpoint_dir: str | Path | None = None,
         command: str | None = None,
@@ -279,42 +259,20 @@ class EmotionRecognizer:
         """
         from emonet.training.session import train_network
 
-        if len(self._config.networks) != 1:
-            raise ConfigError("fit trains one network; fit the members of an ensemble first")
-        chosen = get_recipe(recipe)
-        if epochs is not None:
-            chosen = chosen.with_epochs(epochs)
-        if precision is not None:
-            chosen = replace(chosen, precision=precision)
         train_set = self._dataset(train)
-        train_set.require_every_class()
-        if validation_data is None:
-            train_set, valid_set = train_set.hold_out(HELD_OUT, seed=seed)
-        else:
-            valid_set = self._dataset(validation_data)
-
-        def build(precision: str) -> Network:
-            return self._build(self._config.networks[0], precision, self._pretrained, seed)
-
-        network = self._config.networks[0]
-        weights, history = train_network(
-            build,
-            chosen,
+        weights, self._training = train_network(
+            get_catalog(),
+            self._config,
+            get_recipe(recipe, epochs=epochs, precision=precision),
             train_set,
-            valid_set,
-            identity={
-                "network": asdict(network),
-                "labels": self.labels,
-                "pretrained": self._pretrained,
-            },
+            None if validation_data is None else self._dataset(validation_data),
+            pretrained=self._pretrained,
             seed=seed,
             checkpoint_dir=checkpoint_dir,
-            centred=network.centred,
+            command=command,
         )
-        self._networks, self._weights = None, {network.name: weights}
-        self._training = make_record(command, chosen, seed, train_set, valid_set, history)
-        self._measure_framing(train_set.images)
-        return self
+        self._ensemble, self._weights = None, {self._config.networks[0].name: weights}
+        return self.measure_framing(train_set.images)
 
     def evaluate(self, data: Labelled) -> Report:
         """Compare predictions for labelled faces with their labels.
@@ -328,6 +286,25 @@ class EmotionRecognizer:
         """
         dataset = self._dataset(data)
         return make_report(self.predict_proba(dataset.images), dataset.classes, self.labels)
+
+    def measure_framing(self, faces: NDArray[np.uint8]) -> Self:
+        """Learn how training faces are framed in terms of the detector's boxes.
+
+        ``fit`` does it for the detector that it finds in place; a recognizer that was loaded
+        with another detector can learn that one's, too.
+
+        Args:
+            faces: uint8 (n, height, width) grey faces as the training set frames them; a
+                few hundred are looked at.
+
+        Returns:
+            The recognizer itself; unchanged if the detector finds too few of the faces.
+        """
+        framing = measure_framing(self._get_detector(), faces)
+        if framing is not None:
+            crop = self._config.crop.with_framing(self._config.detector.name, framing)
+            self._config = replace(self._config, crop=crop)
+        return self
 
     def note_evaluation(self, split: str, report: Report) -> None:
         """Add a report to the training record, so that the model card shows it."""
@@ -348,52 +325,23 @@ class EmotionRecognizer:
         Raises:
             NotFittedError: there is nothing to save yet.
         """
-        if self._weights is None:
-            raise self._not_fitted()
+        weights = self._fitted_weights()
         folder = Path(folder)
         texts = {"README.md": model_card(self._config, title or folder.name, self._training)}
         if self._training is not None:
             texts["training.json"] = record_to_json(self._training)
-        self._config = write_folder(folder, self._config, self._weights, texts=texts, dtype=dtype)
+        self._config = write_folder(folder, self._config, weights, texts=texts, dtype=dtype)
 
     def _dataset(self, data: Labelled) -> FaceDataset:
         return as_dataset(data, labels=self.labels, face_size=self._config.crop.size)
 
-    def _measure_framing(self, faces: NDArray[np.uint8]) -> None:
-        """Note how the training faces are framed, in terms of the detector's boxes."""
-        step = max(1, len(faces) // FRAMING_SAMPLE)
-        framing = measure_framing(self._get_detector(), faces[::step])
-        if framing is not None:
-            known = {**self._config.crop.framing, self._config.detector.name: framing}
-            self._config = replace(self._config, crop=replace(self._config.crop, framing=known))
-
-    def _build(
-        self,
-        config: NetworkConfig,
-        precision: str = "float32",
-        pretrained: bool = False,
-        seed: int | None = None,
-    ) -> Network:
-        return build_network(
-            get_catalog(),
-            config,
-            num_classes=len(self.labels),
-            face_size=self._config.crop.size,
-            pretrained=pretrained,
-            precision=precision,
-            seed=seed,
-        )
-
-    def _get_networks(self) -> list[Network]:
-        """Build the networks at first use and give them their weights."""
+    def _get_ensemble(self) -> Ensemble:
+        """Build the networks at first use."""
         with self._lock:
-            if self._networks is None:
-                if self._weights is None:
-                    raise self._not_fitted()
-                self._networks = [self._build(config) for config in self._config.networks]
-                for config, network in zip(self._config.networks, self._networks, strict=True):
-                    network.set_weights(self._weights[config.name], where=config.name)
-            return self._networks
+            if self._ensemble is None:
+                weights = self._fitted_weights()
+                self._ensemble = build_ensemble(get_catalog(), self._config, weights)
+            return self._ensemble
 
     def _get_detector(self) -> Detector:
         with self._lock:
@@ -401,7 +349,9 @@ class EmotionRecognizer:
                 self._detector = build_detector(get_catalog(), self._config.detector)
             return self._detector
 
-    def _not_fitted(self) -> NotFittedError:
-        return NotFittedError(
-            "The recognizer has no weights yet: fit it, or load one with from_pretrained"
-        )
+    def _fitted_weights(self) -> dict[str, dict[str, NDArray[Any]]]:
+        if self._weights is None:
+            raise NotFittedError(
+                "The recognizer has no weights yet: fit it, or load one with from_pretrained"
+            )
+        return self._weights

@@ -1,6 +1,6 @@
 """What detection and prediction return: small frozen dataclasses."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,7 +29,7 @@ class Box:
         bottom = min(max(round(self.y + self.height), top + 1), image_height)
         return Box(left, top, right - left, bottom - top)
 
-    def __iter__(self):  # type: ignore[no-untyped-def]
+    def __iter__(self) -> Iterator[float]:
         """Unpack as ``x, y, width, height``."""
         return iter((self.x, self.y, self.width, self.height))
 
@@ -42,11 +42,13 @@ class Detection:
         box: where the face is; may reach over the image's edge.
         score: the detector's own confidence; larger is surer, the scale is the detector's.
         landmarks: (n, 2) float x, y in pixels of the image, where the detector has them.
+        framed: the box is cut out as it is, because it is framed as a face crop already.
     """
 
     box: Box
     score: float = 1.0
     landmarks: NDArray[np.float32] | None = field(default=None, compare=False)
+    framed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,30 +1,31 @@
 """Draws the faces of a result into a copy of its image."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from emonet.pipeline.images import load_image
-from emonet.results import ImageResult
+from emonet.results import Face
 
 __all__ = ["annotate"]
 
 COLOUR = (255, 215, 0)
 
 
-def annotate(result: ImageResult, target: Path) -> None:
+def annotate(path: Path, faces: Iterable[Face], target: Path) -> None:
     """Write the image with a box and a label for every face.
 
     Args:
-        result: of an image that was given as a path.
+        path: of the image.
+        faces: what to mark in it.
         target: the PNG file to write.
     """
     from PIL import Image, ImageDraw, ImageFont
 
-    assert result.path is not None
-    image = Image.fromarray(load_image(result.path))
+    image = Image.fromarray(load_image(path))
     draw = ImageDraw.Draw(image)
     unit = max(1, round(max(image.size) / 400))
     font = ImageFont.load_default(size=10 * unit)
-    for face in result.faces:
+    for face in faces:
         x, y, width, height = (int(value) for value in face.box)
         draw.rectangle((x, y, x + width, y + height), outline=COLOUR, width=unit)
         text = f"{face.label} {100 * face.score:.0f} %"

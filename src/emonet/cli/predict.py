@@ -69,7 +69,8 @@ def _annotated(results: Iterable[ImageResult], folder: Path) -> Iterator[ImageRe
     taken: set[str] = set()
     for result in results:
         if result.error is None and result.path is not None:
-            annotate(result, folder / _free_name(Path(result.path), taken))
+            path = Path(result.path)
+            annotate(path, result.faces, folder / _free_name(path, taken))
         yield result
 
 

@@ -5,7 +5,7 @@ import shlex
 import shutil
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -14,12 +14,11 @@ from emonet.data import FaceDataset, load_dataset
 from emonet.errors import DataError
 from emonet.recognizer import EmotionRecognizer
 from emonet.storage.folder import CONFIG_FILE
+from emonet.training.recipes import Precision
 
 __all__ = ["train"]
 
 logger = logging.getLogger("emonet")
-
-Precision = Literal["float32", "bfloat16"]
 
 
 def train(
@@ -41,7 +40,9 @@ def train(
     pretrained: Annotated[bool, typer.Option(help="Start from the backbone's weights.")] = False,
     centred: Annotated[bool, typer.Option(help="Subtract the mean training face.")] = False,
     detector: Annotated[str, typer.Option(help="The detector to predict with.")] = "dlib_hog",
-    dtype: Annotated[str, typer.Option(help="Of the saved weights: float32 or float16.")] = "float32",
+    dtype: Annotated[
+        str, typer.Option(help="Of the saved weights: float32 or float16.")
+    ] = "float32",
 ) -> None:
     """Train a network on the Training split and keep the epoch that is best on PublicTest.
 

@@ -111,9 +111,7 @@ def _relight(
     np.clip((faces - mean) * gain + mean + offset, 0, 255, out=faces)
 
 
-def _erase(
-    faces: NDArray[np.float32], probability: float, random: np.random.Generator
-) -> None:
+def _erase(faces: NDArray[np.float32], probability: float, random: np.random.Generator) -> None:
     """Cover a rectangle in some faces with noise, in place (Zhong et al. 2017)."""
     height, width = faces.shape[1:]
     for index in np.flatnonzero(random.random(len(faces)) < probability):

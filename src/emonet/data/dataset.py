@@ -47,7 +47,7 @@ class FaceDataset:
                 f"classes must have shape ({len(self.images)},), got {self.classes.shape}"
             )
         if len(self.classes) and not (
-            0 <= self.classes.min() and self.classes.max() < len(self.labels)
+            self.classes.min() >= 0 and self.classes.max() < len(self.labels)
         ):
             raise DataError(
                 f"classes must be 0..{len(self.labels) - 1} for the labels {self.labels}, "
@@ -121,7 +121,9 @@ def load_dataset(
         return FaceDataset(images, classes, labels)
     if not path.is_file():
         raise DataError(f"No data set at {path}: expected FER-2013's CSV file or a folder")
-    images, classes, labels, votes = read_fer2013(path, split, ferplus and Path(ferplus))
+    images, classes, labels, votes = read_fer2013(
+        path, split, None if ferplus is None else Path(ferplus)
+    )
     return FaceDataset(images, classes, labels, votes)
 
 

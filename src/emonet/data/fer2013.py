@@ -18,9 +18,7 @@ __all__ = ["read_fer2013"]
 COLUMNS = ["emotion", "pixels", "Usage"]
 SIDE = 48
 
-Rows = tuple[
-    NDArray[np.uint8], NDArray[np.int64], tuple[str, ...], NDArray[np.float32] | None
-]
+Rows = tuple[NDArray[np.uint8], NDArray[np.int64], tuple[str, ...], NDArray[np.float32] | None]
 
 
 def read_fer2013(path: Path, split: str, ferplus: Path | None = None) -> Rows:
@@ -116,4 +114,4 @@ def _votes(path: Path, numbers: list[int], classes: list[int]) -> NDArray[np.flo
     votes = np.array(table, dtype=np.float32)[numbers]
     unclear = votes.sum(axis=1) == 0
     votes[unclear] = np.eye(len(FER2013), dtype=np.float32)[classes][unclear]
-    return votes / votes.sum(axis=1, keepdims=True)
+    return np.asarray(votes / votes.sum(axis=1, keepdims=True))

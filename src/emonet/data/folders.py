@@ -74,4 +74,3 @@ def _split_folder(path: Path, split: str) -> Path:
             f"make folders train, validation and test in it"
         )
     return path
-

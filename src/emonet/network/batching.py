@@ -26,8 +26,8 @@ def run_in_batches(
         part = slice(start, start + BATCH_SIZES[-1])
         count = len(faces[part])
         size = next(size for size in BATCH_SIZES if size >= count)
-        batch = [_filled(array[part], size) for array in (faces, *features)]
-        results.append(runtime(batch[0], batch[1:])[:count])
+        filled = [_filled(feature[part], size) for feature in features]
+        results.append(runtime(_filled(faces[part], size), filled)[:count])
     return np.concatenate(results)
 
 

@@ -20,7 +20,7 @@ __all__ = ["MeanCentring", "build_model", "keras_settings", "set_mean_face"]
 MEAN_CENTRING = "mean_centring"
 
 
-class MeanCentring(layers.Layer):
+class MeanCentring(layers.Layer):  # type: ignore[misc]
     """Subtracts the training set's mean face and adds its mean grey value back.
 
     The value that is added back keeps the result in the 0..255 that every backbone expects.

@@ -41,6 +41,11 @@ class Network:
         # Keras compiles at the first call, which two threads must not do at once.
         self._lock = threading.Lock()
 
+    @property
+    def num_classes(self) -> int:
+        """How many probabilities a face gets."""
+        return int(self.model.output_shape[-1])
+
     def features(self, faces: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """Run every feature extractor on uint8 (n, height, width) faces.
 

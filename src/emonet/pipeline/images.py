@@ -1,8 +1,9 @@
 """Path, bytes, PIL image or array -> RGB uint8 array."""
 
 import io
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeGuard, Union
+from typing import TYPE_CHECKING, Any, TypeGuard, Union, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,21 +15,24 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_PIXELS", "ImageSource", "is_single_image", "load_image", "source_path"]
 
-#: Larger images are refused from their header, before any memory is spent on them.
-MAX_PIXELS = 100_000_000
+#: Larger images are refused from their header, before any memory is spent on them. Just
+#: below the size at which Pillow itself begins to warn.
+MAX_PIXELS = 89_000_000
 
 #: One image in any form that load_image takes.
-ImageSource = Union[str, Path, bytes, "PIL.Image.Image", NDArray[Any]]  # noqa: UP007
+ImageSource = Union[str, Path, bytes, "PIL.Image.Image", NDArray[Any]]
 
 
 def is_single_image(source: object) -> TypeGuard[ImageSource]:
     """Tell one image from an iterable of images.
 
-    A ``str``, ``Path``, ``bytes``, PIL image or array of 2 or 3 dimensions is one image.
+    A ``str``, ``Path``, ``bytes``, PIL image or array of 2 or 3 dimensions is one image; so
+    is whatever can't be iterated over, which load_image will refuse.
     """
     if isinstance(source, np.ndarray):
         return source.ndim in (2, 3)
-    return isinstance(source, str | Path | bytes) or _is_pil(source)
+    one = isinstance(source, str | Path | bytes) or _is_pil(source)
+    return one or not isinstance(source, Iterable)
 
 
 def source_path(source: object) -> str | None:
@@ -55,7 +59,7 @@ def load_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> NDArray[
     if isinstance(source, np.ndarray):
         return _from_array(source, max_pixels)
     if _is_pil(source):
-        return _decode(source, "The PIL image", max_pixels)
+        return _decode(cast("PIL.Image.Image", source), "The PIL image", max_pixels)
     if isinstance(source, bytes):
         return _open(io.BytesIO(source), "The image in memory", max_pixels)
     if not isinstance(source, str | Path):
@@ -134,7 +138,7 @@ def _from_array(array: NDArray[Any], max_pixels: int) -> NDArray[np.uint8]:
     if pixels.shape[2] == 4:
         alpha = pixels[:, :, 3:].astype(np.float32) / 255
         return np.rint(pixels[:, :, :3] * alpha + 255 * (1 - alpha)).astype(np.uint8)
-    return pixels
+    return np.asarray(pixels)
 
 
 def _eight_bits(array: NDArray[Any]) -> NDArray[np.uint8]:
@@ -154,4 +158,4 @@ def _eight_bits(array: NDArray[Any]) -> NDArray[np.uint8]:
             f"A float image array must have finite values in 0..1, got {low:g}..{high:g}: "
             f"convert it with .astype('uint8') if its values are 0..255"
         )
-    return np.rint(array * 255).astype(np.uint8)
+    return np.asarray(np.rint(array * 255), np.uint8)

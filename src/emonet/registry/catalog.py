@@ -89,9 +89,7 @@ class Catalog:
             PluginConflictError: several packages offer it and none was named.
         """
         offers = self._components.get((kind, name), [])
-        matching = [
-            offer for offer in offers if distribution in (None, offer.plugin.distribution)
-        ]
+        matching = [offer for offer in offers if distribution in (None, offer.plugin.distribution)]
         if len(matching) == 1:
             return matching[0]
         if matching:

@@ -124,7 +124,7 @@ def failed(info: PluginInfo, error: PluginError) -> LoadedPlugin:
 
 def _entry_points() -> list[tuple[Distribution, EntryPoint]]:
     """Find the group's entry points; a package found twice on the path counts once."""
-    found = {}
+    found: dict[tuple[str, str], tuple[Distribution, EntryPoint]] = {}
     for distribution in distributions():
         for entry_point in distribution.entry_points.select(group=GROUP):
             key = (distribution.metadata["Name"], entry_point.name)

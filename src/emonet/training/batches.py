@@ -55,7 +55,9 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]
     def __len__(self) -> int:
         return len(self._order) // self._batch_size
 
-    def __getitem__(self, index: int) -> tuple[tuple[NDArray[np.float32], ...], NDArray[np.float32]]:
+    def __getitem__(
+        self, index: int
+    ) -> tuple[tuple[NDArray[np.float32], ...], NDArray[np.float32]]:
         """Return ((faces, *features), targets) of one batch."""
         random = np.random.default_rng((*self._seed, index))
         rows = self._order[index * self._batch_size : (index + 1) * self._batch_size]

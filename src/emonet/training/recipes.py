@@ -9,7 +9,9 @@ from emonet.config import nearest
 from emonet.data.augmentation import Augmentation
 from emonet.errors import ConfigError
 
-__all__ = ["RECIPES", "Phase", "Recipe", "get_recipe"]
+__all__ = ["RECIPES", "Phase", "Precision", "Recipe", "get_recipe"]
+
+Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +72,7 @@ class Recipe:
     calm_epochs: int = 0
     average: float = 0.0
     monitor: Literal["val_accuracy", "val_loss"] = "val_loss"
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
 
     @property
     def epochs(self) -> int:
@@ -142,17 +144,23 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
 )
 
 
-def get_recipe(recipe: str | Recipe) -> Recipe:
-    """Return a recipe by its name, or the recipe itself.
+def get_recipe(
+    recipe: str | Recipe, *, epochs: int | None = None, precision: Precision | None = None
+) -> Recipe:
+    """Return a recipe by its name, or the recipe itself, with some of it replaced.
 
     Raises:
-        ConfigError: no recipe has that name.
+        ConfigError: no recipe has that name, or it needs more epochs.
     """
     if isinstance(recipe, Recipe):
-        return recipe
-    if recipe not in RECIPES:
+        chosen = recipe
+    elif recipe in RECIPES:
+        chosen = RECIPES[recipe]
+    else:
         raise ConfigError(
             f"Unknown recipe {recipe!r}.{nearest(recipe, RECIPES)} "
             f"Recipes: {', '.join(sorted(RECIPES))}"
         )
-    return RECIPES[recipe]
+    if epochs is not None:
+        chosen = chosen.with_epochs(epochs)
+    return chosen if precision is None else replace(chosen, precision=precision)

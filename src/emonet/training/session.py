@@ -1,7 +1,6 @@
-"""One training run from data sets to weights."""
+"""One training run from data sets to weights and the record of how they came to be."""
 
 import logging
-from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,75 +8,108 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from emonet.composition import build_network
+from emonet.config import RecognizerConfig
 from emonet.data import FaceDataset
+from emonet.errors import ConfigError
 from emonet.network.fusion import set_mean_face
 from emonet.network.network import Network
+from emonet.registry.catalog import Catalog
 from emonet.training.batches import Examples
 from emonet.training.checkpoint import Checkpoint
 from emonet.training.fit import run_recipe
 from emonet.training.recipes import Recipe
-from emonet.training.record import data_digest
-from emonet.training.schedule import EpochRecord
+from emonet.training.record import TrainingRecord, data_digest, make_record
 
 __all__ = ["train_network"]
 
 logger = logging.getLogger("emonet")
 
+HELD_OUT = 0.1
+
 
 def train_network(
-    build: Callable[[str], Network],
+    catalog: Catalog,
+    config: RecognizerConfig,
     recipe: Recipe,
     train: FaceDataset,
-    validation: FaceDataset,
+    validation: FaceDataset | None,
     *,
-    identity: Mapping[str, Any],
+    pretrained: bool,
     seed: int,
     checkpoint_dir: str | Path | None,
-    centred: bool,
-) -> tuple[dict[str, NDArray[Any]], list[EpochRecord]]:
-    """Train a fresh network.
+    command: str | None,
+) -> tuple[dict[str, NDArray[Any]], TrainingRecord]:
+    """Train a recognizer's only network afresh.
 
     Args:
-        build: builds it in a precision.
-        recipe: how to train it.
+        catalog: where its components are looked up.
+        config: the recognizer.
+        recipe: how to train.
         train: what it learns from.
-        validation: what chooses the epoch.
-        identity: what, besides recipe, data and seed, makes the run this one.
-        seed: of shuffling and augmentation.
+        validation: what chooses the epoch; None holds a tenth of ``train`` out.
+        pretrained: whether the backbone starts from weights of its own.
+        seed: of initial weights, shuffling and augmentation.
         checkpoint_dir: where every epoch is saved, if anywhere.
-        centred: whether the network subtracts the mean face.
+        command: what the record names as the command.
 
     Returns:
-        The best epoch's weights by name, and every epoch's figures.
+        The best epoch's weights by name, and the record.
+
+    Raises:
+        ConfigError: the recognizer has several networks.
+        DataError: a class has no face.
+        TrainingError: the loss diverged, or checkpoint_dir holds another run.
     """
-    network = build(recipe.precision)
-    if centred:
-        set_mean_face(network.model, train.images)
+    if len(config.networks) != 1:
+        raise ConfigError("fit trains one network; fit the members of an ensemble first")
+    train.require_every_class()
+    if validation is None:
+        train, validation = train.hold_out(HELD_OUT, seed=seed)
     checkpoint = None
     if checkpoint_dir is not None:
-        whole_identity = {
-            **identity,
+        identity = {
+            "network": asdict(config.networks[0]),
+            "labels": config.labels,
+            "pretrained": pretrained,
             "recipe": asdict(recipe),
             "seed": seed,
             "data": [data_digest(train), data_digest(validation)],
         }
-        checkpoint = Checkpoint(Path(checkpoint_dir), whole_identity)
+        checkpoint = Checkpoint(Path(checkpoint_dir), identity)
+    network = build_network(
+        catalog,
+        config.networks[0],
+        num_classes=len(config.labels),
+        face_size=config.crop.size,
+        pretrained=pretrained,
+        precision=recipe.precision,
+        seed=seed,
+    )
+    if config.networks[0].centred:
+        set_mean_face(network.model, train.images)
     logger.info(
         "Training on %d faces, validating on %d: recipe %s, %d epochs",
         len(train), len(validation), recipe.name, recipe.epochs,
     )  # fmt: skip
-    mirrored = np.ascontiguousarray(train.images[:, :, ::-1]) if network.extractors else None
     history = run_recipe(
         network,
         recipe,
-        Examples(
-            faces=train.images,
-            targets=train.targets,
-            features=network.features(train.images),
-            mirrored_features=[] if mirrored is None else network.features(mirrored),
-        ),
+        _training_examples(network, train),
         Examples(validation.images, validation.targets, network.features(validation.images)),
         seed=seed,
         checkpoint=checkpoint,
     )
-    return network.get_weights(), history
+    record = make_record(command, recipe, seed, train, validation, history)
+    return network.get_weights(), record
+
+
+def _training_examples(network: Network, train: FaceDataset) -> Examples:
+    """Return the faces with the features of each as it is and mirrored."""
+    mirrored = np.ascontiguousarray(train.images[:, :, ::-1]) if network.extractors else None
+    return Examples(
+        faces=train.images,
+        targets=train.targets,
+        features=network.features(train.images),
+        mirrored_features=[] if mirrored is None else network.features(mirrored),
+    )
