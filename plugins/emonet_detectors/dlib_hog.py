@@ -14,7 +14,8 @@ class DlibHog:
 
     Args:
         upsample: how many times the image is doubled in size first.
-        score_threshold: the least score of a face; 0 is dlib's own.
+        score_threshold: the least score of a face; 0 is dlib's own, which takes a fold of
+            cloth for a face now and then.
         max_side: larger images are shrunk to this for detection, pixels.
     """
 

@@ -85,12 +85,16 @@ class YuNet:
     def _create(self) -> Any:
         import cv2
 
+        # OpenCV 5 warns of a setting that nobody made.
+        level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
         try:
             return cv2.FaceDetectorYN.create(
                 str(self._path), "", (320, 320), *self._thresholds, MOST_CANDIDATES
             )
         except cv2.error as error:
             raise WeightsError(f"yunet: {self._path} is not YuNet's ONNX file: {error}") from error
+        finally:
+            cv2.utils.logging.setLogLevel(level)
 
 
 def fetch() -> Path:

@@ -20,6 +20,7 @@ __all__ = [
     "component",
     "describe_network",
     "resolve",
+    "with_detector",
 ]
 
 #: Components by name alone, or with configurations.
@@ -73,6 +74,23 @@ def describe_network(
         head=head or HeadConfig(),
         centred=centred,
     )
+
+
+def with_detector(
+    catalog: Catalog,
+    config: RecognizerConfig,
+    name: str | None,
+    settings: Mapping[str, Json],
+) -> RecognizerConfig:
+    """Exchange the detector, or only some settings of the one that is there.
+
+    Raises:
+        ComponentNotFoundError: nobody offers it.
+        ConfigError: a key is unknown.
+    """
+    if name is None or name == config.detector.name:
+        name, settings = config.detector.name, {**config.detector.config, **settings}
+    return replace(config, detector=component(catalog, Kind.DETECTOR, name, settings))
 
 
 def resolve(catalog: Catalog, config: RecognizerConfig) -> RecognizerConfig:

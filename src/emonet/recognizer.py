@@ -16,6 +16,7 @@ from emonet.composition import (
     component,
     describe_network,
     resolve,
+    with_detector,
 )
 from emonet.config import CropConfig, HeadConfig, RecognizerConfig
 from emonet.data import FaceDataset, Labelled, as_dataset
@@ -33,7 +34,7 @@ from emonet.storage.card import model_card
 from emonet.storage.folder import read_weights, write_folder
 from emonet.storage.sources import open_model
 from emonet.training.recipes import Precision, Recipe, get_recipe
-from emonet.training.record import TrainingRecord, read_record, record_to_json
+from emonet.training.record import TrainingRecord, read_record, record_to_json, with_evaluation
 
 __all__ = ["EmotionRecognizer"]
 
@@ -128,11 +129,9 @@ class EmotionRecognizer:
         """
         catalog = get_catalog()
         model = open_model(source, revision=revision)
-        config = resolve(catalog, model.config)
-        if detector or detector_config:
-            name = detector or config.detector.name
-            chosen = component(catalog, Kind.DETECTOR, name, detector_config or {})
-            config = replace(config, detector=chosen)
+        config = with_detector(
+            catalog, resolve(catalog, model.config), detector, detector_config or {}
+        )
         folder = model.fetch()
         recognizer = cls.__new__(cls)
         recognizer._start(config)
@@ -290,12 +289,10 @@ class EmotionRecognizer:
     def measure_framing(self, faces: NDArray[np.uint8]) -> Self:
         """Learn how training faces are framed in terms of the detector's boxes.
 
-        ``fit`` does it for the detector that it finds in place; a recognizer that was loaded
-        with another detector can learn that one's, too.
+        ``fit`` does it; do it again after loading the recognizer with another detector.
 
         Args:
-            faces: uint8 (n, height, width) grey faces as the training set frames them; a
-                few hundred are looked at.
+            faces: uint8 (n, height, width) grey faces as the training set frames them.
 
         Returns:
             The recognizer itself; unchanged if the detector finds too few of the faces.
@@ -308,9 +305,7 @@ class EmotionRecognizer:
 
     def note_evaluation(self, split: str, report: Report) -> None:
         """Add a report to the training record, so that the model card shows it."""
-        record = dict(self._training or {})
-        record["evaluation"] = {**record.get("evaluation", {}), split: report.to_dict()}
-        self._training = record
+        self._training = with_evaluation(self._training, split, report.to_dict())
 
     def save_pretrained(
         self, folder: str | Path, *, dtype: str = "float32", title: str | None = None

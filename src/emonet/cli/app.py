@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from emonet.cli import evaluate, plugins, predict, train
+from emonet.cli import evaluate, framing, plugins, predict, train
 from emonet.errors import EmonetError
 
 __all__ = ["app", "main"]
@@ -26,6 +26,7 @@ app = typer.Typer(
 app.command()(predict.predict)
 app.command()(train.train)
 app.command()(evaluate.evaluate)
+app.command()(framing.framing)
 app.command()(plugins.plugins)
 
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from emonet.cli.backend import import_keras_quietly
 from emonet.cli.options import Data, Json, Model
 from emonet.data import load_dataset
 from emonet.evaluation.report import Report
@@ -24,6 +25,7 @@ def evaluate(
     """Measure accuracy, figures per class, confusion and calibration on face crops."""
     recognizer = EmotionRecognizer.from_pretrained(model)
     dataset = load_dataset(data, split, face_size=recognizer.config.crop.size)
+    import_keras_quietly()
     report = recognizer.evaluate(dataset)
     if as_json:
         print(json.dumps(report.to_dict()))

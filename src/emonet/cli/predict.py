@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from emonet.cli.options import Json, Model
+from emonet.cli.backend import import_keras_quietly
+from emonet.cli.options import DetectorOption, Json, Model, parse_settings
 from emonet.data.folders import IMAGE_SUFFIXES
 from emonet.errors import InputError
 from emonet.recognizer import EmotionRecognizer
@@ -23,6 +24,7 @@ def predict(
     detector: Annotated[
         str | None, typer.Option(help="A face detector other than the model's own.")
     ] = None,
+    detector_option: DetectorOption = None,
     as_json: Json = False,
     save_annotated: Annotated[
         Path | None, typer.Option(help="Write each image with its faces marked to this folder.")
@@ -33,7 +35,10 @@ def predict(
     Exits with 1 if some image could not be read; the others are done all the same.
     """
     files = list(_images(paths))
-    recognizer = EmotionRecognizer.from_pretrained(model, detector=detector)
+    recognizer = EmotionRecognizer.from_pretrained(
+        model, detector=detector, detector_config=parse_settings(detector_option)
+    )
+    import_keras_quietly()
     results = recognizer.stream(files)
     if save_annotated is not None:
         results = _annotated(results, save_annotated)

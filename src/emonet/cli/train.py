@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from emonet.cli.options import Data
+from emonet.cli.backend import import_keras_quietly
+from emonet.cli.options import BackboneOption, Data, DetectorOption, parse_settings
 from emonet.data import FaceDataset, load_dataset
 from emonet.errors import DataError
 from emonet.recognizer import EmotionRecognizer
@@ -25,6 +26,7 @@ def train(
     data: Data,
     out: Annotated[Path, typer.Option(help="The model folder to write; also holds checkpoints.")],
     backbone: Annotated[str, typer.Option(help="A backbone, see 'emonet plugins'.")] = "resnet18",
+    backbone_option: BackboneOption = None,
     features: Annotated[
         list[str] | None, typer.Option(help="A feature extractor to fuse; repeatable.")
     ] = None,
@@ -40,6 +42,7 @@ def train(
     pretrained: Annotated[bool, typer.Option(help="Start from the backbone's weights.")] = False,
     centred: Annotated[bool, typer.Option(help="Subtract the mean training face.")] = False,
     detector: Annotated[str, typer.Option(help="The detector to predict with.")] = "dlib_hog",
+    detector_option: DetectorOption = None,
     dtype: Annotated[
         str, typer.Option(help="Of the saved weights: float32 or float16.")
     ] = "float32",
@@ -60,9 +63,12 @@ def train(
         features or [],
         labels=training.labels,
         detector=detector,
+        backbone_config=parse_settings(backbone_option),
+        detector_config=parse_settings(detector_option),
         centred=centred,
         pretrained=pretrained,
     )
+    import_keras_quietly()
     recognizer.fit(
         training,
         validation,

@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 from emonet.config import RecognizerConfig, config_from_json, config_to_json
 from emonet.errors import ConfigError, ModelNotFoundError, WeightsError
 
-__all__ = ["CONFIG_FILE", "read_config", "read_weights", "weights_file", "write_folder"]
+__all__ = [
+    "CONFIG_FILE",
+    "read_config",
+    "read_weights",
+    "weights_file",
+    "write_config",
+    "write_folder",
+]
 
 CONFIG_FILE = "config.json"
 MAX_CONFIG_BYTES = 4 * 2**20
@@ -64,8 +71,13 @@ def write_folder(
     for file, text in texts.items():
         _write(folder / file, text.encode())
     config = replace(config, files=digests)
-    _write(folder / CONFIG_FILE, config_to_json(config).encode())
+    write_config(folder, config)
     return config
+
+
+def write_config(folder: Path, config: RecognizerConfig) -> None:
+    """Replace a folder's config.json; the weights that it lists must be there."""
+    _write(folder / CONFIG_FILE, config_to_json(config).encode())
 
 
 def read_config(folder: Path) -> RecognizerConfig:

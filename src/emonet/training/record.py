@@ -12,7 +12,14 @@ from emonet.data import FaceDataset
 from emonet.training.recipes import Recipe
 from emonet.training.schedule import EpochRecord
 
-__all__ = ["TrainingRecord", "data_digest", "make_record", "read_record", "record_to_json"]
+__all__ = [
+    "TrainingRecord",
+    "data_digest",
+    "make_record",
+    "read_record",
+    "record_to_json",
+    "with_evaluation",
+]
 
 RECORD_FILE = "training.json"
 
@@ -41,6 +48,14 @@ def make_record(
         "history": [asdict(record) for record in history],
         "evaluation": {},
     }
+
+
+def with_evaluation(
+    record: TrainingRecord | None, split: str, figures: Mapping[str, Any]
+) -> TrainingRecord:
+    """Return the record with the figures of one split replaced or added."""
+    known = {} if record is None else record.get("evaluation", {})
+    return {**(record or {}), "evaluation": {**known, split: figures}}
 
 
 def data_digest(dataset: FaceDataset) -> str:

@@ -1,0 +1,26 @@
+"""Keras and TensorFlow without the lines that they write while they start."""
+
+import logging
+import os
+import sys
+
+__all__ = ["import_keras_quietly"]
+
+
+def import_keras_quietly() -> None:
+    """Import Keras now, with the process's standard error switched off meanwhile.
+
+    TensorFlow's C++ code writes there before it can be told not to. With ``--debug`` it may.
+    """
+    if "keras" in sys.modules or logging.getLogger("emonet").isEnabledFor(logging.DEBUG):
+        return
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        import keras  # noqa: F401
+    finally:
+        os.dup2(kept, 2)
+        os.close(nowhere)
+        os.close(kept)

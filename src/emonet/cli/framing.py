@@ -1,0 +1,42 @@
+"""``emonet framing``: teach a model folder how another detector's boxes have to be cut."""
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from emonet.cli.options import Data, DetectorOption, parse_settings
+from emonet.data import load_dataset
+from emonet.recognizer import EmotionRecognizer
+from emonet.storage.folder import read_config, write_config
+
+__all__ = ["framing"]
+
+logger = logging.getLogger("emonet")
+
+
+def framing(
+    model: Annotated[Path, typer.Argument(help="The model folder to change.")],
+    data: Data,
+    detector: Annotated[str, typer.Option(help="A face detector, see 'emonet plugins'.")],
+    detector_option: DetectorOption = None,
+) -> None:
+    """Measure how the training faces are framed in terms of a detector's boxes.
+
+    'emonet train' does it for the detector it is given; do it for any other that the model
+    will be used with. Only config.json changes.
+    """
+    recognizer = EmotionRecognizer.from_pretrained(
+        model, detector=detector, detector_config=parse_settings(detector_option)
+    )
+    faces = load_dataset(data, "Training", face_size=recognizer.config.crop.size).images
+    measured = recognizer.measure_framing(faces).config.crop.framing.get(detector)
+    if measured is None:
+        logger.warning("%s finds too few of the faces to tell; nothing was changed", detector)
+        return
+    config = read_config(model)
+    crop = config.crop.with_framing(detector, measured)
+    write_config(model, replace(config, crop=crop))
+    logger.info("%s: %s", detector, measured)
