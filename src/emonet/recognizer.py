@@ -346,7 +346,5 @@ class EmotionRecognizer:
 
     def _fitted_weights(self) -> dict[str, dict[str, NDArray[Any]]]:
         if self._weights is None:
-            raise NotFittedError(
-                "The recognizer has no weights yet: fit it, or load one with from_pretrained"
-            )
+            raise NotFittedError("No weights yet: fit the recognizer, or use from_pretrained")
         return self._weights

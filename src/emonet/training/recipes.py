@@ -124,7 +124,7 @@ SCRATCH = Recipe(
         Phase(
             epochs=40,
             optimizer="sgd",
-            learning_rate=0.1,
+            learning_rate=0.04,
             schedule="cosine",
             warmup_epochs=2,
             weight_decay=5e-3,

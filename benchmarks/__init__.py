@@ -1,0 +1,1 @@
+"""How fast emonet is, as ratios within one run: ``python -m benchmarks``."""

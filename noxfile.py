@@ -1,0 +1,59 @@
+"""Everything that is checked: ``nox`` runs the sessions that CI runs, ``nox -s NAME`` one."""
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.sessions = ["lint", "types", "tests", "package", "docs"]
+
+PYTHON_FOLDERS = ("src", "plugins", "tests", "benchmarks", "noxfile.py")
+
+
+@nox.session
+def lint(session):
+    """Style, with ruff."""
+    session.install("ruff>=0.9")
+    session.run("ruff", "check", *PYTHON_FOLDERS)
+    session.run("ruff", "format", "--check", *PYTHON_FOLDERS)
+
+
+@nox.session
+def types(session):
+    """Types of src and plugins, with mypy in strict mode."""
+    session.install(".[dev]")
+    session.run("mypy")
+
+
+@nox.session
+def tests(session):
+    """The fast tests; arguments go to pytest."""
+    session.install(".[dev]")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def package(session):
+    """The built wheel in a clean environment."""
+    session.install(".[dev]")
+    session.run("pytest", "tests/packaging", "-m", "slow", *session.posargs)
+
+
+@nox.session
+def slow(session):
+    """Every test that takes minutes."""
+    session.install(".[dev]")
+    session.run("pytest", "-m", "slow", *session.posargs)
+
+
+@nox.session
+def docs(session):
+    """The site, into site/; 'nox -s docs -- serve' shows it while you write."""
+    session.install(".[docs]")
+    session.run("mkdocs", *(session.posargs or ("build", "--strict")))
+
+
+@nox.session
+def benchmarks(session):
+    """The benchmark suite; 'nox -s benchmarks -- --quick' is small."""
+    session.install(".[dev]")
+    session.run("python", "-m", "benchmarks", *session.posargs)

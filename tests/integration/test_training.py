@@ -1,0 +1,550 @@
+"""Real training runs through EmotionRecognizer.fit."""
+
+import json
+import logging
+import math
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from emonet import EmotionRecognizer, FaceDataset, HeadConfig, Phase, Recipe
+from emonet.composition import build_network
+from emonet.data.augmentation import Augmentation
+from emonet.errors import DataError, TrainingError
+from emonet.labels import FERPLUS
+from emonet.plugin import BackboneSpec
+from emonet.registry import catalog as catalog_module
+from emonet.registry.catalog import Catalog, Kind, get_catalog
+from emonet.registry.discovery import LoadedPlugin, PluginInfo, load_plugins
+from tests.conftest import make_faces
+
+TRAIN = make_faces(8)
+VALID = make_faces(4, seed=1)
+
+#: whole_image has no framing to measure, which takes longer than this training.
+MINI = {"backbone": "mini", "detector": "whole_image"}
+
+
+def build_mini(config: Mapping[str, Any], *, pretrained: bool):
+    """A backbone with all kinds of weights that compiles in a tenth of resnet18's time."""
+    import keras
+    from keras import layers
+
+    pixels = keras.Input((48, 48, 3))
+    x = layers.Rescaling(1 / 64, offset=-2.0, dtype="float32")(pixels)
+    x = layers.Conv2D(8, 5, strides=4)(x)
+    x = layers.BatchNormalization(momentum=0.9)(x)
+    x = layers.ReLU()(x)
+    return keras.Model(pixels, layers.Flatten()(x))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _mini_backbone() -> Iterator[None]:
+    info = PluginInfo(name="mini", distribution="mini", version="1", module="mini")
+    spec = BackboneSpec(name="mini", build=build_mini, input_size=(48, 48))
+    plugins = [*load_plugins((), strict=True), LoadedPlugin(info, {Kind.BACKBONE: (spec,)})]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(catalog_module, "_catalog", Catalog(plugins))
+        yield
+
+
+def one_phase(*, epochs: int = 3, recipe: Mapping[str, Any] | None = None, **phase) -> Recipe:
+    settings = {"optimizer": "adam", "learning_rate": 3e-3, **phase}
+    return Recipe(
+        name="mini",
+        phases=(Phase(epochs=epochs, **settings),),
+        **{"batch_size": 14, **(recipe or {})},
+    )
+
+
+def fit(recipe: Recipe, train: FaceDataset = TRAIN, **arguments) -> EmotionRecognizer:
+    names = ("features", "head", "labels", "centred")
+    described = {name: arguments.pop(name) for name in names if name in arguments}
+    arguments = {"validation_data": VALID, **arguments}
+    return EmotionRecognizer(**MINI, **described).fit(train, recipe=recipe, **arguments)
+
+
+def history(recognizer: EmotionRecognizer) -> list[dict[str, Any]]:
+    return recognizer.training["history"]
+
+
+def column(recognizer: EmotionRecognizer, name: str) -> list[float]:
+    return [record[name] for record in history(recognizer)]
+
+
+def weights(recognizer: EmotionRecognizer, folder: Path) -> dict[str, np.ndarray]:
+    recognizer.save_pretrained(folder)
+    (file,) = folder.glob("*.safetensors")
+    return load_file(file)
+
+
+def initial_weights(recognizer: EmotionRecognizer, seed: int = 0) -> dict[str, np.ndarray]:
+    config = recognizer.config
+    network = build_network(
+        get_catalog(), config.networks[0], num_classes=7, face_size=config.crop.size, seed=seed
+    )
+    return network.get_weights()
+
+
+@contextmanager
+def after_every_epoch(act: Callable[[int], None]) -> Iterator[None]:
+    class Watcher(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.getMessage().startswith("epoch "):
+                act(int(record.getMessage().split()[1].split("/")[0]))
+
+    logger, watcher = logging.getLogger("emonet"), Watcher()
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(watcher)
+    try:
+        yield
+    finally:
+        logger.removeHandler(watcher)
+        logger.setLevel(level)
+
+
+def raw_weights(checkpoints: Path, epoch: int) -> dict[str, np.ndarray]:
+    """The weights that training goes on from, as the checkpoint has them."""
+    state = load_file(checkpoints / f"last-{epoch:04d}.safetensors")
+    return {
+        name.removeprefix("model/"): array
+        for name, array in state.items()
+        if name.startswith("model/")
+    }
+
+
+def equal(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> bool:
+    return first.keys() == second.keys() and all(
+        np.array_equal(first[name], second[name]) for name in first
+    )
+
+
+def test_a_network_learns_to_tell_faces_apart(tiny_recognizer: EmotionRecognizer) -> None:
+    report = tiny_recognizer.evaluate(make_faces(10, seed=7))
+    assert report.accuracy > 0.8
+    losses = column(tiny_recognizer, "loss")
+    assert losses[-1] < losses[0] / 2
+
+
+def test_fit_returns_the_recognizer_and_records_the_run() -> None:
+    recognizer = EmotionRecognizer(**MINI)
+    assert recognizer.fit(TRAIN, VALID, recipe=one_phase(epochs=2), seed=3) is recognizer
+    assert recognizer.training["seed"] == 3
+    assert column(recognizer, "epoch") == [1, 2]
+    assert {name: part["faces"] for name, part in recognizer.training["data"].items()} == {
+        "training": len(TRAIN),
+        "validation": len(VALID),
+    }
+    json.dumps(recognizer.training)
+
+
+def test_arrays_do_as_well_as_a_dataset(tmp_path: Path) -> None:
+    arrays = EmotionRecognizer(**MINI).fit(
+        (TRAIN.images, TRAIN.classes.tolist()), (VALID.images, VALID.classes), recipe=one_phase()
+    )
+    dataset = fit(one_phase())
+    assert equal(weights(arrays, tmp_path / "a"), weights(dataset, tmp_path / "b"))
+
+
+# What each phase of this run changes, by kind of weight.
+PHASES = ("frozen", "trained", "trained_except_batch_norm", "trained")
+CHANGES = {
+    "frozen": {"head": True, "kernel": False, "scale": False, "statistics": False},
+    "trained": {"head": True, "kernel": True, "scale": True, "statistics": True},
+    "trained_except_batch_norm": {
+        "head": True,
+        "kernel": True,
+        "scale": False,
+        "statistics": False,
+    },
+}
+
+
+def kind_of(name: str) -> str:
+    if name.startswith("head/"):
+        return "head"
+    if name.endswith(("gamma", "beta")):
+        return "scale"
+    return "statistics" if "moving" in name else "kernel"
+
+
+@pytest.fixture(scope="module")
+def weights_by_epoch(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, np.ndarray]]:
+    """The initial weights, and those after each of four epochs in four phases."""
+    checkpoints = tmp_path_factory.mktemp("phases")
+    phases = tuple(Phase(epochs=1, backbone=kind, learning_rate=0.01) for kind in PHASES)
+    states = []
+    with after_every_epoch(lambda epoch: states.append(raw_weights(checkpoints, epoch))):
+        recognizer = fit(
+            Recipe(name="phases", phases=phases, batch_size=14), checkpoint_dir=checkpoints
+        )
+    assert column(recognizer, "phase") == [0, 1, 2, 3]
+    return [initial_weights(recognizer), *states]
+
+
+@pytest.mark.parametrize("index", range(len(PHASES)), ids=PHASES)
+def test_a_phase_changes_only_what_it_trains(
+    weights_by_epoch: list[dict[str, np.ndarray]], index: int
+) -> None:
+    before, after = weights_by_epoch[index : index + 2]
+    changed: dict[str, set[bool]] = {}
+    for name in before:
+        changed.setdefault(kind_of(name), set()).add(
+            not np.array_equal(before[name], after[name])
+        )
+    assert changed == {kind: {moves} for kind, moves in CHANGES[PHASES[index]].items()}
+
+
+def test_sgd_is_nesterovs_with_decoupled_decay_of_kernels(tmp_path: Path) -> None:
+    """Against softmax regression on the frozen backbone's features, written out."""
+    rate, momentum, decay, smoothing, steps = 0.01, 0.9, 0.5, 0.1, 3
+    recipe = one_phase(
+        epochs=steps,
+        backbone="frozen",
+        optimizer="sgd",
+        learning_rate=rate,
+        momentum=momentum,
+        weight_decay=decay,
+        recipe={"batch_size": len(TRAIN), "label_smoothing": smoothing},
+    )
+    recognizer = fit(recipe, head=HeadConfig(dropout=0.0), checkpoint_dir=tmp_path)
+    trained = raw_weights(tmp_path, steps)
+
+    start = initial_weights(recognizer)
+    network = build_network(
+        get_catalog(),
+        recognizer.config.networks[0],
+        num_classes=7,
+        face_size=(48, 48),
+        seed=0,
+    )
+    rgb = np.repeat(TRAIN.images[..., np.newaxis], 3, axis=3).astype(np.float32)
+    features = network.backbone.predict(rgb, verbose=0).astype(np.float64)
+    targets = TRAIN.targets * (1 - smoothing) + smoothing / 7
+    kernel = start["head/probabilities/kernel"].astype(np.float64)
+    bias = start["head/probabilities/bias"].astype(np.float64)
+    speeds = [np.zeros_like(kernel), np.zeros_like(bias)]
+    for _ in range(steps):
+        scores = np.exp(features @ kernel + bias)
+        error = (scores / scores.sum(axis=1, keepdims=True) - targets) / len(targets)
+        kernel = kernel * (1 - rate * decay)
+        for index, gradient in enumerate((features.T @ error, error.sum(axis=0))):
+            speeds[index] = momentum * speeds[index] - rate * gradient
+            step = momentum * speeds[index] - rate * gradient
+            kernel, bias = (kernel + step, bias) if index == 0 else (kernel, bias + step)
+    np.testing.assert_allclose(trained["head/probabilities/kernel"], kernel, atol=2e-5)
+    np.testing.assert_allclose(trained["head/probabilities/bias"], bias, atol=2e-5)
+
+
+@pytest.fixture(scope="module")
+def averaged(tmp_path_factory: pytest.TempPathFactory) -> tuple[EmotionRecognizer, Path]:
+    checkpoints = tmp_path_factory.mktemp("averaged")
+    recipe = one_phase(epochs=4, recipe={"average": 0.9, "monitor": "val_loss"})
+    return fit(recipe, checkpoint_dir=checkpoints), checkpoints
+
+
+def test_training_goes_on_from_the_raw_weights_not_from_their_average(
+    averaged: tuple[EmotionRecognizer, Path], tmp_path: Path
+) -> None:
+    recognizer, checkpoints = averaged
+    plain = fit(one_phase(epochs=4), checkpoint_dir=tmp_path)
+    assert column(recognizer, "loss") == column(plain, "loss")
+    assert column(recognizer, "accuracy") == column(plain, "accuracy")
+    assert equal(raw_weights(checkpoints, 4), raw_weights(tmp_path, 4))
+    assert column(recognizer, "val_loss") != column(plain, "val_loss")
+
+
+def test_the_average_is_what_is_validated_and_kept(
+    averaged: tuple[EmotionRecognizer, Path], tmp_path: Path
+) -> None:
+    recognizer, checkpoints = averaged
+    losses = column(recognizer, "val_loss")
+    assert losses.index(min(losses)) == 3
+    kept, raw = weights(recognizer, tmp_path), raw_weights(checkpoints, 4)
+    name = "head/probabilities/kernel"
+    assert not np.array_equal(kept[name], raw[name])
+    report = recognizer.evaluate(VALID)
+    assert report.accuracy == column(recognizer, "val_accuracy")[3]
+    assert report.log_loss == pytest.approx(losses[3], abs=1e-5)
+
+
+@pytest.fixture(scope="module")
+def plain() -> EmotionRecognizer:
+    return fit(one_phase())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"mixup": 0.4},
+        {"label_smoothing": 0.1},
+        {"augmentation": Augmentation(rotation=10, mirror=True, contrast=0.2, erase=0.5)},
+        {"precision": "bfloat16"},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_a_recipe_with_extras_trains_and_differs(
+    plain: EmotionRecognizer, changes: dict[str, Any]
+) -> None:
+    recognizer = fit(one_phase(recipe=changes))
+    losses = column(recognizer, "loss")
+    assert all(map(math.isfinite, losses))
+    assert losses != column(plain, "loss")
+    np.testing.assert_allclose(recognizer.predict_proba(VALID.images).sum(axis=1), 1, rtol=1e-5)
+
+
+def test_mixing_and_erasing_stop_for_the_calm_epochs(plain: EmotionRecognizer) -> None:
+    extras = {"mixup": 0.4, "augmentation": Augmentation(erase=1.0)}
+    calm = fit(one_phase(recipe={**extras, "calm_epochs": 3}))
+    assert column(calm, "loss") == column(plain, "loss")
+    half_calm = fit(one_phase(recipe={**extras, "calm_epochs": 2}))
+    assert half_calm.training["history"][0]["loss"] != column(plain, "loss")[0]
+
+
+def test_bfloat16_keeps_float32_weights(tmp_path: Path) -> None:
+    recognizer = fit(one_phase(), precision="bfloat16")
+    assert {array.dtype for array in weights(recognizer, tmp_path).values()} == {
+        np.dtype(np.float32)
+    }
+    assert recognizer.training["recipe"]["precision"] == "bfloat16"
+
+
+def test_cosine_rises_to_its_peak_and_ends_at_nothing() -> None:
+    recipe = one_phase(
+        epochs=6, optimizer="sgd", learning_rate=0.05, schedule="cosine", warmup_epochs=2
+    )
+    rates = column(fit(recipe), "learning_rate")
+    assert rates[0] == pytest.approx(0.025)
+    assert rates[1] == pytest.approx(0.05)
+    assert rates[1:] == sorted(rates[1:], reverse=True)
+    assert rates[3] == pytest.approx(0.025, rel=1e-3)
+    assert abs(rates[-1]) < 1e-7
+
+
+# Too small a rate to move a float32 weight that is not 0: nothing improves after the first.
+STILL = {"backbone": "frozen", "optimizer": "sgd", "learning_rate": 1e-30}
+
+
+def test_patience_ends_a_phase_and_the_next_begins() -> None:
+    recipe = Recipe(
+        name="patient",
+        phases=(
+            Phase(epochs=20, patience=2, **STILL),
+            Phase(epochs=1, learning_rate=0.01),
+        ),
+        batch_size=14,
+    )
+    assert column(fit(recipe), "phase") == [0, 0, 0, 1]
+
+
+def test_plateau_halves_the_rate_that_is_used() -> None:
+    recipe = one_phase(epochs=6, schedule="plateau", plateau_patience=2, **STILL)
+    assert np.array(column(fit(recipe), "learning_rate")) / 1e-30 == pytest.approx(
+        [1, 1, 1, 0.5, 0.5, 0.25]
+    )
+
+
+@pytest.mark.parametrize("monitor", ["val_accuracy", "val_loss"])
+def test_the_kept_weights_are_the_best_epochs(monitor: str) -> None:
+    recipe = one_phase(epochs=12, learning_rate=0.03, recipe={"monitor": monitor})
+    recognizer = fit(recipe)
+    figures = np.array(column(recognizer, monitor)) * (-1 if monitor == "val_loss" else 1)
+    best = int(figures.argmax())
+    assert best < 11, "the run must get worse at its end for this test to tell anything"
+    report = recognizer.evaluate(VALID)
+    assert report.accuracy == column(recognizer, "val_accuracy")[best]
+    assert report.log_loss == pytest.approx(column(recognizer, "val_loss")[best], rel=1e-5)
+
+
+def test_divergence_is_an_error_and_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
+    recipe = Recipe(
+        name="steep",
+        phases=(Phase(epochs=1, learning_rate=0.01), Phase(epochs=5, learning_rate=1e30)),
+        batch_size=14,
+    )
+    with pytest.raises(TrainingError, match=r"diverged in epoch 2.*learning rate \(now 1e\+30\)"):
+        fit(recipe, checkpoint_dir=tmp_path)
+    assert {file.name for file in tmp_path.iterdir()} == {
+        "best-0001.safetensors",
+        "last-0001.safetensors",
+        "state.json",
+    }
+    assert len(json.loads((tmp_path / "state.json").read_text())["history"]) == 1
+    assert all(np.isfinite(array).all() for array in raw_weights(tmp_path, 1).values())
+
+
+@pytest.fixture(scope="module")
+def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    checkpoints = tmp_path_factory.mktemp("finished")
+    fit(one_phase(epochs=2), checkpoint_dir=checkpoints)
+    return checkpoints
+
+
+@pytest.mark.parametrize(
+    ("differing", "changes"),
+    [
+        ("seed", {"seed": 1}),
+        ("recipe", {"recipe": one_phase(epochs=3)}),
+        ("data", {"train": make_faces(8, seed=9)}),
+        ("data", {"validation_data": make_faces(4, seed=9)}),
+        ("network", {"head": HeadConfig(units=(8,))}),
+        ("network", {"centred": True}),
+        ("network", {"features": {"bovw": {"landmarks": False}}}),
+    ],
+    ids=["seed", "recipe", "training", "validation", "head", "centred", "features"],
+)
+def test_another_runs_checkpoints_are_refused(
+    finished_run: Path, differing: str, changes: dict[str, Any]
+) -> None:
+    with pytest.raises(TrainingError, match=f"holds a run with another {differing};") as caught:
+        fit(**{"recipe": one_phase(epochs=2), **changes}, checkpoint_dir=finished_run)
+    assert str(finished_run) in str(caught.value)
+
+
+def test_all_that_differs_is_named(finished_run: Path) -> None:
+    with pytest.raises(TrainingError, match="another recipe, seed;"):
+        fit(one_phase(), seed=1, checkpoint_dir=finished_run)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"{",
+        b"\xff\xfe\x00",
+        b"null",
+        b"[]",
+        b"{}",
+        b'{"identity": {}}',
+        b'{"identity": [], "history": []}',
+        b'{"identity": {}, "history": [{"epoch": 1}]}',
+        b'{"identity": {}, "history": 5}',
+    ],
+    ids=str,
+)
+def test_a_damaged_state_is_an_error(finished_run: Path, tmp_path: Path, text: bytes) -> None:
+    folder = shutil.copytree(finished_run, tmp_path / "copy")
+    (folder / "state.json").write_bytes(text)
+    with pytest.raises(TrainingError, match=r"state\.json can't be read .*delete"):
+        fit(one_phase(epochs=2), checkpoint_dir=folder)
+
+
+@pytest.mark.parametrize("kind", ["last", "best"])
+@pytest.mark.parametrize("damage", ["cut", "garbage", "gone"])
+def test_damaged_arrays_are_an_error(
+    finished_run: Path, tmp_path: Path, kind: str, damage: str
+) -> None:
+    folder = shutil.copytree(finished_run, tmp_path / "copy")
+    (file,) = folder.glob(f"{kind}-*.safetensors")
+    if damage == "gone":
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes()[:-100] if damage == "cut" else b"garbage")
+    with pytest.raises(TrainingError, match=f"{file.name} can't be read"):
+        fit(one_phase(epochs=2), checkpoint_dir=folder)
+
+
+def without_class(dataset: FaceDataset, kind: int) -> FaceDataset:
+    return dataset.subset(np.flatnonzero(dataset.classes != kind))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"train": without_class(TRAIN, 2)}, "No face of class fear"),
+        ({"train": replace(TRAIN, labels=FERPLUS)}, "have the labels neutral, .*are anger,"),
+        ({"validation_data": replace(VALID, labels=FERPLUS)}, "have the labels neutral"),
+        ({"train": make_faces(8, size=64)}, r"\(64, 64\) pixels; the recognizer's are \(48, 48\)"),
+        ({"validation_data": make_faces(4, size=64)}, r"\(64, 64\) pixels"),
+        ({"validation_data": VALID.subset(np.array([], np.int64))}, "validat"),
+        ({"train": make_faces(1), "validation_data": None}, "hold"),
+        (
+            {
+                "train": TRAIN.subset(np.flatnonzero(TRAIN.classes != 2).tolist() + [16]),
+                "validation_data": None,
+            },
+            "hold",
+        ),
+    ],
+    ids=[
+        "missing class",
+        "other labels",
+        "other validation labels",
+        "other size",
+        "other validation size",
+        "no validation faces",
+        "too few to hold out",
+        "one face of a class to hold out",
+    ],
+)
+def test_unusable_data_are_refused(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        fit(one_phase(epochs=1), **arguments)
+
+
+def test_a_class_that_only_the_validation_faces_lack_is_no_error() -> None:
+    recognizer = fit(one_phase(epochs=1), validation_data=without_class(VALID, 2))
+    assert len(history(recognizer)) == 1
+
+
+def test_a_tenth_is_held_out_where_there_are_no_validation_data() -> None:
+    train = make_faces(10)
+    recognizer = fit(one_phase(epochs=1), train, validation_data=None)
+    data = recognizer.training["data"]
+    assert (data["training"]["faces"], data["validation"]["faces"]) == (63, 7)
+    # One of each class, so that every accuracy is a number of sevenths.
+    (accuracy,) = column(recognizer, "val_accuracy")
+    assert accuracy * 7 == pytest.approx(round(accuracy * 7))
+
+
+def test_hog_features_train_together_with_the_backbone(tmp_path: Path) -> None:
+    recipe = one_phase(epochs=8, recipe={"augmentation": Augmentation(mirror=True), "mixup": 0.2})
+    recognizer = fit(recipe, features={"bovw": {"landmarks": False}})
+    assert recognizer.evaluate(VALID).accuracy > 0.4
+    recognizer.save_pretrained(tmp_path)
+    again = EmotionRecognizer.from_pretrained(tmp_path)
+    assert np.array_equal(
+        again.predict_proba(VALID.images), recognizer.predict_proba(VALID.images)
+    )
+
+
+def test_centring_subtracts_the_training_sets_mean_face(tmp_path: Path) -> None:
+    recognizer = fit(one_phase(epochs=1), centred=True)
+    mean_face = weights(recognizer, tmp_path)["head/mean_centring/mean_face"]
+    np.testing.assert_allclose(mean_face[..., 0], TRAIN.images.mean(axis=0), rtol=1e-6)
+
+
+def test_fitting_again_forgets_the_first_time(tmp_path: Path) -> None:
+    recognizer = EmotionRecognizer(**MINI)
+    recognizer.fit(make_faces(3, seed=5), VALID, recipe=one_phase(epochs=1), seed=4)
+    recognizer.predict_proba(VALID.images)
+    recognizer.fit(TRAIN, VALID, recipe=one_phase())
+    fresh = fit(one_phase())
+    assert np.array_equal(
+        recognizer.predict_proba(VALID.images), fresh.predict_proba(VALID.images)
+    )
+    assert equal(weights(recognizer, tmp_path / "a"), weights(fresh, tmp_path / "b"))
+    without_time = [
+        {**r.training, "history": [{**record, "seconds": 0} for record in history(r)]}
+        for r in (recognizer, fresh)
+    ]
+    assert without_time[0] == without_time[1]
+
+
+def test_another_seed_gives_other_weights(plain: EmotionRecognizer) -> None:
+    assert column(fit(one_phase(), seed=1), "loss") != column(plain, "loss")
+
+
+def test_a_detector_whose_boxes_are_crops_already_leaves_no_framing(
+    plain: EmotionRecognizer,
+) -> None:
+    # Else it would be taken as the framing of other detectors, too: the first that is listed.
+    assert plain.config.crop.framing == {}

@@ -1,0 +1,400 @@
+"""The contract of every installed backbone, and the networks that are built around them."""
+
+import functools
+import random
+from pathlib import Path
+
+import keras  # noqa: TID253
+import numpy as np
+import pytest
+
+import emonet
+from emonet import EmotionRecognizer, HeadConfig
+from emonet.composition import build_network, describe_network
+from emonet.errors import ConfigError, PluginContractError, WeightsError
+from emonet.network.fusion import keras_settings, set_mean_face
+from emonet.network.network import Network
+from emonet.plugin import BackboneSpec
+from emonet.registry.catalog import Catalog, Kind, get_catalog
+from emonet.registry.discovery import LoadedPlugin, PluginInfo
+
+#: The least that each takes, so that tests are quick.
+SMALL = {
+    "resnet18": {"width": 4, "input_size": [16, 16]},
+    "resnet50": {"input_size": [32, 32]},
+    "inception_resnet_v2": {"input_size": [75, 75]},
+}
+HOG = {"bovw": {"landmarks": False}}
+
+
+@functools.cache
+def small(name: str) -> keras.Model:
+    return emonet.create_backbone(name, **SMALL.get(name, {}))
+
+
+@pytest.fixture(params=emonet.list_backbones())
+def name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+def pixels_for(model: keras.Model, count: int) -> np.ndarray:
+    random_pixels = np.random.default_rng(0).uniform(0, 255, (count, *model.input_shape[1:]))
+    return random_pixels.astype(np.float32)
+
+
+def run(model: keras.Model, pixels: np.ndarray) -> np.ndarray:
+    return np.asarray(model.predict_on_batch(pixels))
+
+
+def network_for(
+    backbone: str = "resnet18", *, seed: int | None = 0, precision: str = "float32", **options
+) -> Network:
+    """Build a network as EmotionRecognizer does."""
+    options.setdefault("backbone_config", {"width": 4})
+    config = EmotionRecognizer(backbone, **options).config
+    return build_network(
+        get_catalog(),
+        config.networks[0],
+        num_classes=len(config.labels),
+        face_size=config.crop.size,
+        precision=precision,
+        seed=seed,
+    )
+
+
+def faces(count: int) -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 256, (count, 48, 48), np.uint8)
+
+
+def test_a_backbone_maps_rgb_to_one_vector(name: str) -> None:
+    model = small(name)
+    assert isinstance(model, keras.Model)
+    batch, height, width, channels = model.input_shape
+    assert (batch, channels) == (None, 3)
+    assert height >= 1
+    assert width >= 1
+    assert len(model.output_shape) == 2
+    assert model.output_shape[0] is None
+    assert model.output_shape[1] >= 1
+
+
+def test_a_backbone_takes_an_array_without_a_warning(name: str) -> None:
+    model = small(name)
+    pixels = pixels_for(model, 1)
+    scale = np.abs(run(model, pixels)).max()
+    called = np.asarray(model(pixels, training=False))
+    np.testing.assert_allclose(called, run(model, pixels), atol=1e-5 * scale, rtol=0)
+
+
+@pytest.mark.parametrize("grey", [0, 255])
+def test_features_of_one_colour_are_finite(name: str, grey: int) -> None:
+    model = small(name)
+    features = run(model, np.full((1, *model.input_shape[1:]), grey, np.float32))
+    assert features.dtype == np.float32
+    assert features.shape == (1, model.output_shape[1])
+    assert np.isfinite(features).all()
+
+
+def test_features_are_finite_deterministic_and_differ(name: str) -> None:
+    model = small(name)
+    pixels = pixels_for(model, 3)
+    features = run(model, pixels)
+    assert features.dtype == np.float32
+    assert np.isfinite(features).all()
+    np.testing.assert_array_equal(features, run(model, pixels))
+    assert np.abs(features[0] - features[1]).max() > 0
+
+
+def test_features_do_not_depend_on_the_rest_of_the_batch(name: str) -> None:
+    model = small(name)
+    pixels = pixels_for(model, 3)
+    together = run(model, pixels)
+    scale = np.abs(together).max()
+    for row in range(3):
+        alone = run(model, pixels[row : row + 1])[0]
+        np.testing.assert_allclose(alone, together[row], atol=1e-5 * scale, rtol=0)
+
+
+def test_an_unknown_setting_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"{name} has no setting 'no_such_setting'"):
+        emonet.create_backbone(name, no_such_setting=1)
+
+
+def test_the_defaults_hold_the_input_size(name: str) -> None:
+    spec = get_catalog().get(Kind.BACKBONE, name).spec
+    assert tuple(spec.defaults["input_size"]) == spec.input_size
+
+
+@pytest.mark.parametrize(
+    ("backbone", "key", "value"),
+    [
+        *[("resnet18", "width", value) for value in (0, -1, 2.5, "32", True, None)],
+        *[("resnet18", "stem_stride", value) for value in (0, 1.5, None)],
+        *[("resnet18", "input_size", value) for value in ([15, 48], [48], 48, [48, 48, 3], None)],
+        *[("resnet50", "input_size", value) for value in ([31, 32], [32, 31], ["32", 32])],
+        *[("inception_resnet_v2", "input_size", value) for value in ([74, 75], [75, 74])],
+    ],
+)
+def test_an_illegal_value_is_refused_by_name(backbone: str, key: str, value: object) -> None:
+    with pytest.raises(ConfigError, match=f"{backbone}: {key} must be"):
+        emonet.create_backbone(backbone, **{key: value})
+
+
+@pytest.mark.parametrize(
+    ("backbone", "low", "high"),
+    [
+        ("resnet50", 23_587_712, 23_587_712),
+        ("inception_resnet_v2", 54_336_736, 54_336_736),
+    ],
+)
+def test_parameter_counts(backbone: str, low: int, high: int) -> None:
+    assert low <= small(backbone).count_params() <= high
+
+
+def test_resnet18_has_half_width_by_default() -> None:
+    model = emonet.create_backbone("resnet18")
+    assert model.input_shape == (None, 48, 48, 3)
+    assert model.output_shape == (None, 256)
+    assert 2_700_000 <= model.count_params() <= 2_900_000
+
+
+@pytest.mark.parametrize(("stride", "side"), [(1, 48), (2, 24), (3, 16)])
+def test_resnet18s_stem_shrinks_by_its_stride(stride: int, side: int) -> None:
+    model = emonet.create_backbone("resnet18", width=4, stem_stride=stride)
+    assert model.get_layer("stem_relu").output.shape == (None, side, side, 4)
+    assert model.output_shape == (None, 32)
+
+
+@pytest.mark.parametrize("backbone", ["resnet50", "inception_resnet_v2"])
+def test_scaling_is_what_the_published_weights_expect(backbone: str) -> None:
+    model = small(backbone)
+    module = getattr(keras.applications, backbone)
+    pixels = pixels_for(model, 2)
+    scaled = keras.Model(model.inputs, model.get_layer("rescaling").output)([pixels])
+    # preprocess_input changes its argument.
+    expected = module.preprocess_input(pixels.copy())
+    np.testing.assert_allclose(np.asarray(scaled), expected, atol=1e-4)
+
+
+def test_scaling_is_written_out_as_it_is_meant() -> None:
+    red = np.zeros((1, 32, 32, 3), np.float32)
+    red[..., 0] = 255
+    model = small("resnet50")
+    scaled = keras.Model(model.inputs, model.get_layer("rescaling").output)([red])
+    expected = [0 - 103.939, 0 - 116.779, 255 - 123.68]
+    np.testing.assert_allclose(np.asarray(scaled)[0, 5, 7], expected, atol=1e-4)
+    model = small("inception_resnet_v2")
+    red = np.resize(red[0, 0, 0], (1, 75, 75, 3))
+    scaled = keras.Model(model.inputs, model.get_layer("rescaling").output)([red])
+    np.testing.assert_allclose(np.asarray(scaled)[0, 5, 7], [1, -1, -1], atol=1e-6)
+
+
+def test_resnet18_has_no_pretrained_weights() -> None:
+    with pytest.raises(ConfigError, match="pretrained=False"):
+        emonet.create_backbone("resnet18", pretrained=True)
+
+
+@pytest.mark.parametrize("backbone", ["resnet50", "inception_resnet_v2"])
+def test_pretrained_weights_that_cannot_be_fetched_say_what_to_do(
+    backbone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: object, **kwargs: object) -> str:
+        raise OSError("the network is unreachable")
+
+    # Keras Applications' own name for keras.utils.get_file: it may find a cached file.
+    monkeypatch.setattr("keras.src.utils.file_utils.get_file", refuse)
+    with pytest.raises(WeightsError) as raised:
+        emonet.create_backbone(backbone, pretrained=True, **SMALL[backbone])
+    message = str(raised.value)
+    assert message.startswith(f"{backbone}: ")
+    assert "the network is unreachable" in message
+    assert "where there is a connection" in message
+    assert "pretrained=False" in message
+
+
+# Keras writes that format in a way that NumPy 2 warns of.
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+@pytest.mark.parametrize(
+    ("backbone", "constructor"),
+    [
+        ("resnet50", "ResNet50"),
+        pytest.param("inception_resnet_v2", "InceptionResNetV2", marks=pytest.mark.slow),
+    ],
+)
+def test_pretrained_weights_give_the_features_of_the_published_model(
+    backbone: str, constructor: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import h5py
+    from keras.src.legacy.saving import legacy_h5_format
+
+    shape = small(backbone).input_shape[1:]
+    published = getattr(keras.applications, constructor)(
+        include_top=False, weights=None, input_shape=shape, pooling="avg"
+    )
+    # The published files have this older format.
+    file = tmp_path / "published_notop.h5"
+    with h5py.File(file, "w") as group:
+        legacy_h5_format.save_weights_to_hdf5_group(group, published)
+    monkeypatch.setattr("keras.src.utils.file_utils.get_file", lambda *_, **__: str(file))
+    backbone_model = emonet.create_backbone(backbone, pretrained=True, **SMALL[backbone])
+    pixels = pixels_for(backbone_model, 2)
+    preprocess = getattr(keras.applications, backbone).preprocess_input
+    expected = run(published, preprocess(pixels.copy()))
+    features = run(backbone_model, pixels)
+    assert np.abs(expected).max() > 0
+    np.testing.assert_allclose(features, expected, atol=1e-4 * np.abs(expected).max(), rtol=0)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_building_leaves_global_settings_alone(precision: str) -> None:
+    policy, state = keras.config.dtype_policy().name, random.getstate()
+    numpy_state = np.random.get_state()[1].copy()
+    network_for(precision=precision)
+    assert keras.config.dtype_policy().name == policy
+    assert keras.config.floatx() == "float32"
+    assert random.getstate() == state
+    np.testing.assert_array_equal(np.random.get_state()[1], numpy_state)
+
+
+def test_a_build_that_fails_leaves_global_settings_alone() -> None:
+    policy, state = keras.config.dtype_policy().name, random.getstate()
+    with pytest.raises(ConfigError):
+        network_for(backbone_config={"width": 0}, precision="bfloat16")
+    assert keras.config.dtype_policy().name == policy
+    assert random.getstate() == state
+
+
+def test_settings_hold_only_inside_the_block() -> None:
+    with keras_settings(precision="bfloat16", seed=3):
+        assert keras.config.dtype_policy().name == "mixed_bfloat16"
+        first = random.random()
+    with keras_settings(precision="float32", seed=3):
+        assert keras.config.dtype_policy().name == "float32"
+        assert random.random() == first
+
+
+def test_a_network_of_pixels_alone_has_one_input() -> None:
+    network = network_for()
+    assert [tensor.shape for tensor in network.model.inputs] == [(None, 48, 48)]
+    assert network.model.output_shape == (None, 7)
+    assert network.num_classes == 7
+    assert network.extractors == {}
+
+
+def test_a_network_with_hog_has_a_second_input() -> None:
+    network = network_for(features=HOG)
+    assert [tensor.shape for tensor in network.model.inputs] == [(None, 48, 48), (None, 2592)]
+    assert [tensor.name for tensor in network.model.inputs] == ["faces", "bovw"]
+    assert network.model.get_layer("fused").output.shape == (None, 32 + 128)
+
+
+@pytest.mark.parametrize("features", [{}, HOG], ids=["pixels", "hog"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_rows_of_probabilities_are_float32_and_sum_to_1(features: dict, precision: str) -> None:
+    network = network_for(features=features, precision=precision)
+    assert network.model.output.dtype == "float32"
+    probabilities = network.predict_proba(faces(9))
+    assert probabilities.shape == (9, 7)
+    assert probabilities.dtype == np.float32
+    assert (probabilities >= 0).all()
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+
+
+def test_mixed_precision_computes_in_bfloat16_and_stores_float32() -> None:
+    network = network_for(precision="bfloat16")
+    stem = network.backbone.get_layer("stem_conv")
+    assert stem.compute_dtype == "bfloat16"
+    assert {str(array.dtype) for array in network.get_weights().values()} == {"float32"}
+    assert network.backbone.get_layer("rescaling").output.dtype == "float32"
+
+
+def test_hog_changes_the_probabilities() -> None:
+    network = network_for(features=HOG)
+    pixels = faces(1).astype(np.float32)
+    first, second = (
+        network.model.predict_on_batch([pixels, np.full((1, 2592), value, np.float32)])
+        for value in (0, 1)
+    )
+    assert np.abs(first - second).max() > 1e-4
+
+
+def test_the_head_is_as_deep_as_asked() -> None:
+    network = network_for(features=HOG, head=HeadConfig(units=(20, 10), feature_units=16))
+    assert network.model.get_layer("fused").output.shape == (None, 32 + 16)
+    assert network.model.get_layer("head0_dense").output.shape == (None, 20)
+    assert network.model.get_layer("head1_dense").output.shape == (None, 10)
+
+
+def test_grey_faces_reach_the_backbone_as_rgb() -> None:
+    network = network_for()
+    rgb = keras.Model(network.model.inputs, network.model.get_layer("rgb").output)
+    pixels = faces(2).astype(np.float32)
+    np.testing.assert_array_equal(np.asarray(rgb([pixels])), np.stack([pixels] * 3, axis=-1))
+
+
+def test_faces_are_resized_to_what_the_backbone_takes() -> None:
+    network = network_for(backbone_config={"width": 1, "input_size": [64, 40]})
+    rgb = keras.Model(network.model.inputs, network.model.get_layer("rgb").output)
+    resized = np.asarray(rgb([np.full((1, 48, 48), 200, np.float32)]))
+    assert resized.shape == (1, 64, 40, 3)
+    np.testing.assert_allclose(resized, 200, atol=1e-3)
+
+
+def test_initial_weights_follow_from_the_seed() -> None:
+    first, second, other = (
+        network_for(features=HOG, seed=seed).get_weights() for seed in (5, 5, 6)
+    )
+    assert first.keys() == second.keys() == other.keys()
+    for key, array in first.items():
+        np.testing.assert_array_equal(array, second[key])
+    assert any((array != other[key]).any() for key, array in first.items())
+
+
+def test_the_mean_face_is_subtracted_and_saved_with_the_weights() -> None:
+    images = faces(30) // 2
+    network = network_for(centred=True)
+    set_mean_face(network.model, images)
+    weights = network.get_weights()
+    (key,) = [key for key in weights if "mean_face" in key]
+    mean = images.mean(axis=0, dtype=np.float64)
+    np.testing.assert_allclose(weights[key][..., 0], mean, rtol=1e-6)
+
+    rgb = keras.Model(network.model.inputs, network.model.get_layer("rgb").output)
+    pixels = faces(2).astype(np.float32)
+    expected = pixels - mean + mean.mean()
+    np.testing.assert_allclose(np.asarray(rgb([pixels]))[..., 1], expected, atol=1e-3)
+
+    other = network_for(centred=True, seed=9)
+    other.set_weights(weights, where="test")
+    np.testing.assert_array_equal(network.predict_proba(faces(3)), other.predict_proba(faces(3)))
+
+
+def test_a_network_that_is_not_centred_stores_no_mean_face() -> None:
+    assert not [key for key in network_for().get_weights() if "mean_face" in key]
+
+
+def unpooled() -> keras.Model:
+    pixels = keras.Input((8, 8, 3))
+    return keras.Model(pixels, keras.layers.Conv2D(2, 3)(pixels))
+
+
+def grey_input() -> keras.Model:
+    pixels = keras.Input((8, 8, 1))
+    return keras.Model(pixels, keras.layers.GlobalAveragePooling2D()(pixels))
+
+
+def any_size() -> keras.Model:
+    pixels = keras.Input((None, None, 3))
+    return keras.Model(pixels, keras.layers.GlobalAveragePooling2D()(pixels))
+
+
+@pytest.mark.parametrize("built", [unpooled, grey_input, any_size, lambda: None, lambda: "model"])
+def test_a_build_that_returns_no_pooled_rgb_model_is_refused(built) -> None:
+    spec = BackboneSpec(
+        name="acme_net", build=lambda config, *, pretrained: built(), input_size=(8, 8)
+    )
+    info = PluginInfo(name="acme", distribution="acme", version="1", module="acme")
+    catalog = Catalog([LoadedPlugin(info, {Kind.BACKBONE: (spec,)})])
+    config = describe_network(catalog, "acme_net", None, (), None, centred=False)
+    with pytest.raises(PluginContractError, match="The backbone 'acme_net' must map"):
+        build_network(catalog, config, num_classes=7, face_size=(48, 48))

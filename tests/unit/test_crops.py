@@ -1,0 +1,326 @@
+"""From a detector's boxes to crops that are framed as the training faces are."""
+
+import math
+
+import numpy as np
+import pytest
+from tests.conftest import FixedDetector, make_faces
+
+from emonet.config import Framing
+from emonet.errors import ImageError, PluginContractError, PluginRuntimeError
+from emonet.pipeline.crops import LEAST_FOUND, crop_faces, measure_framing, whole_face
+from emonet.pipeline.detection import detect_faces
+from emonet.results import Box, Detection
+
+IMAGE = np.zeros((80, 100, 3), np.uint8)
+AS_IT_IS = Framing()
+
+
+@pytest.fixture(scope="module")
+def textured():
+    """A grey 120x160 picture, each pixel of its own value, in RGB."""
+    grey = np.random.default_rng(0).integers(0, 256, (120, 160), np.uint8)
+    return np.repeat(grey[:, :, np.newaxis], 3, axis=2)
+
+
+def crop(image, box, size, framing=AS_IT_IS, *, framed=False):
+    (face,) = crop_faces(image, [Detection(box, framed=framed)], framing, size)
+    return face
+
+
+def test_surest_face_comes_first():
+    found = [Detection(Box(0, 0, 9, 9), score) for score in (0.3, -0.5, 0.9)]
+    detected = detect_faces(FixedDetector(lambda image: found), IMAGE)
+    assert [detection.score for detection in detected] == [0.9, 0.3, -0.5]
+
+
+def test_equally_sure_faces_keep_the_detectors_order():
+    found = [Detection(Box(x, 0, 9, 9)) for x in (5, 1, 3)]
+    assert detect_faces(FixedDetector(lambda image: found), IMAGE) == found
+
+
+@pytest.mark.parametrize("kind", [list, tuple, iter])
+def test_detector_may_return_any_iterable(kind):
+    found = [Detection(Box(0, 0, 9, 9))]
+    assert detect_faces(FixedDetector(lambda image: kind(found)), IMAGE) == found
+
+
+def test_no_face_is_no_error():
+    assert detect_faces(FixedDetector(lambda image: []), IMAGE) == []
+
+
+@pytest.mark.parametrize(
+    "box",
+    [Box(-5, -5, 10, 10), Box(95, 75, 10, 10), Box(-50, -50, 300, 300), Box(99.5, 0, 1, 1)],
+)
+def test_box_may_reach_over_the_edge(box):
+    assert detect_faces(FixedDetector(lambda image: [Detection(box)]), IMAGE) == [Detection(box)]
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        Box(math.nan, 0, 9, 9),
+        Box(0, 0, math.nan, 9),
+        Box(0, math.inf, 9, 9),
+        Box(0, 0, 9, math.inf),
+        Box(0, 0, 0, 9),
+        Box(0, 0, 9, -1),
+        Box(100, 0, 9, 9),
+        Box(0, 80, 9, 9),
+        Box(-9, 0, 9, 9),
+        Box(0, -9, 9, 9),
+    ],
+    ids=str,
+)
+def test_impossible_box_breaks_the_contract(box):
+    detector = FixedDetector(lambda image: [Detection(Box(0, 0, 9, 9)), Detection(box)])
+    with pytest.raises(PluginContractError, match=r"FixedDetector .*100x80.* it returned ") as info:
+        detect_faces(detector, IMAGE)
+    assert repr(box) in str(info.value)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        (1, 2, 3, 4),
+        Box(1, 2, 3, 4),
+        None,
+        Detection((1, 2, 3, 4)),
+        Detection(None),
+        Detection(Box("1", 2, 3, 4)),
+        Detection(Box(1, 2, 3, 4), score=None),
+        Detection(Box(1, 2, 3, 4), score=math.nan),
+    ],
+    ids=repr,
+)
+def test_wrong_type_breaks_the_contract(wrong):
+    with pytest.raises(PluginContractError, match="FixedDetector must return Detections"):
+        detect_faces(FixedDetector(lambda image: [wrong]), IMAGE)
+
+
+def test_detector_that_raises_is_named_with_its_cause():
+    def fail(image):
+        raise ZeroDivisionError("no eyes")
+
+    message = "FixedDetector failed on a 100x80 image: ZeroDivisionError: no eyes"
+    with pytest.raises(PluginRuntimeError, match=message) as caught:
+        detect_faces(FixedDetector(fail), IMAGE)
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
+def test_detector_that_raises_halfway_is_named():
+    def fail_late(image):
+        yield Detection(Box(0, 0, 9, 9))
+        raise ZeroDivisionError
+
+    with pytest.raises(PluginRuntimeError, match="FixedDetector failed"):
+        detect_faces(FixedDetector(fail_late), IMAGE)
+
+
+def test_error_that_a_detector_raises_on_purpose_is_left_alone():
+    error = ImageError("too dark")
+
+    def refuse(image):
+        raise error
+
+    with pytest.raises(ImageError) as caught:
+        detect_faces(FixedDetector(refuse), IMAGE)
+    assert caught.value is error
+
+
+def test_unframed_box_is_cut_out_pixel_by_pixel(textured):
+    face = crop(textured, Box(20, 30, 40, 40), (40, 40))
+    assert face.dtype == np.uint8
+    np.testing.assert_array_equal(face, textured[30:70, 20:60, 0])
+
+
+def test_scale_widens_the_square_about_the_boxs_centre(textured):
+    face = crop(textured, Box(40, 40, 40, 40), (60, 60), Framing(scale=1.5))
+    np.testing.assert_array_equal(face, textured[30:90, 30:90, 0])
+
+
+def test_shift_moves_the_square_in_units_of_the_boxs_side(textured):
+    framing = Framing(shift_x=0.25, shift_y=-0.5)
+    face = crop(textured, Box(40, 40, 40, 40), (40, 40), framing)
+    np.testing.assert_array_equal(face, textured[20:60, 50:90, 0])
+
+
+def test_scale_and_shift_work_together(textured):
+    framing = Framing(scale=1.5, shift_x=0.25, shift_y=-0.25)
+    face = crop(textured, Box(40, 40, 40, 40), (60, 60), framing)
+    np.testing.assert_array_equal(face, textured[20:80, 40:100, 0])
+
+
+def test_side_of_an_oblong_box_is_the_root_of_its_area(textured):
+    # 20x80 has the area of 40x40, about the centre (60, 60).
+    face = crop(textured, Box(50, 20, 20, 80), (40, 40))
+    np.testing.assert_array_equal(face, textured[40:80, 40:80, 0])
+
+
+@pytest.mark.parametrize(
+    ("x", "y"), [(-15, 40), (135, 40), (60, -15), (60, 95), (-15, -15), (135, 95)]
+)
+def test_edge_is_repeated_beyond_it(textured, x, y):
+    padded = np.pad(textured[:, :, 0], 40, mode="edge")
+    face = crop(textured, Box(x, y, 40, 40), (40, 40))
+    np.testing.assert_array_equal(face, padded[y + 40 : y + 80, x + 40 : x + 80])
+
+
+def test_box_larger_than_the_image_shows_all_of_it(textured):
+    padded = np.pad(textured[:, :, 0], 200, mode="edge")
+    face = crop(textured, Box(-20, -40, 200, 200), (200, 200))
+    np.testing.assert_array_equal(face, padded[160:360, 180:380])
+
+
+@pytest.mark.parametrize("shift", [-50.0, 50.0])
+def test_shift_off_the_image_keeps_a_pixel_of_it(textured, shift):
+    face = crop(textured, Box(60, 40, 40, 40), (40, 40), Framing(shift_x=shift))
+    column = textured[40:80, 0 if shift < 0 else -1, 0]
+    np.testing.assert_array_equal(face, np.repeat(column[:, np.newaxis], 40, axis=1))
+
+
+def test_framed_detection_is_cut_out_as_it_is(textured):
+    framing = Framing(scale=2.0, shift_x=0.5, shift_y=0.5)
+    face = crop(textured, Box(20, 30, 40, 40), (40, 40), framing, framed=True)
+    np.testing.assert_array_equal(face, textured[30:70, 20:60, 0])
+
+
+def test_framing_holds_for_each_detection_by_itself(textured):
+    box = Box(40, 40, 40, 40)
+    detections = [Detection(box), Detection(box, framed=True)]
+    faces = crop_faces(textured, detections, Framing(shift_x=0.5), (40, 40))
+    np.testing.assert_array_equal(faces[0], textured[40:80, 60:100, 0])
+    np.testing.assert_array_equal(faces[1], textured[40:80, 40:80, 0])
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+def test_shrinking_takes_the_mean_of_each_area(textured, factor):
+    face = crop(textured, Box(40, 20, 80, 80), (80 // factor, 80 // factor))
+    blocks = textured[20:100, 40:120, 0].reshape(80 // factor, factor, 80 // factor, factor)
+    np.testing.assert_allclose(face, blocks.mean(axis=(1, 3)), atol=1)
+
+
+def test_enlarging_interpolates():
+    ramp = np.repeat(np.arange(0, 200, 20, dtype=np.uint8)[np.newaxis], 10, axis=0)
+    face = crop(np.repeat(ramp[:, :, np.newaxis], 3, axis=2), Box(0, 0, 10, 10), (40, 40))
+    steps = np.diff(face[20].astype(int))
+    assert steps.min() >= 0
+    assert steps.max() <= 6
+
+
+@pytest.mark.parametrize(
+    ("colour", "grey"),
+    [((255, 0, 0), 76), ((0, 255, 0), 150), ((0, 0, 255), 29), ((9, 9, 9), 9)],
+    ids=["red", "green", "blue", "grey"],
+)
+def test_grey_values_weigh_the_colours_as_rec_601(colour, grey):
+    image = np.full((20, 20, 3), colour, np.uint8)
+    assert set(crop(image, Box(5, 5, 10, 10), (8, 8)).ravel().tolist()) == {grey}
+
+
+def test_size_is_height_and_width(textured):
+    assert crop(textured, Box(20, 30, 40, 40), (30, 20)).shape == (30, 20)
+    assert whole_face(textured, (24, 32)).shape == (24, 32)
+
+
+def test_no_detection_gives_no_crop(textured):
+    faces = crop_faces(textured, [], AS_IT_IS, (48, 48))
+    assert (faces.shape, faces.dtype) == ((0, 48, 48), np.uint8)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 50), (50, 1)])
+def test_tiny_image_can_be_cropped(shape):
+    image = np.full((*shape, 3), 7, np.uint8)
+    face = crop(image, Box(0, 0, shape[1], shape[0]), (48, 48), Framing(scale=1.4))
+    np.testing.assert_array_equal(face, np.full((48, 48), 7))
+
+
+# BGR turned round, and pictures mirrored by whoever loaded them, are views of this kind.
+@pytest.mark.parametrize(
+    "view",
+    [lambda a: a[:, :, ::-1], lambda a: a[:, ::-1], lambda a: a[::-1], np.asfortranarray],
+    ids=["channels", "columns", "rows", "fortran"],
+)
+def test_layout_in_memory_makes_no_difference(view):
+    image = view(np.random.default_rng(0).integers(0, 256, (60, 70, 3), np.uint8))
+    box, framing = Box(-5, 10, 40, 40), Framing(scale=1.3)
+    np.testing.assert_array_equal(
+        crop(image, box, (48, 48), framing),
+        crop(np.ascontiguousarray(image), box, (48, 48), framing),
+    )
+
+
+def test_image_is_not_changed(textured):
+    before = textured.copy()
+    crop(textured, Box(-10, -10, 60, 60), (48, 48), Framing(scale=1.5))
+    np.testing.assert_array_equal(textured, before)
+
+
+def test_framing_of_a_known_detector_is_measured():
+    # The face fills 64..256; this box is smaller than it, and right of and above its centre.
+    box = Box(100, 70, 160, 160)
+    framing = measure_framing(FixedDetector(lambda image: [Detection(box)]), make_faces(2).images)
+    assert framing == Framing(scale=192 / 160, shift_x=-20 / 160, shift_y=round(10 / 160, 3))
+
+
+def test_framing_is_the_median_of_the_faces():
+    sides = iter([100.0, 160.0, 160.0, 160.0, 300.0] * 3)
+
+    def detect(image):
+        side = next(sides)
+        return [Detection(Box(160 - side / 2, 160 - side / 2, side, side))]
+
+    faces = make_faces(2).images[:10]
+    assert measure_framing(FixedDetector(detect), faces) == Framing(scale=1.2)
+
+
+def test_measured_framing_crops_a_face_as_the_training_set_does():
+    """What measure_framing learns and what crop_faces does with it are each other's inverse."""
+    seen = []
+
+    def detect(image):
+        seen.append(image)
+        return [Detection(Box(90, 110, 120, 120))]
+
+    faces = make_faces(1).images
+    framing = measure_framing(FixedDetector(detect), faces)
+    for image, face in zip(seen, faces, strict=True):
+        again = crop(image, Box(90, 110, 120, 120), (48, 48), framing)
+        assert np.abs(again.astype(int) - face).mean() < 4
+
+
+def test_faces_with_another_number_of_detections_are_left_out():
+    answers = iter([[], [40.0], [40.0, 60.0], [160.0], [160.0], [160.0], [160.0], [160.0], []])
+
+    def detect(image):
+        return [Detection(Box(160 - s / 2, 160 - s / 2, s, s)) for s in next(answers)]
+
+    framing = measure_framing(FixedDetector(detect), make_faces(2).images[:9])
+    assert framing == Framing(scale=1.2)
+
+
+@pytest.mark.parametrize("found", [0, LEAST_FOUND - 1])
+def test_too_few_found_faces_tell_nothing(found):
+    answers = iter([[Detection(Box(80, 80, 160, 160))]] * found + [[]] * 20)
+    detector = FixedDetector(lambda image: next(answers))
+    assert measure_framing(detector, make_faces(2).images) is None
+
+
+def test_no_faces_tell_nothing():
+    detector = FixedDetector(lambda image: [Detection(Box(80, 80, 160, 160))])
+    assert measure_framing(detector, np.empty((0, 48, 48), np.uint8)) is None
+
+
+def test_large_training_set_is_sampled_from_start_to_end():
+    looked_at = []
+
+    def detect(image):
+        looked_at.append(int(image[160, 160, 0]))
+        return [Detection(Box(80, 80, 160, 160))]
+
+    faces = np.repeat(np.arange(250, dtype=np.uint8), 8)[:, np.newaxis, np.newaxis]
+    measure_framing(FixedDetector(detect), np.tile(faces, (1, 8, 8)))
+    assert 100 <= len(looked_at) <= 300
+    assert min(looked_at) < 5
+    assert max(looked_at) >= 245

@@ -1,0 +1,327 @@
+"""Many images become one stream of results, in order, whatever befalls one of them."""
+
+import itertools
+
+import numpy as np
+import pytest
+from tests.conftest import TINY, FixedDetector, make_faces
+
+from emonet import EmotionRecognizer
+from emonet.config import Framing
+from emonet.errors import EmonetError, ImageError, NotFittedError, PluginRuntimeError
+from emonet.labels import FER2013
+from emonet.prediction import CHUNK_FACES, CHUNK_IMAGES, stream_results
+from emonet.results import Box, Detection
+
+LABELS = ("dark", "bright")
+
+
+def plain_image(value):
+    return np.full((40, 50, 3), value, np.uint8)
+
+
+def faces_in_a_row(count):
+    return [Detection(Box(x % 40, 5, 10, 10), score=1 - x / 1000) for x in range(count)]
+
+
+class Brightness:
+    """Classifies by mean grey value and remembers how many faces each call brought."""
+
+    def __init__(self):
+        self.calls = []
+
+    def __call__(self, faces):
+        self.calls.append(len(faces))
+        bright = faces.mean(axis=(1, 2)) / 255
+        return np.stack([1 - bright, bright], axis=1).astype(np.float32)
+
+
+def stream(sources, *, detect=lambda image: faces_in_a_row(1), classify=None):
+    return stream_results(
+        sources,
+        detector=FixedDetector(detect),
+        framing=Framing(),
+        face_size=(8, 8),
+        classify=classify or Brightness(),
+        labels=LABELS,
+    )
+
+
+def test_results_come_in_the_order_of_the_images():
+    results = list(stream(plain_image(value) for value in range(200)))
+    assert [round(r.faces[0].probabilities["bright"] * 255) for r in results] == list(range(200))
+    assert results[0].faces[0].label == "dark"
+    assert results[199].faces[0].label == "bright"
+
+
+def test_every_image_gets_its_own_faces():
+    """Image i has i % 4 faces, and each of its faces is as bright as the image."""
+    results = list(
+        stream(
+            (plain_image(value) for value in range(200)),
+            detect=lambda image: faces_in_a_row(int(image[0, 0, 0]) % 4),
+        )
+    )
+    assert [len(result.faces) for result in results] == [value % 4 for value in range(200)]
+    for value, result in enumerate(results):
+        for face in result.faces:
+            assert face.probabilities["bright"] == pytest.approx(value / 255, abs=1e-6)
+
+
+def test_faces_keep_the_order_surest_first():
+    (result,) = stream([plain_image(9)], detect=lambda image: faces_in_a_row(5)[::-1])
+    assert [face.detection for face in result.faces] == faces_in_a_row(5)
+
+
+def test_face_reports_label_score_and_clipped_box():
+    detection = Detection(Box(-4.4, 30.2, 20.0, 20.0), score=0.5)
+    (result,) = stream([plain_image(204)], detect=lambda image: [detection])
+    (face,) = result.faces
+    assert (result.path, result.width, result.height, result.error) == (None, 50, 40, None)
+    assert (face.label, face.score) == ("bright", pytest.approx(0.8, abs=1e-6))
+    assert list(face.probabilities) == ["dark", "bright"]
+    assert sum(face.probabilities.values()) == pytest.approx(1, abs=1e-6)
+    assert face.box == Box(0, 30, 16, 10)
+    assert face.detection is detection
+
+
+def test_faces_of_many_images_are_classified_in_few_calls():
+    classify = Brightness()
+    results = list(stream((plain_image(value) for value in range(200)), classify=classify))
+    assert len(results) == sum(classify.calls) == 200
+    assert len(classify.calls) <= 200 / CHUNK_IMAGES + 1
+
+
+def test_batch_of_faces_is_bounded():
+    classify = Brightness()
+    sources = (plain_image(0) for _ in range(40))
+    list(stream(sources, detect=lambda image: faces_in_a_row(30), classify=classify))
+    assert sum(classify.calls) == 1200
+    assert max(classify.calls) < CHUNK_FACES + 30
+
+
+def test_without_a_face_nothing_is_classified():
+    classify = Brightness()
+    results = list(stream([plain_image(0)] * 3, detect=lambda image: [], classify=classify))
+    assert [(result.faces, result.error) for result in results] == [((), None)] * 3
+    assert classify.calls == []
+
+
+def test_no_images_give_no_results():
+    assert list(stream([])) == []
+
+
+@pytest.mark.parametrize("place", [0, 1, 99])
+def test_unreadable_image_gives_its_error_and_the_others_are_done(place, tmp_path):
+    sources = [plain_image(value) for value in range(100)]
+    sources[place] = tmp_path / "missing.jpg"
+    results = list(stream(sources))
+    assert len(results) == 100
+    for index, result in enumerate(results):
+        if index == place:
+            assert isinstance(result.error, ImageError)
+            assert result.path == str(tmp_path / "missing.jpg")
+            assert (result.faces, result.width, result.height) == ((), 0, 0)
+        else:
+            assert result.error is None
+            assert result.faces[0].probabilities["bright"] == pytest.approx(index / 255, abs=1e-6)
+
+
+@pytest.mark.parametrize("bad", [b"junk", None, np.zeros((4, 4, 7)), np.full((4, 4), np.nan)])
+def test_every_kind_of_bad_image_costs_only_itself(bad):
+    results = list(stream([plain_image(1), bad, plain_image(2)]))
+    assert [result.error is None for result in results] == [True, False, True]
+    assert [len(result.faces) for result in results] == [1, 0, 1]
+
+
+def test_detector_that_raises_on_one_image_costs_only_it():
+    def detect(image):
+        if image[0, 0, 0] == 7:
+            raise RuntimeError("seven")
+        return faces_in_a_row(1)
+
+    results = list(stream((plain_image(value) for value in range(20)), detect=detect))
+    assert [index for index, result in enumerate(results) if result.error] == [7]
+    assert isinstance(results[7].error, PluginRuntimeError)
+    assert all(result.faces for index, result in enumerate(results) if index != 7)
+
+
+# Finite, and it meets the image: but the square to cut out would have 10**18 pixels.
+def test_absurdly_large_box_costs_only_its_image():
+    def detect(image):
+        side = 1e9 if image[0, 0, 0] == 7 else 10
+        return [Detection(Box(25 - side / 2, 20 - side / 2, side, side))]
+
+    results = list(stream((plain_image(value) for value in range(20)), detect=detect))
+    assert [index for index, result in enumerate(results) if result.error] == [7]
+    assert isinstance(results[7].error, EmonetError)
+
+
+def test_stream_of_endless_images_is_read_as_it_is_consumed():
+    seen = itertools.count()
+    read = 0
+
+    def endless():
+        nonlocal read
+        for read in seen:
+            yield plain_image(read % 256)
+
+    results = stream(endless())
+    assert read == 0
+    for done in range(1, 301):
+        next(results)
+        assert read < done + CHUNK_IMAGES
+
+
+def test_crowded_image_is_not_held_back():
+    read = []
+
+    def crowds():
+        for index in itertools.count():
+            read.append(index)
+            yield plain_image(index)
+
+    next(stream(crowds(), detect=lambda image: faces_in_a_row(CHUNK_FACES)))
+    assert read == [0]
+
+
+@pytest.fixture(scope="module")
+def blank(tmp_path_factory):
+    """A small picture without any face."""
+    from PIL import Image
+
+    file = tmp_path_factory.mktemp("pictures") / "blank.png"
+    Image.new("RGB", (100, 90), "grey").save(file)
+    return file
+
+
+def test_one_image_gives_one_result(tiny_recognizer, astronaut):
+    result = tiny_recognizer.predict(astronaut)
+    assert (result.path, result.width, result.height) == (str(astronaut), 512, 512)
+    (face,) = result.faces
+    assert list(face.probabilities) == list(tiny_recognizer.labels)
+    assert sum(face.probabilities.values()) == pytest.approx(1, abs=1e-5)
+    assert face.score == face.probabilities[face.label] == max(face.probabilities.values())
+    # Where her face is in this well-known photo.
+    assert 160 < face.box.x < 200
+    assert 60 < face.box.y < 120
+
+
+@pytest.mark.parametrize("form", [str, lambda path: path, lambda path: path.read_bytes()])
+def test_single_form_is_told_by_the_type(form, tiny_recognizer, blank):
+    result = tiny_recognizer.predict(form(blank))
+    assert (result.width, result.height) == (100, 90)
+
+
+def test_photo_without_a_face_gives_no_faces(tiny_recognizer, blank):
+    result = tiny_recognizer.predict(blank)
+    assert (result.faces, result.error) == ((), None)
+
+
+@pytest.mark.parametrize("kind", [list, tuple, iter, lambda items: (item for item in items)])
+def test_any_iterable_of_images_gives_a_list(kind, tiny_recognizer, blank):
+    results = tiny_recognizer.predict(kind([blank, np.zeros((30, 20), np.uint8)]))
+    assert [(result.width, result.height) for result in results] == [(100, 90), (20, 30)]
+
+
+def test_four_dimensional_array_is_many_images(tiny_recognizer):
+    results = tiny_recognizer.predict(np.zeros((2, 30, 20, 3), np.uint8))
+    assert [(result.width, result.height) for result in results] == [(20, 30)] * 2
+
+
+@pytest.mark.parametrize("nothing", [[], (), iter(())], ids=["list", "tuple", "iterator"])
+def test_no_images_give_an_empty_list(nothing, tiny_recognizer):
+    assert tiny_recognizer.predict(nothing) == []
+
+
+@pytest.mark.parametrize("bad", ["nowhere.jpg", b"junk", None, np.zeros((4, 4, 7), np.uint8)])
+def test_bad_image_raises_alone_and_is_reported_among_many(bad, tiny_recognizer, blank):
+    with pytest.raises(ImageError) as caught:
+        tiny_recognizer.predict(bad)
+    good, reported = tiny_recognizer.predict([blank, bad])
+    assert good.error is None
+    assert str(reported.error) == str(caught.value)
+
+
+def test_array_without_dimensions_is_an_image_error(tiny_recognizer):
+    with pytest.raises(ImageError, match=r"got \(\)"):
+        tiny_recognizer.predict(np.array(3, np.uint8))
+
+
+@pytest.mark.parametrize("count", [1, 5, 130])
+def test_probabilities_of_faces_sum_to_one(count, tiny_recognizer):
+    faces = make_faces(19).images[:count]
+    probabilities = tiny_recognizer.predict_proba(faces)
+    assert probabilities.shape == (count, len(FER2013))
+    assert probabilities.dtype == np.float32
+    assert (probabilities >= 0).all()
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+
+
+def test_face_is_judged_alike_alone_and_among_others(tiny_recognizer):
+    faces = make_faces(19).images
+    together = tiny_recognizer.predict_proba(faces)
+    for index in (0, 60, 132):
+        alone = tiny_recognizer.predict_proba(faces[index : index + 1])
+        np.testing.assert_allclose(alone[0], together[index], atol=1e-4)
+
+
+def test_drawn_faces_are_told_apart(tiny_recognizer):
+    """What all the other tests of predictions rest on: the network did learn."""
+    unseen = make_faces(10, seed=7)
+    predicted = tiny_recognizer.predict_proba(unseen.images).argmax(axis=1)
+    assert (predicted == unseen.classes).mean() > 0.6
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda faces: faces.repeat(2, axis=1).repeat(2, axis=2),
+        lambda faces: faces[..., np.newaxis].repeat(3, axis=3),
+        lambda faces: faces / 255,
+        list,
+        iter,
+    ],
+    ids=["twice the size", "rgb", "float", "list", "iterator"],
+)
+def test_faces_in_another_form_are_judged_alike(form, tiny_recognizer):
+    faces = make_faces(1).images
+    expected = tiny_recognizer.predict_proba(faces)
+    np.testing.assert_allclose(tiny_recognizer.predict_proba(form(faces)), expected, atol=1e-4)
+
+
+def test_faces_of_mixed_sizes_and_paths_can_be_judged_together(tiny_recognizer, blank):
+    mixed = [blank, np.zeros((10, 90), np.uint8), np.zeros((200, 30, 3), np.uint8)]
+    assert tiny_recognizer.predict_proba(mixed).shape == (3, len(FER2013))
+
+
+@pytest.mark.parametrize(
+    "nothing",
+    [[], iter(()), np.empty((0, 48, 48), np.uint8), np.empty((0, 96, 96), np.uint8)],
+    ids=["list", "iterator", "array", "array of another size"],
+)
+def test_no_faces_give_no_rows(nothing, tiny_recognizer):
+    probabilities = tiny_recognizer.predict_proba(nothing)
+    assert (probabilities.shape, probabilities.dtype) == ((0, len(FER2013)), np.float32)
+
+
+def test_bad_face_among_many_raises(tiny_recognizer, blank):
+    with pytest.raises(ImageError, match="nowhere"):
+        tiny_recognizer.predict_proba([blank, "nowhere.png"])
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda recognizer: recognizer.predict(np.zeros((9, 9), np.uint8)),
+        lambda recognizer: recognizer.predict([]),
+        lambda recognizer: recognizer.stream([]),
+        lambda recognizer: recognizer.predict_proba(np.zeros((1, 48, 48), np.uint8)),
+        lambda recognizer: recognizer.predict_proba([]),
+        lambda recognizer: recognizer.evaluate(make_faces(1)),
+    ],
+    ids=["predict", "predict nothing", "stream", "predict_proba", "no faces", "evaluate"],
+)
+def test_recognizer_without_weights_says_so(use):
+    with pytest.raises(NotFittedError, match="from_pretrained"):
+        use(EmotionRecognizer(**TINY))
