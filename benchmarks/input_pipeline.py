@@ -7,7 +7,7 @@ import numpy as np
 import emonet
 from benchmarks.timing import milliseconds
 
-BATCH = 128
+BATCH = 64
 
 
 def run(*, quick: bool) -> dict:

@@ -24,6 +24,7 @@ def emonet_register_detectors() -> list[DetectorSpec]:
                 "nms_threshold": 0.3,
                 "max_side": 1280,
             },
+            machine_settings=("model_path",),
             summary="OpenCV's YuNet: fast, small and turned faces, five landmarks; from the Hub",
         ),
         DetectorSpec(

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import keras
 
 INPUT_SIZE = (48, 48)
+# Of a full ResNet-18 the width is 64. A model from a stranger must not ask for any memory.
+LIMITS = {"width": 256, "stem_stride": 8}
 
 
 @hookimpl
@@ -38,7 +40,7 @@ def build(config: Mapping[str, Json], *, pretrained: bool) -> "keras.Model":
 
     if pretrained:
         raise ConfigError("resnet18 has no pretrained weights of its own; use pretrained=False")
-    for key in ("width", "stem_stride"):
-        require_number("resnet18", key, config[key], 1, whole=True)
+    for key in LIMITS:
+        require_number("resnet18", key, config[key], 1, LIMITS[key], whole=True)
     size = require_size("resnet18", "input_size", config["input_size"], least=16)
     return resnet18(size, width=config["width"], stem_stride=config["stem_stride"])

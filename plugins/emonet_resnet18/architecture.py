@@ -20,8 +20,10 @@ def resnet18(input_size: tuple[int, int], *, width: int, stem_stride: int) -> ke
         stem_stride: stride of the stem convolution; 2 takes a quarter of the time of 1.
     """
     pixels = keras.Input((*input_size, 3), name="pixels")
-    # FER-2013's grey values have mean 129 and standard deviation 65.
-    x = layers.Rescaling(1 / 64, offset=-2.0, dtype="float32", name="rescaling")(pixels)
+    # Each face is brought to mean 0 and variance 1, so that its lighting need not be learnt.
+    x = layers.GroupNormalization(
+        groups=1, center=False, scale=False, dtype="float32", name="standardised"
+    )(pixels)
     x = _conv(x, width, 3, stem_stride, "stem")
     x = layers.ReLU(name="stem_relu")(x)
     for stage in range(STAGES):
@@ -62,5 +64,5 @@ def _conv(
         kernel_initializer="he_normal",
         name=f"{name}_conv",
     )(x)
-    # Statistics follow the weights within a few hundred steps: epochs here are that short.
-    return layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_bn")(x)
+    # Statistics follow the weights within a hundred steps: epochs here are short.
+    return layers.BatchNormalization(momentum=0.95, epsilon=1e-5, name=f"{name}_bn")(x)

@@ -1,13 +1,18 @@
 """From a configuration to working parts: looks components up and puts them together."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from numpy.typing import NDArray
 
 from emonet.config import ComponentConfig, HeadConfig, NetworkConfig, RecognizerConfig
-from emonet.errors import ComponentNotFoundError, PluginContractError, PluginError
+from emonet.errors import (
+    ComponentNotFoundError,
+    ConfigError,
+    PluginContractError,
+    PluginError,
+)
 from emonet.network.ensemble import Ensemble
 from emonet.network.network import Network
 from emonet.plugin import Detector, Json
@@ -19,6 +24,7 @@ __all__ = [
     "build_network",
     "component",
     "describe_network",
+    "portable",
     "resolve",
     "with_detector",
 ]
@@ -93,6 +99,17 @@ def with_detector(
     return replace(config, detector=component(catalog, Kind.DETECTOR, name, settings))
 
 
+def portable(catalog: Catalog, config: RecognizerConfig) -> RecognizerConfig:
+    """Return a configuration without what holds on this machine alone."""
+
+    def stripped(kind: Kind, part: ComponentConfig) -> ComponentConfig:
+        spec = catalog.get(kind, part.name, distribution=part.distribution or None).spec
+        here = {key: spec.defaults[key] for key in spec.machine_settings}
+        return replace(part, config={**part.config, **here})
+
+    return _with_components(config, stripped)
+
+
 def resolve(catalog: Catalog, config: RecognizerConfig) -> RecognizerConfig:
     """Bring every saved component to what the installed plugins understand.
 
@@ -109,20 +126,15 @@ def resolve(catalog: Catalog, config: RecognizerConfig) -> RecognizerConfig:
             problems.append(error)
             return saved
         upgraded = catalog.upgrade_config(found.spec, saved.config_version, saved.config)
+        for key in found.spec.machine_settings:
+            if upgraded[key] != found.spec.defaults[key]:
+                raise ConfigError(
+                    f"The model sets {saved.name}'s {key}, which is for this machine to say: "
+                    f"pass it to from_pretrained"
+                )
         return replace(saved, config=upgraded, config_version=found.spec.config_version)
 
-    resolved = replace(
-        config,
-        detector=current(Kind.DETECTOR, config.detector),
-        networks=tuple(
-            replace(
-                network,
-                backbone=current(Kind.BACKBONE, network.backbone),
-                features=tuple(current(Kind.FEATURE_EXTRACTOR, part) for part in network.features),
-            )
-            for network in config.networks
-        ),
-    )
+    resolved = _with_components(config, current)
     if len(problems) == 1:
         raise problems[0]
     if problems:
@@ -210,6 +222,21 @@ def build_detector(catalog: Catalog, config: ComponentConfig) -> Detector:
         Kind.DETECTOR, config.name, config.config, distribution=config.distribution or None
     )
     return detector
+
+
+def _with_components(
+    config: RecognizerConfig, change: Callable[[Kind, ComponentConfig], ComponentConfig]
+) -> RecognizerConfig:
+    """Return the configuration with a change made to every component."""
+    networks = tuple(
+        replace(
+            network,
+            backbone=change(Kind.BACKBONE, network.backbone),
+            features=tuple(change(Kind.FEATURE_EXTRACTOR, part) for part in network.features),
+        )
+        for network in config.networks
+    )
+    return replace(config, detector=change(Kind.DETECTOR, config.detector), networks=networks)
 
 
 def _check_backbone(name: str, model: Any) -> None:

@@ -30,6 +30,9 @@ __all__ = [
 #: Raised when an older emonet could not read what this one writes.
 FORMAT_VERSION = 1
 
+MAX_UNITS = 16384
+MAX_NETWORKS = 64
+
 # pydantic reads this from each dataclass; nothing unknown, converted or not finite gets in.
 _STRICT = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
 
@@ -47,7 +50,13 @@ class _Pattern:
 
 
 Name = Annotated[str, _Pattern(f"^{NAME_PATTERN.pattern}$")]
-Label = Annotated[str, _Pattern(r"^[^\x00-\x1f\x7f-\x9f]{1,64}$")]
+Label = Annotated[
+    str,
+    _Pattern(
+        # No control characters, nor those that turn a text's direction round.
+        r"^[^\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069]{1,64}$"
+    ),
+]
 PackageName = Annotated[str, _Pattern(r"^([A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?)?$")]
 PackageVersion = Annotated[str, _Pattern(r"^[A-Za-z0-9.+!_-]{0,64}$")]
 Digest = Annotated[str, _Pattern(r"^[0-9a-f]{64}$")]
@@ -81,6 +90,22 @@ class HeadConfig:
     units: tuple[int, ...] = ()
     feature_units: int = 128
     dropout: float = 0.3
+
+    def __post_init__(self) -> None:
+        """Refuse a head that can't be built, or only on a machine of another size.
+
+        Raises:
+            ConfigError: a width is not 1 to 16384, there are more than 8, or the dropout is
+                not in 0..1.
+        """
+        widths = (*self.units, self.feature_units)
+        if len(widths) > 9 or not all(1 <= width <= MAX_UNITS for width in widths):
+            raise ConfigError(
+                f"head: units must be up to 8 widths of 1 to {MAX_UNITS}, and feature_units "
+                f"one, got {self.units} and {self.feature_units}"
+            )
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"head.dropout: must be in 0..1, below 1, got {self.dropout}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,7 +196,10 @@ class RecognizerConfig:
         checks = (
             (len(self.labels) >= 2, f"labels: two or more are needed, got {self.labels}"),
             (len(set(self.labels)) == len(self.labels), f"labels: repeated in {self.labels}"),
-            (names, "networks: at least one is needed"),
+            (
+                0 < len(names) <= MAX_NETWORKS,
+                f"networks: 1 to {MAX_NETWORKS} are needed, got {len(names)}",
+            ),
             (len(set(names)) == len(names), f"networks: names repeat in {names}"),
             (
                 min(weights, default=0) >= 0 and sum(weights) > 0,
@@ -205,11 +233,10 @@ def config_from_json(text: str | bytes, *, where: str) -> RecognizerConfig:
         ConfigError: it is no JSON, or a key is unknown, missing or of the wrong type.
     """
     from pydantic import TypeAdapter, ValidationError
-    from pydantic_core import from_json
 
     try:
-        data = from_json(text, allow_inf_nan=False)
-    except ValueError as error:
+        data = json.loads(text, object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{where} is not JSON: {error}") from None
     if not isinstance(data, dict) or data.get("library") != "emonet":
         raise ConfigError(f'{where} is not an emonet model: it lacks "library": "emonet"')
@@ -236,11 +263,20 @@ def nearest(name: str, known: Any) -> str:
 
 def _explain(error: Mapping[str, Any]) -> str:
     """Turn pydantic's first error into one sentence with the JSON path."""
-    path = ".".join(str(part) for part in error["loc"])
+    # Keys come from a stranger's file, and may hold what a terminal would obey.
+    path = ".".join(ascii(part).strip("'") for part in error["loc"])
     if error["type"] == "unexpected_keyword_argument":
         return f"{path}: unknown key.{nearest(str(error['loc'][-1]), _keys(RecognizerConfig))}"
-    received = "" if error["type"] == "missing_argument" else f" Received: {error['input']!r:.80}"
+    received = "" if error["type"] == "missing_argument" else f" Received: {error['input']!a:.80}"
     return f"{path}: {error['msg']}.{received}"
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make an object of its members, each of which must be there once."""
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("an object has the same key twice")
+    return members
 
 
 def _keys(kind: Any) -> set[str]:

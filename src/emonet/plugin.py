@@ -113,6 +113,8 @@ class ComponentSpec:
         config_version: raised when older configurations or weights no longer fit.
         upgrade: ``upgrade(saved_version, saved_config)`` returns a current configuration.
         summary: one line for listings.
+        machine_settings: keys of settings that hold on one machine alone, such as a file's
+            path: they are not saved with a model and not taken from one.
     """
 
     name: str
@@ -121,6 +123,7 @@ class ComponentSpec:
     config_version: int = 1
     upgrade: Callable[[int, Mapping[str, Json]], Mapping[str, Json]] | None = None
     summary: str = ""
+    machine_settings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse a spec that could not work.
@@ -142,6 +145,11 @@ class ComponentSpec:
         if not isinstance(self.config_version, int) or self.config_version < 1:
             raise PluginContractError(
                 f"{self.name}: config_version must be 1 or more, got {self.config_version!r}"
+            )
+        if not set(self.machine_settings) <= set(self.defaults):
+            raise PluginContractError(
+                f"{self.name}: machine_settings must be keys of defaults, "
+                f"got {self.machine_settings!r}"
             )
         object.__setattr__(self, "defaults", MappingProxyType(dict(self.defaults)))
 
@@ -211,8 +219,10 @@ def require_number(
         raise ConfigError(f"{component}: {key} must be {kind} of {low:g}..{high:g}, got {value!r}")
 
 
-def require_size(component: str, key: str, value: Json, least: int) -> tuple[int, int]:
-    """Return a setting that is (height, width) in pixels, each at least this.
+def require_size(
+    component: str, key: str, value: Json, least: int, most: int = 1024
+) -> tuple[int, int]:
+    """Return a setting that is (height, width) in pixels, each within least..most.
 
     Raises:
         ConfigError: it is something else.
@@ -220,7 +230,7 @@ def require_size(component: str, key: str, value: Json, least: int) -> tuple[int
     if not isinstance(value, list | tuple) or len(value) != 2:
         raise ConfigError(f"{component}: {key} must be [height, width], got {value!r}")
     for side in value:
-        require_number(component, key, side, least, whole=True)
+        require_number(component, key, side, least, most, whole=True)
     return (value[0], value[1])
 
 

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self, cast, overload
+from typing import Self, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +15,9 @@ from emonet.composition import (
     build_ensemble,
     component,
     describe_network,
-    resolve,
-    with_detector,
 )
 from emonet.config import CropConfig, HeadConfig, RecognizerConfig
 from emonet.data import FaceDataset, Labelled, as_dataset
-from emonet.errors import NotFittedError
 from emonet.evaluation.report import Report, make_report
 from emonet.labels import FER2013
 from emonet.network.ensemble import Ensemble
@@ -30,16 +27,14 @@ from emonet.plugin import Detector, Json
 from emonet.prediction import stream_results
 from emonet.registry.catalog import Kind, get_catalog
 from emonet.results import ImageResult
-from emonet.storage.card import model_card
-from emonet.storage.folder import read_weights, write_folder
-from emonet.storage.sources import open_model
+from emonet.storage.pretrained import Pretrained
 from emonet.training.recipes import Precision, Recipe, get_recipe
-from emonet.training.record import TrainingRecord, read_record, record_to_json, with_evaluation
+from emonet.training.record import TrainingRecord
 
 __all__ = ["EmotionRecognizer"]
 
 
-class EmotionRecognizer:
+class EmotionRecognizer(Pretrained):
     """Finds faces in images and tells which emotion each of them shows.
 
     Load one with :meth:`from_pretrained`, or describe one here and :meth:`fit` it.
@@ -94,65 +89,11 @@ class EmotionRecognizer:
         )
 
     def _start(self, config: RecognizerConfig, *, pretrained: bool = False) -> None:
-        self._config = config
+        super()._start(config)
         self._pretrained = pretrained
-        self._weights: dict[str, dict[str, NDArray[Any]]] | None = None
         self._ensemble: Ensemble | None = None
         self._detector: Detector | None = None
-        self._training: TrainingRecord | None = None
         self._lock = threading.RLock()
-
-    @classmethod
-    def from_pretrained(
-        cls,
-        source: str | Path | None = None,
-        *,
-        detector: str | None = None,
-        detector_config: Mapping[str, Json] | None = None,
-        revision: str | None = None,
-    ) -> Self:
-        """Load a recognizer.
-
-        Args:
-            source: the name of a bundled model (default: ``"default"``), the path of a model
-                folder, or a Hub repository ``"org/name"``. An existing folder comes first.
-            detector: use this detector instead of the model's own.
-            detector_config: what differs from the detector's defaults.
-            revision: branch, tag or commit of a Hub repository.
-
-        Raises:
-            ModelNotFoundError: there is no such model.
-            ConfigError: its config.json is malformed.
-            ComponentNotFoundError: it needs a plugin that is not installed.
-            WeightsError: a weights file is missing, altered or damaged.
-            HubError: the Hub can't be reached or refuses.
-        """
-        catalog = get_catalog()
-        model = open_model(source, revision=revision)
-        config = with_detector(
-            catalog, resolve(catalog, model.config), detector, detector_config or {}
-        )
-        folder = model.fetch()
-        recognizer = cls.__new__(cls)
-        recognizer._start(config)
-        recognizer._weights = read_weights(folder, model.config)
-        recognizer._training = read_record(folder)
-        return recognizer
-
-    @property
-    def config(self) -> RecognizerConfig:
-        """The configuration, as config.json holds it."""
-        return self._config
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The classes, in the order of probability columns."""
-        return self._config.labels
-
-    @property
-    def training(self) -> TrainingRecord | None:
-        """How the recognizer was trained, as training.json holds it; None if unknown."""
-        return self._training
 
     # A str is one image, although it is an iterable of str.
     @overload
@@ -190,7 +131,7 @@ class EmotionRecognizer:
         Faces of several images go through the networks together; memory does not grow with
         the number of images.
         """
-        self._fitted_weights()
+        _ = self.weights  # says so now if there are none
         crop = self._config.crop
         return stream_results(
             images,
@@ -305,27 +246,7 @@ class EmotionRecognizer:
 
     def note_evaluation(self, split: str, report: Report) -> None:
         """Add a report to the training record, so that the model card shows it."""
-        self._training = with_evaluation(self._training, split, report.to_dict())
-
-    def save_pretrained(
-        self, folder: str | Path, *, dtype: str = "float32", title: str | None = None
-    ) -> None:
-        """Write a model folder: config.json, weights, training.json and a model card.
-
-        Args:
-            folder: made when needed.
-            dtype: ``"float32"``, or ``"float16"`` for half the size.
-            title: the card's headline; by default the folder's name.
-
-        Raises:
-            NotFittedError: there is nothing to save yet.
-        """
-        weights = self._fitted_weights()
-        folder = Path(folder)
-        texts = {"README.md": model_card(self._config, title or folder.name, self._training)}
-        if self._training is not None:
-            texts["training.json"] = record_to_json(self._training)
-        self._config = write_folder(folder, self._config, weights, texts=texts, dtype=dtype)
+        self._training = (self._training or TrainingRecord()).with_evaluation(split, report)
 
     def _dataset(self, data: Labelled) -> FaceDataset:
         return as_dataset(data, labels=self.labels, face_size=self._config.crop.size)
@@ -334,8 +255,7 @@ class EmotionRecognizer:
         """Build the networks at first use."""
         with self._lock:
             if self._ensemble is None:
-                weights = self._fitted_weights()
-                self._ensemble = build_ensemble(get_catalog(), self._config, weights)
+                self._ensemble = build_ensemble(get_catalog(), self._config, self.weights)
             return self._ensemble
 
     def _get_detector(self) -> Detector:
@@ -343,8 +263,3 @@ class EmotionRecognizer:
             if self._detector is None:
                 self._detector = build_detector(get_catalog(), self._config.detector)
             return self._detector
-
-    def _fitted_weights(self) -> dict[str, dict[str, NDArray[Any]]]:
-        if self._weights is None:
-            raise NotFittedError("No weights yet: fit the recognizer, or use from_pretrained")
-        return self._weights

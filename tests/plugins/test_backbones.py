@@ -4,7 +4,7 @@ import functools
 import random
 from pathlib import Path
 
-import keras  # noqa: TID253
+import keras
 import numpy as np
 import pytest
 
@@ -43,7 +43,8 @@ def pixels_for(model: keras.Model, count: int) -> np.ndarray:
 
 
 def run(model: keras.Model, pixels: np.ndarray) -> np.ndarray:
-    return np.asarray(model.predict_on_batch(pixels))
+    # Warnings are errors here: a model's own call must give none.
+    return np.asarray(model(pixels, training=False))
 
 
 def network_for(
@@ -76,14 +77,6 @@ def test_a_backbone_maps_rgb_to_one_vector(name: str) -> None:
     assert len(model.output_shape) == 2
     assert model.output_shape[0] is None
     assert model.output_shape[1] >= 1
-
-
-def test_a_backbone_takes_an_array_without_a_warning(name: str) -> None:
-    model = small(name)
-    pixels = pixels_for(model, 1)
-    scale = np.abs(run(model, pixels)).max()
-    called = np.asarray(model(pixels, training=False))
-    np.testing.assert_allclose(called, run(model, pixels), atol=1e-5 * scale, rtol=0)
 
 
 @pytest.mark.parametrize("grey", [0, 255])

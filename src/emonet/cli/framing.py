@@ -10,7 +10,7 @@ import typer
 from emonet.cli.options import Data, DetectorOption, parse_settings
 from emonet.data import load_dataset
 from emonet.recognizer import EmotionRecognizer
-from emonet.storage.folder import read_config, write_config
+from emonet.storage.folder import CONFIG_FILE, read_config, write_config
 
 __all__ = ["framing"]
 
@@ -36,7 +36,7 @@ def framing(
     if measured is None:
         logger.warning("%s finds too few of the faces to tell; nothing was changed", detector)
         return
-    config = read_config(model)
+    config = read_config(model / CONFIG_FILE)
     crop = config.crop.with_framing(detector, measured)
     write_config(model, replace(config, crop=crop))
     logger.info("%s: %s", detector, measured)

@@ -1,9 +1,7 @@
 """The model card: README.md of a model folder, in the Hub's format."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from emonet.config import RecognizerConfig
+from emonet.training.record import TrainingRecord
 
 __all__ = ["model_card"]
 
@@ -50,15 +48,13 @@ epoch is in `training.json`.
 """
 
 
-def model_card(
-    config: RecognizerConfig, title: str, training: Mapping[str, Any] | None = None
-) -> str:
+def model_card(config: RecognizerConfig, title: str, training: TrainingRecord | None = None) -> str:
     """Return the text of README.md.
 
     Args:
         config: the recognizer.
         title: the headline.
-        training: what training.json holds, if the recognizer was trained here.
+        training: how the recognizer was trained, if that is known.
     """
     from huggingface_hub import ModelCardData
 
@@ -81,25 +77,24 @@ def model_card(
         detector=config.detector.name,
         height=config.crop.size[0],
         width=config.crop.size[1],
-        training=_training(training) if training else "",
+        training="" if training is None else _training(training),
     )
     return f"---\n{metadata.to_yaml()}\n---\n\n{body}"
 
 
-def _training(training: Mapping[str, Any]) -> str:
+def _training(training: TrainingRecord) -> str:
     figures = "".join(
-        f"- {name}: accuracy {100 * report['accuracy']:.2f} % (95 % interval "
-        f"{100 * report['accuracy_interval_95'][0]:.2f} to "
-        f"{100 * report['accuracy_interval_95'][1]:.2f} %), macro F1 "
-        f"{100 * report['macro_f1']:.2f} %, {report['n']} faces, single crop\n"
-        for name, report in training["evaluation"].items()
+        f"- {name}: accuracy {100 * report.accuracy:.2f} % (95 % interval "
+        f"{100 * report.accuracy_interval_95[0]:.2f} to "
+        f"{100 * report.accuracy_interval_95[1]:.2f} %), macro F1 "
+        f"{100 * report.macro_f1:.2f} %, {report.n} faces, single crop\n"
+        for name, report in training.evaluation.items()
     )
-    history = training["history"]
     return _TRAINING.format(
-        command=training["command"],
-        seed=training["seed"],
-        epochs=len(history),
-        minutes=sum(record["seconds"] for record in history) / 60,
-        versions=", ".join(f"{name} {value}" for name, value in training["versions"].items()),
+        command=training.command,
+        seed=training.seed,
+        epochs=len(training.history),
+        minutes=sum(record.seconds for record in training.history) / 60,
+        versions=", ".join(f"{name} {value}" for name, value in training.versions.items()),
         figures=figures,
     )

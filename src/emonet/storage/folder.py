@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from emonet.errors import ConfigError, ModelNotFoundError, WeightsError
 
 __all__ = [
     "CONFIG_FILE",
+    "Weights",
     "read_config",
     "read_weights",
     "weights_file",
@@ -25,6 +26,8 @@ __all__ = [
 
 CONFIG_FILE = "config.json"
 MAX_CONFIG_BYTES = 4 * 2**20
+MAX_WEIGHTS_BYTES = 512 * 2**20
+MAX_HEADER_BYTES = 8 * 2**20
 
 Weights = dict[str, NDArray[Any]]
 
@@ -41,8 +44,8 @@ def write_folder(
     *,
     texts: Mapping[str, str],
     dtype: str = "float32",
-) -> RecognizerConfig:
-    """Write a model folder; config.json comes last, so a folder that has one is whole.
+) -> None:
+    """Write a model folder, all of it or nothing; config.json comes last.
 
     Args:
         folder: made when needed; files of the same names are replaced.
@@ -50,9 +53,6 @@ def write_folder(
         weights: each network's arrays by network name.
         texts: further files by name, such as README.md.
         dtype: ``float32``, or ``float16`` for half the size.
-
-    Returns:
-        The configuration as stored.
 
     Raises:
         ConfigError: the dtype is another one.
@@ -64,32 +64,35 @@ def write_folder(
         raise ConfigError(f"dtype must be 'float16' or 'float32', got {dtype!r}")
     folder.mkdir(parents=True, exist_ok=True)
     digests = {}
-    for name, arrays in weights.items():
-        data = save({key: _converted(key, array, dtype) for key, array in arrays.items()})
-        _write(folder / weights_file(name), data)
-        digests[weights_file(name)] = hashlib.sha256(data).hexdigest()
-    for file, text in texts.items():
-        _write(folder / file, text.encode())
-    config = replace(config, files=digests)
-    write_config(folder, config)
-    return config
+    # Everything is written beside first. Then names change, the first entered comes last.
+    with ExitStack() as stack:
+        config_file = stack.enter_context(_beside(folder / CONFIG_FILE))
+        for name, arrays in weights.items():
+            file = weights_file(name)
+            data = save({key: _converted(key, array, dtype) for key, array in arrays.items()})
+            stack.enter_context(_beside(folder / file)).write_bytes(data)
+            digests[file] = hashlib.sha256(data).hexdigest()
+        for file, text in texts.items():
+            stack.enter_context(_beside(folder / file)).write_text(text, encoding="utf-8")
+        text = config_to_json(replace(config, files=digests))
+        config_file.write_text(text, encoding="utf-8")
 
 
 def write_config(folder: Path, config: RecognizerConfig) -> None:
     """Replace a folder's config.json; the weights that it lists must be there."""
-    _write(folder / CONFIG_FILE, config_to_json(config).encode())
+    with _beside(folder / CONFIG_FILE) as file:
+        file.write_text(config_to_json(config), encoding="utf-8")
 
 
-def read_config(folder: Path) -> RecognizerConfig:
-    """Read and check a folder's config.json.
+def read_config(path: Path) -> RecognizerConfig:
+    """Read and check a config.json.
 
     Raises:
-        ModelNotFoundError: there is no such folder, or no config.json in it.
-        ConfigError: config.json is malformed or names a file for no network.
+        ModelNotFoundError: there is no such file.
+        ConfigError: it is malformed, or names a file for no network.
     """
-    path = folder / CONFIG_FILE
     if not path.is_file():
-        raise ModelNotFoundError(f"No model in {folder}: it has no {CONFIG_FILE}")
+        raise ModelNotFoundError(f"No model in {path.parent}: it has no {path.name}")
     if path.stat().st_size > MAX_CONFIG_BYTES:
         raise ConfigError(f"{path} is larger than {MAX_CONFIG_BYTES} bytes: not a model's")
     config = config_from_json(path.read_bytes(), where=str(path))
@@ -99,32 +102,44 @@ def read_config(folder: Path) -> RecognizerConfig:
     return config
 
 
-def read_weights(folder: Path, config: RecognizerConfig) -> dict[str, Weights]:
-    """Read every network's arrays, by network name.
+def read_weights(path: Path, digest: str) -> Weights:
+    """Read one network's arrays.
+
+    Args:
+        path: the safetensors file.
+        digest: its SHA-256 as config.json has it.
 
     Raises:
-        WeightsError: a file is missing, altered, truncated, or not of safetensors' format.
+        WeightsError: the file is missing, altered, truncated, too large, or not of
+            safetensors' format, or a weight is not finite.
     """
     from safetensors import SafetensorError
-    from safetensors.numpy import load
+    from safetensors.numpy import load_file
 
-    weights = {}
-    for network in config.networks:
-        path = folder / weights_file(network.name)
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise WeightsError(f"The weights file {path} can't be read: {error}") from error
-        digest = hashlib.sha256(data).hexdigest()
-        if digest != config.files[path.name]:
-            raise WeightsError(
-                f"The weights file {path} was altered or damaged: its SHA-256 is {digest}, "
-                f"config.json says {config.files[path.name]}. Get the model again."
-            )
-        try:
-            weights[network.name] = dict(load(data))
-        except (SafetensorError, ValueError, KeyError) as error:
-            raise WeightsError(f"{path} is not a safetensors file: {error}") from error
+    try:
+        # A link may lead to a device, which has no end.
+        if not path.is_file():
+            raise WeightsError(f"There is no weights file {path}")
+        with path.open("rb") as file:
+            size, header = path.stat().st_size, int.from_bytes(file.read(8), "little")
+            if size > MAX_WEIGHTS_BYTES or header > MAX_HEADER_BYTES:
+                raise WeightsError(f"{path} is not a network's weights: {size} bytes, or no header")
+            file.seek(0)
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise WeightsError(f"The weights file {path} can't be read: {error}") from error
+    if found != digest:
+        raise WeightsError(
+            f"The weights file {path} was altered or damaged: its SHA-256 is {found}, "
+            f"config.json says {digest}. Get the model again."
+        )
+    try:
+        weights = dict(load_file(path))
+    except (SafetensorError, ValueError, KeyError, TypeError, OSError) as error:
+        raise WeightsError(f"{path} is not a safetensors file: {error}") from error
+    for name, array in weights.items():
+        if not np.issubdtype(array.dtype, np.number) or not np.isfinite(array).all():
+            raise WeightsError(f"{path}: the weight {name!r} has values that are no finite numbers")
     return weights
 
 
@@ -137,11 +152,6 @@ def _beside(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _write(path: Path, data: bytes) -> None:
-    with _beside(path) as temporary:
-        temporary.write_bytes(data)
 
 
 def _converted(name: str, array: NDArray[Any], dtype: str) -> NDArray[Any]:

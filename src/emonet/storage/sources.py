@@ -1,19 +1,28 @@
 """Where a model comes from: bundled with emonet, a folder, or the Hub."""
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from emonet.config import RecognizerConfig, nearest
-from emonet.errors import ModelNotFoundError
-from emonet.storage import hub
-from emonet.storage.folder import read_config, weights_file
+from emonet.errors import ModelError, ModelNotFoundError, WeightsError
+from emonet.storage.folder import CONFIG_FILE, Weights, read_config, read_weights, weights_file
+from emonet.storage.hub import HubRepository
+from emonet.training.record import RECORD_FILE, TrainingRecord, read_record
 
 __all__ = ["ModelSource", "bundled_models", "open_model"]
 
 BUNDLED = Path(__file__).parent.parent / "models"
 DEFAULT = "default"
+
+
+class Fetch(Protocol):
+    """Brings one of a model's files here, or finds it here."""
+
+    def __call__(self, file: str, *, again: bool = False) -> Path:
+        """Return the file's path; ``again`` asks for another copy than the last."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -22,11 +31,36 @@ class ModelSource:
 
     Attributes:
         config: as stored.
-        fetch: returns the local folder that holds every file.
+        fetch: brings the other files.
     """
 
     config: RecognizerConfig
-    fetch: Callable[[], Path]
+    fetch: Fetch
+
+    def weights(self) -> dict[str, Weights]:
+        """Return every network's weights by its name; a damaged copy is fetched once more.
+
+        Raises:
+            WeightsError: a file is missing, altered, truncated, or not of safetensors' format.
+            ModelNotFoundError: the repository lacks a file.
+            HubError: the Hub can't be reached or refuses.
+        """
+        return {network.name: self._read(network.name) for network in self.config.networks}
+
+    def _read(self, network: str) -> Weights:
+        file = weights_file(network)
+        digest = self.config.files[file]
+        try:
+            return read_weights(self.fetch(file), digest)
+        except WeightsError:
+            return read_weights(self.fetch(file, again=True), digest)
+
+    def record(self) -> TrainingRecord | None:
+        """Return how the model was trained; None where that can't be had."""
+        try:
+            return read_record(self.fetch(RECORD_FILE))
+        except ModelError:
+            return None
 
 
 def bundled_models() -> list[str]:
@@ -34,12 +68,22 @@ def bundled_models() -> list[str]:
     return sorted(path.parent.name for path in BUNDLED.glob("*/config.json"))
 
 
-def open_model(source: str | Path | None, *, revision: str | None = None) -> ModelSource:
+def open_model(
+    source: str | Path | None,
+    *,
+    revision: str | None = None,
+    cache_dir: str | Path | None = None,
+    token: str | None = None,
+    local_files_only: bool = False,
+) -> ModelSource:
     """Find a model and read its configuration.
 
     Args:
         source: a bundled model's name (None: the default), a folder, or ``"org/name"``.
         revision: branch, tag or commit of a Hub repository.
+        cache_dir: where files from the Hub are kept.
+        token: for private repositories.
+        local_files_only: use the Hub's cache alone.
 
     Raises:
         ModelNotFoundError: there is none of that name; says which is nearest.
@@ -50,25 +94,24 @@ def open_model(source: str | Path | None, *, revision: str | None = None) -> Mod
         return _local(BUNDLED / (source or DEFAULT))
     if isinstance(source, Path) or Path(source).is_dir():
         return _local(Path(source))
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", source):
-        return _remote(source, revision)
-    raise ModelNotFoundError(
-        f"No model {source!r}: it is no folder, no Hub repository (org/name), and not among "
-        f"the bundled models {', '.join(bundled_models())}.{nearest(source, bundled_models())}"
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", source):
+        raise ModelNotFoundError(
+            f"No model {source!r}: it is no folder, no Hub repository (org/name), and not "
+            f"among the bundled models {', '.join(bundled_models())}."
+            f"{nearest(source, bundled_models())}"
+        )
+    repository = HubRepository.resolve(
+        source,
+        revision=revision,
+        cache_dir=None if cache_dir is None else Path(cache_dir),
+        token=token,
+        local_files_only=local_files_only,
     )
+    return ModelSource(read_config(repository.fetch(CONFIG_FILE)), repository.fetch)
 
 
 def _local(folder: Path) -> ModelSource:
-    return ModelSource(read_config(folder), lambda: folder)
+    def fetch(file: str, *, again: bool = False) -> Path:
+        return folder / file
 
-
-def _remote(repository: str, revision: str | None) -> ModelSource:
-    commit = hub.resolve_commit(repository, revision)
-    folder = hub.download(repository, commit, ["config.json"])
-    config = read_config(folder)
-    files = [weights_file(network.name) for network in config.networks]
-
-    def fetch() -> Path:
-        return hub.download(repository, commit, files)
-
-    return ModelSource(config, fetch)
+    return ModelSource(read_config(folder / CONFIG_FILE), fetch)

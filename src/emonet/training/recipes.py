@@ -124,18 +124,16 @@ SCRATCH = Recipe(
         Phase(
             epochs=40,
             optimizer="sgd",
-            learning_rate=0.04,
+            learning_rate=0.05,
             schedule="cosine",
             warmup_epochs=2,
             weight_decay=5e-3,
         ),
     ),
-    batch_size=128,
-    augmentation=Augmentation(
-        rotation=12, shear=4, zoom=0.12, shift=0.08, mirror=True, contrast=0.25, brightness=15
-    ),
+    batch_size=64,
+    augmentation=Augmentation(rotation=10, zoom=0.1, shift=0.06, mirror=True),
     label_smoothing=0.1,
-    average=0.998,
+    average=0.999,
     monitor="val_accuracy",
 )
 

@@ -3,28 +3,63 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from emonet.data import FaceDataset
+from emonet.evaluation.report import Report
 from emonet.training.recipes import Recipe
 from emonet.training.schedule import EpochRecord
 
 __all__ = [
+    "DataRecord",
     "TrainingRecord",
     "data_digest",
     "make_record",
     "read_record",
     "record_to_json",
-    "with_evaluation",
 ]
 
 RECORD_FILE = "training.json"
+MAX_RECORD_BYTES = 16 * 2**20
 
-#: Plain JSON values: command, recipe, seed, versions, data, history, evaluation.
-TrainingRecord = Mapping[str, Any]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataRecord:
+    """Which data: how many faces, and a SHA-256 over them and their targets."""
+
+    faces: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingRecord:
+    """A run that was finished, and how good its outcome is.
+
+    Attributes:
+        command: what was typed, or the call.
+        recipe: every value of the recipe.
+        seed: of initial weights, shuffling and augmentation.
+        versions: of the packages that matter.
+        data: by their part in the run: ``training``, ``validation``.
+        history: every epoch.
+        evaluation: reports by the name of the split.
+    """
+
+    __pydantic_config__ = {"extra": "forbid", "strict": True, "allow_inf_nan": False}  # noqa: RUF012
+    command: str = ""
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    seed: int | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+    data: Mapping[str, DataRecord] = field(default_factory=dict)
+    history: tuple[EpochRecord, ...] = ()
+    evaluation: Mapping[str, Report] = field(default_factory=dict)
+
+    def with_evaluation(self, split: str, report: Report) -> "TrainingRecord":
+        """Return the record with the report of one split replaced or added."""
+        return replace(self, evaluation={**self.evaluation, split: report})
 
 
 def make_record(
@@ -36,26 +71,17 @@ def make_record(
     history: Sequence[EpochRecord],
 ) -> TrainingRecord:
     """Write down a finished run; ``evaluation`` is filled in by whoever evaluates it."""
-    return {
-        "command": command or "EmotionRecognizer.fit",
-        "recipe": asdict(recipe),
-        "seed": seed,
-        "versions": {name: version(name) for name in ("emonet", "keras", "tensorflow", "numpy")},
-        "data": {
-            name: {"faces": len(dataset), "sha256": data_digest(dataset)}
+    return TrainingRecord(
+        command=command or "EmotionRecognizer.fit",
+        recipe=json.loads(json.dumps(asdict(recipe))),
+        seed=seed,
+        versions={name: version(name) for name in ("emonet", "keras", "tensorflow", "numpy")},
+        data={
+            name: DataRecord(faces=len(dataset), sha256=data_digest(dataset))
             for name, dataset in (("training", train), ("validation", validation))
         },
-        "history": [asdict(record) for record in history],
-        "evaluation": {},
-    }
-
-
-def with_evaluation(
-    record: TrainingRecord | None, split: str, figures: Mapping[str, Any]
-) -> TrainingRecord:
-    """Return the record with the figures of one split replaced or added."""
-    known = {} if record is None else record.get("evaluation", {})
-    return {**(record or {}), "evaluation": {**known, split: figures}}
+        history=tuple(history),
+    )
 
 
 def data_digest(dataset: FaceDataset) -> str:
@@ -67,16 +93,20 @@ def data_digest(dataset: FaceDataset) -> str:
 
 def record_to_json(record: TrainingRecord) -> str:
     """Return the text of training.json."""
-    return json.dumps(record, indent=1) + "\n"
+    return json.dumps(asdict(record), indent=1) + "\n"
 
 
-def read_record(folder: Path) -> TrainingRecord | None:
-    """Read a model folder's training.json; None where there is none that can be read.
+def read_record(path: Path) -> TrainingRecord | None:
+    """Read a training.json; None where there is none that can be read.
 
     It informs people and nothing depends on it, so a damaged one does not stop anybody.
     """
+    from pydantic import TypeAdapter
+
     try:
-        record = json.loads((folder / RECORD_FILE).read_text())
-    except (OSError, ValueError, RecursionError):
+        if not path.is_file() or path.stat().st_size > MAX_RECORD_BYTES:
+            return None
+        record: TrainingRecord = TypeAdapter(TrainingRecord).validate_json(path.read_bytes())
+    except (OSError, ValueError):
         return None
-    return record if isinstance(record, dict) else None
+    return record

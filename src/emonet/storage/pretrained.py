@@ -1,0 +1,163 @@
+"""What of a recognizer outlives the process: configuration, weights, training record."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Self
+
+from emonet.composition import portable, resolve, with_detector
+from emonet.config import RecognizerConfig
+from emonet.errors import NotFittedError
+from emonet.plugin import Json
+from emonet.registry.catalog import get_catalog
+from emonet.storage.card import model_card
+from emonet.storage.folder import Weights, write_folder
+from emonet.storage.hub import push_folder
+from emonet.storage.sources import open_model
+from emonet.training.record import RECORD_FILE, TrainingRecord, record_to_json
+
+__all__ = ["Pretrained"]
+
+
+class Pretrained:
+    """A model that can be loaded, saved and shared; the base of EmotionRecognizer."""
+
+    def __init__(self, config: RecognizerConfig) -> None:
+        self._config = config
+        self._weights: dict[str, Weights] | None = None
+        self._training: TrainingRecord | None = None
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str | Path | None = None,
+        *,
+        detector: str | None = None,
+        detector_config: Mapping[str, Json] | None = None,
+        revision: str | None = None,
+        cache_dir: str | Path | None = None,
+        token: str | None = None,
+        local_files_only: bool = False,
+    ) -> Self:
+        """Load a recognizer.
+
+        Args:
+            source: the name of a bundled model (default: ``"default"``), the path of a model
+                folder, or a Hub repository ``"org/name"``. An existing folder comes first.
+            detector: use this detector instead of the model's own.
+            detector_config: what differs from the detector's settings in the model, or from
+                its defaults if it is another detector.
+            revision: branch, tag or commit of a Hub repository.
+            cache_dir: where files from the Hub are kept; by default the Hub's own cache.
+            token: for private repositories; by default the one logged in with.
+            local_files_only: use the Hub's cache alone.
+
+        Raises:
+            ModelNotFoundError: there is no such model.
+            ConfigError: its config.json is malformed.
+            ComponentNotFoundError: it needs a plugin that is not installed.
+            WeightsError: a weights file is missing, altered or damaged.
+            HubError: the Hub can't be reached or refuses.
+        """
+        catalog = get_catalog()
+        model = open_model(
+            source,
+            revision=revision,
+            cache_dir=cache_dir,
+            token=token,
+            local_files_only=local_files_only,
+        )
+        # Before any weights are fetched: what is missing here is said at once.
+        config = resolve(catalog, model.config)
+        loaded = cls.__new__(cls)
+        loaded._start(with_detector(catalog, config, detector, detector_config or {}))
+        loaded._weights, loaded._training = model.weights(), model.record()
+        return loaded
+
+    def _start(self, config: RecognizerConfig) -> None:
+        """Set every attribute, for a new instance and for a loaded one alike."""
+        Pretrained.__init__(self, config)
+
+    @property
+    def config(self) -> RecognizerConfig:
+        """The configuration, as config.json holds it."""
+        return self._config
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The classes, in the order of probability columns."""
+        return self._config.labels
+
+    @property
+    def training(self) -> TrainingRecord | None:
+        """How the recognizer was trained, as training.json holds it; None if unknown."""
+        return self._training
+
+    @property
+    def weights(self) -> dict[str, Weights]:
+        """Every network's arrays, by network and by layer.
+
+        Raises:
+            NotFittedError: there are none yet.
+        """
+        if self._weights is None:
+            raise NotFittedError("No weights yet: fit the recognizer, or use from_pretrained")
+        return self._weights
+
+    def save_pretrained(
+        self, folder: str | Path, *, dtype: str = "float32", title: str | None = None
+    ) -> None:
+        """Write a model folder: config.json, weights, training.json and a model card.
+
+        Settings that concern this machine, such as a detector's file, are left out.
+
+        Args:
+            folder: made when needed.
+            dtype: ``"float32"``, or ``"float16"`` for half the size.
+            title: the card's headline; by default the folder's name.
+
+        Raises:
+            NotFittedError: there is nothing to save yet.
+            WeightsError: a weight is not finite, or too large for float16.
+        """
+        weights, folder = self.weights, Path(folder)
+        config = portable(get_catalog(), self._config)
+        texts = {"README.md": model_card(config, title or folder.name, self._training)}
+        if self._training is not None:
+            texts[RECORD_FILE] = record_to_json(self._training)
+        write_folder(folder, config, weights, texts=texts, dtype=dtype)
+
+    def push_to_hub(
+        self,
+        repository: str,
+        *,
+        private: bool | None = None,
+        commit_message: str = "Upload an emonet model",
+        token: str | None = None,
+        dtype: str = "float32",
+    ) -> str:
+        """Upload the model folder as one commit; the repository is made when needed.
+
+        Args:
+            repository: ``"org/name"``.
+            private: whether a new repository is; by default as the organisation has it.
+            commit_message: of the commit.
+            token: with the right to write; by default the one logged in with.
+            dtype: as for save_pretrained.
+
+        Returns:
+            The commit's hash, which ``from_pretrained(revision=...)`` takes.
+
+        Raises:
+            NotFittedError: there is nothing to share yet.
+            HubError: the Hub can't be reached or refuses.
+        """
+        with TemporaryDirectory() as folder:
+            self.save_pretrained(folder, dtype=dtype, title=repository)
+            return push_folder(
+                Path(folder),
+                repository,
+                private=private,
+                commit_message=commit_message,
+                token=token,
+            )

@@ -1,0 +1,88 @@
+"""Every Python block of the README and the documentation runs, and the shell blocks that can."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+
+
+def name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+@pytest.fixture
+def photo_folder(tmp_path, monkeypatch, astronaut):
+    """A working folder with the one thing that the pages take for granted: photo.jpg."""
+    from PIL import Image
+
+    Image.open(astronaut).save(tmp_path / "photo.jpg", quality=95)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python")], ids=name)
+def test_python_blocks_run(page, photo_folder):
+    namespace = {"__name__": "page"}
+    for block in blocks(page, "python"):
+        exec(compile(block, str(page), "exec"), namespace)
+
+
+COMMANDS = [
+    (page, line)
+    for page in PAGES
+    for block in blocks(page, "sh")
+    for line in block.splitlines()
+    if line.startswith("emonet ")
+]
+
+
+def test_there_are_commands():
+    assert COMMANDS
+
+
+@pytest.mark.parametrize(("page", "line"), COMMANDS, ids=lambda value: str(value)[-40:])
+def test_shell_blocks_run(page, line, photo_folder):
+    command = [sys.executable, "-m", *shlex.split(line)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+def test_the_readme_finds_the_astronaut_happy(photo_folder):
+    (example, *_) = blocks(ROOT / "README.md", "python")
+    code = "import warnings; warnings.simplefilter('error')\n" + example
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "happiness\n"), done.stderr
+
+
+def test_ci_runs_the_command_of_the_readme():
+    install, test = [b for b in blocks(ROOT / "README.md", "sh") if b.startswith("pip")]
+    assert install.startswith("pip install . && emonet predict")
+    assert test in (ROOT / ".ci" / "run").read_text()
+
+
+def test_the_plugin_page_makes_a_plugin(tmp_path, monkeypatch, fresh_catalog):
+    page = ROOT / "docs" / "plugins" / "index.md"
+    (code, *_), (project, *_) = blocks(page, "python"), blocks(page, "toml")
+    (tmp_path / "acme_emonet.py").write_text(code)
+    (entry_point,) = re.findall(r"^acme = \"(.*)\"", project, re.MULTILINE)
+    info = tmp_path / "acme_emonet-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-emonet\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[emonet]\nacme = {entry_point}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    import emonet
+
+    assert "acme_net" in emonet.list_backbones()
+    assert emonet.create_backbone("acme_net", width=16).output_shape == (None, 16)

@@ -1,0 +1,170 @@
+"""The wheel, built as a release builds it, and installed beside nothing of the checkout."""
+
+import configparser
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = {
+    "emonet",
+    "emonet_bovw",
+    "emonet_detectors",
+    "emonet_inception_resnet_v2",
+    "emonet_resnet18",
+    "emonet_resnet50",
+}
+MODEL = Path("emonet", "models", "default")
+
+
+def execute(*command: object, **options: object) -> str:
+    finished = subprocess.run(
+        [str(part) for part in command],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+        **options,
+    )
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    return finished.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    tree = tmp_path_factory.mktemp("tree")
+    for folder in ("src", "plugins"):
+        ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
+        shutil.copytree(ROOT / folder, tree / folder, ignore=ignored)
+    for file in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / file, tree)
+    execute(sys.executable, "-m", "build", "--wheel", "--outdir", tree / "dist", tree)
+    (built,) = (tree / "dist").iterdir()
+    return built
+
+
+@pytest.fixture(scope="module")
+def files(wheel: Path) -> dict[str, int]:
+    """The sizes of the wheel's files by name."""
+    with zipfile.ZipFile(wheel) as archive:
+        return {info.filename: info.file_size for info in archive.infolist()}
+
+
+def metadata(wheel: Path, name: str) -> str:
+    with zipfile.ZipFile(wheel) as archive:
+        (path,) = [path for path in archive.namelist() if path.endswith(f".dist-info/{name}")]
+        return archive.read(path).decode()
+
+
+def test_the_wheel_is_pure_python(wheel: Path) -> None:
+    assert wheel.name.startswith("emonet-")
+    assert wheel.name.endswith("-py3-none-any.whl")
+
+
+def test_the_wheel_holds_emonet_and_the_built_in_plugins(files: dict[str, int]) -> None:
+    top = {name.split("/")[0] for name in files}
+    (info,) = {name for name in top if name.endswith(".dist-info")}
+    assert top - {info} == PACKAGES
+
+
+def test_the_wheel_holds_every_module_of_the_checkout(files: dict[str, int]) -> None:
+    sources = {
+        path.relative_to(ROOT / folder).as_posix()
+        for folder in ("src", "plugins")
+        for path in (ROOT / folder).rglob("*.py")
+    }
+    assert sources == {name for name in files if name.endswith(".py")}
+
+
+def test_the_built_in_plugins_are_entry_points(wheel: Path) -> None:
+    parser = configparser.ConfigParser()
+    parser.read_string(metadata(wheel, "entry_points.txt"))
+    plugins = {package.removeprefix("emonet_"): package for package in PACKAGES - {"emonet"}}
+    assert dict(parser["emonet"]) == plugins
+    assert dict(parser["console_scripts"]) == {"emonet": "emonet.cli:main"}
+
+
+def test_the_wheel_holds_what_belongs_to_it(wheel: Path, files: dict[str, int]) -> None:
+    assert "emonet/py.typed" in files
+    assert metadata(wheel, "licenses/LICENSE") == (ROOT / "LICENSE").read_text()
+    assert "License-Expression: MIT" in metadata(wheel, "METADATA")
+
+
+def test_the_bundled_model_is_inside(files: dict[str, int]) -> None:
+    folder = ROOT / "src" / MODEL
+    expected = {
+        (MODEL / path.relative_to(folder)).as_posix(): path.stat().st_size
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+    inside = {name: size for name, size in files.items() if name.startswith(f"{MODEL.as_posix()}/")}
+    assert inside == expected
+
+
+def test_no_file_is_large(files: dict[str, int]) -> None:
+    assert {name: size for name, size in files.items() if size > 26 * 10**6} == {}
+
+
+def test_no_tests_and_no_leavings_are_inside(files: dict[str, int]) -> None:
+    parts = {part for name in files for part in name.split("/")}
+    assert not parts & {"tests", "conftest.py", "__pycache__", "checkpoints"}
+    assert not {part for part in parts if part.startswith(("test_", ".")) or part.endswith(".pyc")}
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("installed")
+    options = ("install", "--no-deps", "--target", target, wheel)
+    beside = Path(sys.executable).parent / "uv"
+    uv = shutil.which("uv") or (beside if beside.is_file() else None)
+    if uv:
+        execute(uv, "pip", options[0], "--python", sys.executable, *options[1:])
+    else:
+        execute(sys.executable, "-m", "pip", *options)
+    return target
+
+
+def run_installed(installed: Path, code: str) -> list[str]:
+    """Run code with the wheel and this environment's other packages, not with the checkout."""
+    paths = [installed, sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths))}
+    # Without -S, the .pth file of an editable installation would put the checkout on the path.
+    return execute(
+        sys.executable, "-S", "-W", "error", "-c", code, env=environment, cwd=installed
+    ).splitlines()
+
+
+def test_the_installed_wheel_works(installed: Path) -> None:
+    printed = run_installed(
+        installed,
+        "import emonet, sys\n"
+        "print(emonet.__file__)\n"
+        "print(*emonet.list_backbones())\n"
+        "print(*emonet.list_feature_extractors())\n"
+        "print(*emonet.list_detectors())\n"
+        "print(*(plugin.status for plugin in emonet.list_plugins()))\n"
+        "for name in sorted(sys.modules):\n"
+        "    if name.startswith('emonet_') and '.' not in name:\n"
+        "        print(sys.modules[name].__file__)\n",
+    )
+    file, backbones, extractors, detectors, statuses, *plugins = printed
+    assert file == str(installed / "emonet" / "__init__.py")
+    assert {"inception_resnet_v2", "resnet18", "resnet50"} <= set(backbones.split())
+    assert "bovw" in extractors.split()
+    assert {"dlib_hog", "whole_image", "yunet"} <= set(detectors.split())
+    assert set(statuses.split()) == {"ok"}
+    ours = {str(installed / package / "__init__.py") for package in PACKAGES - {"emonet"}}
+    assert ours <= set(plugins)
+
+
+def test_the_installed_command_line_works(installed: Path) -> None:
+    code = "import sys; from emonet.cli import main; sys.argv = ['emonet', '--help']; main()"
+    assert "predict" in "\n".join(run_installed(installed, code))

@@ -1,0 +1,310 @@
+"""Random changes to faces stay within their bounds and follow from their seed."""
+
+import numpy as np
+import pytest
+from tests.conftest import make_faces
+
+from emonet import create_feature_extractor
+from emonet.data.augmentation import Augmentation, augment
+
+EVERYTHING = Augmentation(
+    rotation=15, shear=10, zoom=0.2, shift=0.1, mirror=True, contrast=0.5, brightness=80, erase=0.5
+)
+
+
+@pytest.fixture(scope="module")
+def faces():
+    return make_faces(8).images
+
+
+def changed(faces, seed=0, **settings):
+    return augment(faces, Augmentation(**settings), np.random.default_rng(seed))
+
+
+def dots(count, *, x, y, side=49):
+    """Faces that are dark but for a small blurred dot at this distance from the centre."""
+    rows, columns = np.mgrid[:side, :side] - side // 2
+    dot = 255 * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / 4)
+    return np.repeat(dot[np.newaxis].astype(np.uint8), count, axis=0)
+
+
+def centroids(faces):
+    """Where the light of each face lies, (n, 2) x, y from the centre."""
+    rows, columns = np.mgrid[: faces.shape[1], : faces.shape[2]] - faces.shape[1] // 2
+    light = faces.sum(axis=(1, 2))
+    return np.stack([(faces * axis).sum(axis=(1, 2)) / light for axis in (columns, rows)], axis=1)
+
+
+def test_faces_given_stay_as_they_are(faces):
+    before = faces.copy()
+    augment(faces, EVERYTHING, np.random.default_rng(0))
+    np.testing.assert_array_equal(faces, before)
+
+
+def test_equal_generators_give_equal_faces(faces):
+    first, second = (augment(faces, EVERYTHING, np.random.default_rng(3)) for _ in range(2))
+    np.testing.assert_array_equal(first[0], second[0])
+    np.testing.assert_array_equal(first[1], second[1])
+
+
+def test_generator_that_went_on_gives_other_faces(faces):
+    random = np.random.default_rng(3)
+    first, second = (augment(faces, EVERYTHING, random)[0] for _ in range(2))
+    assert (first != second).any(axis=(1, 2)).all()
+
+
+def test_nothing_is_changed_by_default(faces):
+    same, mirrored = changed(faces)
+    np.testing.assert_array_equal(same, faces)
+    assert same.dtype == np.float32
+    assert mirrored.dtype == np.bool_
+    assert not mirrored.any()
+
+
+@pytest.mark.parametrize("shape", [(48, 48), (40, 56), (49, 49)])
+def test_exactly_the_faces_reported_as_mirrored_are(shape):
+    faces = np.random.default_rng(1).integers(0, 256, (64, *shape), np.uint8)
+    flipped, mirrored = changed(faces, mirror=True)
+    assert 16 < mirrored.sum() < 48
+    np.testing.assert_array_equal(flipped[mirrored], faces[mirrored][:, :, ::-1])
+    np.testing.assert_array_equal(flipped[~mirrored], faces[~mirrored])
+
+
+def test_rotation_stays_within_its_bound():
+    x, y = centroids(changed(dots(300, x=15, y=0), rotation=10)[0]).T
+    angles = np.rad2deg(np.arctan2(y, x))
+    assert np.abs(angles).max() < 10.5
+    assert angles.min() < -8
+    assert angles.max() > 8
+    np.testing.assert_allclose(np.hypot(x, y), 15, atol=0.5)
+
+
+def test_shift_stays_within_its_bound_in_both_directions():
+    found = centroids(changed(dots(300, x=0, y=0), shift=0.1)[0])
+    assert np.abs(found).max() < 4.9 + 0.2
+    assert (found.min(axis=0) < -4).all()
+    assert (found.max(axis=0) > 4).all()
+    assert np.abs(np.corrcoef(found.T)[0, 1]) < 0.2
+
+
+def test_zoom_stays_within_its_bound():
+    x, y = centroids(changed(dots(300, x=15, y=0), zoom=0.2)[0]).T
+    assert 0.8 * 15 - 0.2 < x.min() < 0.85 * 15
+    assert 1.15 * 15 < x.max() < 1.2 * 15 + 0.2
+    np.testing.assert_allclose(y, 0, atol=0.2)
+
+
+def test_shear_moves_rows_sideways_within_its_bound():
+    x, y = centroids(changed(dots(300, x=0, y=15), shear=10)[0]).T
+    angles = np.rad2deg(np.arctan2(x, y))
+    assert np.abs(angles).max() < 10.5
+    assert angles.min() < -8
+    assert angles.max() > 8
+    np.testing.assert_allclose(y, 15, atol=0.3)
+
+
+@pytest.mark.parametrize("setting", [{"rotation": 30}, {"shear": 20}, {"zoom": 0.3}])
+def test_centre_stays_where_it_is(setting):
+    found = centroids(changed(dots(50, x=0, y=0), **setting)[0])
+    np.testing.assert_allclose(found, 0, atol=0.1)
+
+
+def test_brightness_moves_all_grey_values_of_a_face_alike():
+    faces = np.full((300, 8, 8), 128, np.uint8)
+    brighter, _ = changed(faces, brightness=40)
+    offsets = brighter[:, 0, 0] - 128
+    assert (brighter == brighter[:, :1, :1]).all()
+    assert offsets.min() < -35
+    assert offsets.max() > 35
+    assert np.abs(offsets).max() <= 40
+
+
+def test_contrast_stretches_about_the_faces_own_mean():
+    faces = np.full((300, 8, 8), 100, np.uint8)
+    faces[:, :4] = 140
+    stretched, _ = changed(faces, contrast=0.25)
+    np.testing.assert_allclose(stretched.mean(axis=(1, 2)), 120, rtol=1e-5)
+    spans = (stretched[:, 0, 0] - stretched[:, 7, 0]) / 40
+    assert 0.75 <= spans.min() < 0.8
+    assert 1.2 < spans.max() <= 1.25 + 1e-6
+
+
+def test_grey_values_stay_0_to_255():
+    faces = np.random.default_rng(0).integers(0, 256, (100, 48, 48), np.uint8)
+    settings = {"contrast": 0.9, "brightness": 250, "erase": 1.0, "rotation": 90, "zoom": 0.5}
+    result, _ = changed(faces, **settings)
+    assert result.dtype == np.float32
+    assert result.min() == 0
+    assert result.max() == 255
+
+
+@pytest.mark.parametrize(("probability", "least", "most"), [(1.0, 1, 1), (0.25, 0.2, 0.3)])
+def test_faces_are_erased_with_the_probability_given(probability, least, most):
+    result, _ = changed(np.full((1000, 24, 24), 128, np.uint8), erase=probability)
+    assert least <= (result != 128).any(axis=(1, 2)).mean() <= most
+
+
+def test_one_rectangle_of_2_to_20_percent_is_erased():
+    result, _ = changed(np.full((300, 48, 48), 128, np.uint8), erase=1.0)
+    sizes = []
+    for erased in result != 128:
+        rows, columns = np.flatnonzero(erased.any(axis=1)), np.flatnonzero(erased.any(axis=0))
+        sides = rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1
+        assert erased.sum() == np.prod(sides)
+        sizes.append(erased.mean())
+    # Sides are rounded to whole pixels.
+    assert 0.015 < min(sizes) < 0.04
+    assert 0.18 < max(sizes) < 0.215
+
+
+def test_no_faces_give_no_faces():
+    result, mirrored = augment(
+        np.empty((0, 48, 48), np.uint8), EVERYTHING, np.random.default_rng(0)
+    )
+    assert (result.shape, mirrored.shape) == ((0, 48, 48), (0,))
+
+
+# np.moveaxis of MATLAB's (height, width, n), for one, is such a view.
+@pytest.mark.parametrize(
+    "view", [lambda a: a.transpose(0, 2, 1), lambda a: a[:, :, ::-1], lambda a: a[:, ::2, ::2]]
+)
+def test_layout_in_memory_makes_no_difference(view, faces):
+    expected, _ = augment(np.ascontiguousarray(view(faces)), EVERYTHING, np.random.default_rng(0))
+    result, _ = augment(view(faces), EVERYTHING, np.random.default_rng(0))
+    np.testing.assert_array_equal(result, expected)
+
+
+def batches(count=50, *, features=(), targets=None, epoch=1, **settings):
+    """Batches of plain faces, face i of grey value i, whose targets and features say i, too."""
+    from emonet.training.batches import Examples, TrainingBatches
+
+    values = np.arange(count)
+    faces = np.repeat(values.astype(np.uint8), 64).reshape(count, 8, 8)
+    share = (values / count).astype(np.float32)
+    return TrainingBatches(
+        Examples(
+            faces=faces,
+            targets=np.stack([share, 1 - share], axis=1) if targets is None else targets,
+            features=features,
+            mirrored_features=features,
+        ),
+        **{
+            "batch_size": 8,
+            "augmentation": Augmentation(),
+            "label_smoothing": 0.0,
+            "mixup": 0.0,
+            "seed": 0,
+            "epoch": epoch,
+            **settings,
+        },
+    )
+
+
+def order(training_batches):
+    faces = [training_batches[index][0][0][:, 0, 0] for index in range(len(training_batches))]
+    return np.concatenate(faces).astype(int).tolist()
+
+
+def equal(first, second):
+    """Whether two epochs bring the same inputs and targets."""
+    return all(
+        np.array_equal(left, right)
+        for index in range(len(first))
+        for left, right in zip(
+            [*first[index][0], first[index][1]], [*second[index][0], second[index][1]], strict=True
+        )
+    )
+
+
+def test_same_seed_and_epoch_give_the_same_batches():
+    settings = {"augmentation": EVERYTHING, "mixup": 0.2, "label_smoothing": 0.1}
+    assert equal(batches(**settings), batches(**settings))
+    assert not equal(batches(**settings), batches(**settings, epoch=2))
+    assert not equal(batches(**settings), batches(**settings, seed=1))
+
+
+def test_batch_does_not_depend_on_which_were_taken_before():
+    settings = {"augmentation": EVERYTHING, "mixup": 0.2}
+    forwards, backwards = batches(**settings), batches(**settings)
+    for index in reversed(range(len(backwards))):
+        backwards[index]
+    assert equal(forwards, backwards)
+
+
+@pytest.mark.parametrize("other", [{"epoch": 2}, {"seed": 1}], ids=str)
+def test_other_epoch_or_seed_gives_another_order(other):
+    assert order(batches()) != order(batches(**other))
+
+
+@pytest.mark.parametrize(("count", "size", "expected"), [(48, 8, 6), (50, 8, 6), (5, 8, 1)])
+def test_every_face_comes_at_most_once_in_an_epoch(count, size, expected):
+    training_batches = batches(count, batch_size=size)
+    faces = order(training_batches)
+    assert len(training_batches) == expected
+    assert len(faces) == len(set(faces)) == expected * min(size, count)
+
+
+def test_face_left_out_of_one_epoch_comes_in_another():
+    seen = {face for epoch in range(10) for face in order(batches(50, epoch=epoch))}
+    assert seen == set(range(50))
+
+
+def test_targets_and_features_follow_their_faces():
+    feature = np.arange(50, dtype=np.float32)[:, np.newaxis]
+    for (faces, vectors), targets in batches(features=[feature]):
+        np.testing.assert_array_equal(vectors[:, 0], faces[:, 0, 0])
+        np.testing.assert_allclose(targets[:, 0] * 50, faces[:, 0, 0], rtol=1e-5)
+
+
+def test_label_smoothing_takes_its_share_for_all_classes():
+    for _, targets in batches(
+        targets=np.eye(5, dtype=np.float32)[np.arange(50) % 5], label_smoothing=0.1
+    ):
+        assert targets.dtype == np.float32
+        np.testing.assert_allclose(targets.sum(axis=1), 1, rtol=1e-6)
+        np.testing.assert_allclose(targets.max(axis=1), 0.9 + 0.1 / 5, rtol=1e-6)
+        np.testing.assert_allclose(targets.min(axis=1), 0.1 / 5, rtol=1e-6)
+
+
+def test_mixup_mixes_faces_features_and_targets_alike():
+    feature = np.arange(50, dtype=np.float32)[:, np.newaxis]
+    mixed = 0
+    for (faces, vectors), targets in batches(features=[feature], mixup=1.0):
+        np.testing.assert_allclose(vectors[:, 0], faces[:, 0, 0], rtol=1e-5)
+        np.testing.assert_allclose(targets[:, 0] * 50, faces[:, 0, 0], rtol=1e-4)
+        np.testing.assert_allclose(targets.sum(axis=1), 1, rtol=1e-6)
+        assert faces.dtype == vectors.dtype == targets.dtype == np.float32
+        mixed += (faces[:, 0, 0] % 1 != 0).sum()
+    assert mixed > 24
+
+
+def test_smoothed_and_mixed_targets_still_sum_to_one():
+    targets = np.eye(5, dtype=np.float32)[np.arange(50) % 5]
+    for _, mixed in batches(targets=targets, label_smoothing=0.2, mixup=0.3):
+        np.testing.assert_allclose(mixed.sum(axis=1), 1, rtol=1e-6)
+        assert (mixed >= 0.04 - 1e-6).all()
+
+
+def test_mirrored_faces_come_with_the_features_of_the_mirrored_face(faces):
+    from emonet.training.batches import Examples, TrainingBatches
+
+    hog = create_feature_extractor("bovw", landmarks=False)
+    training_batches = TrainingBatches(
+        Examples(
+            faces=faces,
+            targets=np.full((len(faces), 2), 0.5, np.float32),
+            features=[hog.transform(faces)],
+            mirrored_features=[hog.transform(np.ascontiguousarray(faces[:, :, ::-1]))],
+        ),
+        batch_size=len(faces),
+        augmentation=Augmentation(mirror=True),
+        label_smoothing=0.0,
+        mixup=0.0,
+        seed=0,
+        epoch=1,
+    )
+    ((batch, vectors), _) = training_batches[0]
+    np.testing.assert_array_equal(vectors, hog.transform(batch.astype(np.uint8)))
+    originals = {face.tobytes() for face in faces}
+    kept = [face.tobytes() in originals for face in batch.astype(np.uint8)]
+    assert 10 < sum(kept) < len(faces) - 10
