@@ -7,7 +7,7 @@ import numpy as np
 import emonet
 from benchmarks.timing import milliseconds
 
-BATCH = 64
+BATCH = 128
 
 
 def run(*, quick: bool) -> dict:

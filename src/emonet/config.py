@@ -6,6 +6,7 @@ the (validated) name of the network that it belongs to.
 
 import difflib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from importlib.metadata import version
@@ -75,6 +76,15 @@ class ComponentConfig:
     distribution: PackageName = ""
     distribution_version: PackageVersion = ""
 
+    def __post_init__(self) -> None:
+        """Refuse a version that never was.
+
+        Raises:
+            ConfigError: config_version is below 1.
+        """
+        if self.config_version < 1:
+            raise ConfigError(f"config_version: must be 1 or more, got {self.config_version}")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadConfig:
@@ -139,6 +149,15 @@ class Framing:
     scale: float = 1.0
     shift_x: float = 0.0
     shift_y: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse a square without extent.
+
+        Raises:
+            ConfigError: scale is not above 0.
+        """
+        if not self.scale > 0:
+            raise ConfigError(f"framing.scale: must be above 0, got {self.scale}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,6 +228,7 @@ class RecognizerConfig:
                 all(8 <= side <= 1024 for side in sides),
                 f"crop.size: sides of 8 to 1024 pixels, got {sides}",
             ),
+            (self.format_version >= 1, f"format_version: 1 or more, got {self.format_version}"),
             (self.temperature > 0, f"temperature: must be above 0, got {self.temperature}"),
         )
         for holds, message in checks:
@@ -217,8 +237,17 @@ class RecognizerConfig:
 
 
 def config_to_json(config: RecognizerConfig) -> str:
-    """Return the text of config.json."""
-    return json.dumps(asdict(config), indent=2, allow_nan=False) + "\n"
+    """Return the text of config.json.
+
+    Raises:
+        ConfigError: it could not be read back.
+    """
+    try:
+        text = json.dumps(asdict(config), indent=2, allow_nan=False) + "\n"
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"The configuration can't be saved: {error}") from None
+    config_from_json(text, where="The configuration that was to be saved")
+    return text
 
 
 def config_from_json(text: str | bytes, *, where: str) -> RecognizerConfig:
@@ -235,7 +264,9 @@ def config_from_json(text: str | bytes, *, where: str) -> RecognizerConfig:
     from pydantic import TypeAdapter, ValidationError
 
     try:
-        data = json.loads(text, object_pairs_hook=_unique)
+        data = json.loads(
+            text, object_pairs_hook=_unique, parse_float=_finite, parse_constant=_finite
+        )
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{where} is not JSON: {error}") from None
     if not isinstance(data, dict) or data.get("library") != "emonet":
@@ -263,12 +294,26 @@ def nearest(name: str, known: Any) -> str:
 
 def _explain(error: Mapping[str, Any]) -> str:
     """Turn pydantic's first error into one sentence with the JSON path."""
+    if error["type"] == "value_error":
+        # One of ours, which names its place itself.
+        return str(error["ctx"]["error"])
     # Keys come from a stranger's file, and may hold what a terminal would obey.
     path = ".".join(ascii(part).strip("'") for part in error["loc"])
     if error["type"] == "unexpected_keyword_argument":
         return f"{path}: unknown key.{nearest(str(error['loc'][-1]), _keys(RecognizerConfig))}"
-    received = "" if error["type"] == "missing_argument" else f" Received: {error['input']!a:.80}"
+    received = (
+        ""
+        if error["type"] in ("missing", "missing_argument")
+        else f" Received: {error['input']!a:.80}"
+    )
     return f"{path}: {error['msg']}.{received}"
+
+
+def _finite(text: str) -> float:
+    """Read a number, unless it is Infinity, NaN or beyond what a float holds."""
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text} is not a finite number")
+    return number
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ neither network nor disk: a spec's ``build`` is where that happens.
 import math
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -142,7 +143,7 @@ class ComponentSpec:
             raise PluginContractError(
                 f"{self.name}: defaults must map names to JSON values, got {self.defaults!r}"
             )
-        if not isinstance(self.config_version, int) or self.config_version < 1:
+        if type(self.config_version) is not int or self.config_version < 1:
             raise PluginContractError(
                 f"{self.name}: config_version must be 1 or more, got {self.config_version!r}"
             )
@@ -151,7 +152,7 @@ class ComponentSpec:
                 f"{self.name}: machine_settings must be keys of defaults, "
                 f"got {self.machine_settings!r}"
             )
-        object.__setattr__(self, "defaults", MappingProxyType(dict(self.defaults)))
+        object.__setattr__(self, "defaults", MappingProxyType(deepcopy(dict(self.defaults))))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,4 +253,6 @@ def _is_json(value: object) -> bool:
         return all(isinstance(key, str) and _is_json(item) for key, item in value.items())
     if isinstance(value, list | tuple):
         return all(_is_json(item) for item in value)
-    return value is None or isinstance(value, bool | int | float | str)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or isinstance(value, bool | int | str)

@@ -23,7 +23,7 @@ from emonet.plugin import BackboneSpec
 from emonet.registry import catalog as catalog_module
 from emonet.registry.catalog import Catalog, Kind, get_catalog
 from emonet.registry.discovery import LoadedPlugin, PluginInfo, load_plugins
-from tests.conftest import make_faces
+from tests.conftest import TINY, make_faces
 
 TRAIN = make_faces(8)
 VALID = make_faces(4, seed=1)
@@ -43,6 +43,9 @@ def build_mini(config: Mapping[str, Any], *, pretrained: bool):
     x = layers.BatchNormalization(momentum=0.9)(x)
     x = layers.ReLU()(x)
     return keras.Model(pixels, layers.Flatten()(x))
+
+
+States = list[dict[str, np.ndarray]]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -121,16 +124,40 @@ def raw_weights(checkpoints: Path, epoch: int) -> dict[str, np.ndarray]:
     }
 
 
+def fit_with_states(recipe: Recipe, checkpoints: Path) -> tuple[EmotionRecognizer, States]:
+    """Fit, and return the raw weights after each epoch as well."""
+    states: States = []
+    with after_every_epoch(lambda epoch: states.append(raw_weights(checkpoints, epoch))):
+        recognizer = fit(recipe, checkpoint_dir=checkpoints)
+    return recognizer, states
+
+
+def validated(recognizer: EmotionRecognizer) -> tuple[float, float]:
+    """Loss and accuracy on the validation faces, as every epoch computes them."""
+    probabilities = recognizer.predict_proba(VALID.images).astype(np.float64)
+    logs = np.log(np.maximum(probabilities, 1e-7))
+    loss = float(-(VALID.targets * logs).sum(axis=1).mean())
+    return loss, recognizer.evaluate(VALID).accuracy
+
+
 def equal(first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> bool:
     return first.keys() == second.keys() and all(
         np.array_equal(first[name], second[name]) for name in first
     )
 
 
-def test_a_network_learns_to_tell_faces_apart(tiny_recognizer: EmotionRecognizer) -> None:
-    report = tiny_recognizer.evaluate(make_faces(10, seed=7))
-    assert report.accuracy > 0.8
-    losses = column(tiny_recognizer, "loss")
+@pytest.mark.parametrize(
+    ("network", "accuracy"),
+    [
+        pytest.param(MINI, 0.6, id="mini"),
+        pytest.param({**MINI, **TINY}, 0.8, id="resnet18", marks=pytest.mark.slow),
+    ],
+)
+def test_a_network_learns_to_tell_faces_apart(network: dict[str, Any], accuracy: float) -> None:
+    recipe = one_phase(epochs=20, recipe={"monitor": "val_accuracy"})
+    recognizer = EmotionRecognizer(**network).fit(make_faces(60), VALID, recipe=recipe)
+    assert recognizer.evaluate(make_faces(20, seed=7)).accuracy > accuracy
+    losses = column(recognizer, "loss")
     assert losses[-1] < losses[0] / 2
 
 
@@ -177,22 +204,19 @@ def kind_of(name: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def weights_by_epoch(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, np.ndarray]]:
+def weights_by_epoch(tmp_path_factory: pytest.TempPathFactory) -> States:
     """The initial weights, and those after each of four epochs in four phases."""
-    checkpoints = tmp_path_factory.mktemp("phases")
     phases = tuple(Phase(epochs=1, backbone=kind, learning_rate=0.01) for kind in PHASES)
-    states = []
-    with after_every_epoch(lambda epoch: states.append(raw_weights(checkpoints, epoch))):
-        recognizer = fit(
-            Recipe(name="phases", phases=phases, batch_size=14), checkpoint_dir=checkpoints
-        )
+    recognizer, states = fit_with_states(
+        Recipe(name="phases", phases=phases, batch_size=14), tmp_path_factory.mktemp("phases")
+    )
     assert column(recognizer, "phase") == [0, 1, 2, 3]
     return [initial_weights(recognizer), *states]
 
 
-@pytest.mark.parametrize("index", range(len(PHASES)), ids=PHASES)
+@pytest.mark.parametrize("index", range(len(PHASES)), ids=lambda index: f"{index}-{PHASES[index]}")
 def test_a_phase_changes_only_what_it_trains(
-    weights_by_epoch: list[dict[str, np.ndarray]], index: int
+    weights_by_epoch: States, index: int
 ) -> None:
     before, after = weights_by_epoch[index : index + 2]
     changed: dict[str, set[bool]] = {}
@@ -245,35 +269,35 @@ def test_sgd_is_nesterovs_with_decoupled_decay_of_kernels(tmp_path: Path) -> Non
 
 
 @pytest.fixture(scope="module")
-def averaged(tmp_path_factory: pytest.TempPathFactory) -> tuple[EmotionRecognizer, Path]:
-    checkpoints = tmp_path_factory.mktemp("averaged")
-    recipe = one_phase(epochs=4, recipe={"average": 0.9, "monitor": "val_loss"})
-    return fit(recipe, checkpoint_dir=checkpoints), checkpoints
+def averaged(tmp_path_factory: pytest.TempPathFactory) -> tuple[EmotionRecognizer, States]:
+    return fit_with_states(
+        one_phase(epochs=4, recipe={"average": 0.9}), tmp_path_factory.mktemp("averaged")
+    )
 
 
 def test_training_goes_on_from_the_raw_weights_not_from_their_average(
-    averaged: tuple[EmotionRecognizer, Path], tmp_path: Path
+    averaged: tuple[EmotionRecognizer, States], tmp_path: Path
 ) -> None:
-    recognizer, checkpoints = averaged
-    plain = fit(one_phase(epochs=4), checkpoint_dir=tmp_path)
+    recognizer, states = averaged
+    plain, plain_states = fit_with_states(one_phase(epochs=4), tmp_path)
     assert column(recognizer, "loss") == column(plain, "loss")
     assert column(recognizer, "accuracy") == column(plain, "accuracy")
-    assert equal(raw_weights(checkpoints, 4), raw_weights(tmp_path, 4))
+    assert all(map(equal, states, plain_states))
     assert column(recognizer, "val_loss") != column(plain, "val_loss")
 
 
 def test_the_average_is_what_is_validated_and_kept(
-    averaged: tuple[EmotionRecognizer, Path], tmp_path: Path
+    averaged: tuple[EmotionRecognizer, States], tmp_path: Path
 ) -> None:
-    recognizer, checkpoints = averaged
-    losses = column(recognizer, "val_loss")
-    assert losses.index(min(losses)) == 3
-    kept, raw = weights(recognizer, tmp_path), raw_weights(checkpoints, 4)
-    name = "head/probabilities/kernel"
-    assert not np.array_equal(kept[name], raw[name])
-    report = recognizer.evaluate(VALID)
-    assert report.accuracy == column(recognizer, "val_accuracy")[3]
-    assert report.log_loss == pytest.approx(losses[3], abs=1e-5)
+    recognizer, states = averaged
+    best = int(np.argmin(column(recognizer, "val_loss")))
+    kernel = "head/probabilities/kernel"
+    kept = weights(recognizer, tmp_path)[kernel]
+    assert not any(np.array_equal(kept, state[kernel]) for state in states)
+    assert validated(recognizer) == (
+        column(recognizer, "val_loss")[best],
+        column(recognizer, "val_accuracy")[best],
+    )
 
 
 @pytest.fixture(scope="module")
@@ -359,18 +383,19 @@ def test_the_kept_weights_are_the_best_epochs(monitor: str) -> None:
     figures = np.array(column(recognizer, monitor)) * (-1 if monitor == "val_loss" else 1)
     best = int(figures.argmax())
     assert best < 11, "the run must get worse at its end for this test to tell anything"
-    report = recognizer.evaluate(VALID)
-    assert report.accuracy == column(recognizer, "val_accuracy")[best]
-    assert report.log_loss == pytest.approx(column(recognizer, "val_loss")[best], rel=1e-5)
+    assert validated(recognizer) == (
+        column(recognizer, "val_loss")[best],
+        column(recognizer, "val_accuracy")[best],
+    )
 
 
 def test_divergence_is_an_error_and_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
     recipe = Recipe(
         name="steep",
-        phases=(Phase(epochs=1, learning_rate=0.01), Phase(epochs=5, learning_rate=1e30)),
+        phases=(Phase(epochs=1, learning_rate=0.01), Phase(epochs=5, learning_rate=3e38)),
         batch_size=14,
     )
-    with pytest.raises(TrainingError, match=r"diverged in epoch 2.*learning rate \(now 1e\+30\)"):
+    with pytest.raises(TrainingError, match=r"diverged in epoch 2.*learning rate \(now 3e\+38\)"):
         fit(recipe, checkpoint_dir=tmp_path)
     assert {file.name for file in tmp_path.iterdir()} == {
         "best-0001.safetensors",

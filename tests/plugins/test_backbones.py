@@ -121,10 +121,13 @@ def test_the_defaults_hold_the_input_size(name: str) -> None:
 @pytest.mark.parametrize(
     ("backbone", "key", "value"),
     [
-        *[("resnet18", "width", value) for value in (0, -1, 2.5, "32", True, None)],
-        *[("resnet18", "stem_stride", value) for value in (0, 1.5, None)],
+        *[("resnet18", "width", value) for value in (0, -1, 257, 2.5, "32", True, None)],
+        *[("resnet18", "stem_stride", value) for value in (0, 9, 1.5, None)],
         *[("resnet18", "input_size", value) for value in ([15, 48], [48], 48, [48, 48, 3], None)],
-        *[("resnet50", "input_size", value) for value in ([31, 32], [32, 31], ["32", 32])],
+        *[
+            ("resnet50", "input_size", value)
+            for value in ([31, 32], [32, 31], [32, 1025], ["32", 32])
+        ],
         *[("inception_resnet_v2", "input_size", value) for value in ([74, 75], [75, 74])],
     ],
 )
@@ -149,6 +152,14 @@ def test_resnet18_has_half_width_by_default() -> None:
     assert model.input_shape == (None, 48, 48, 3)
     assert model.output_shape == (None, 256)
     assert 2_700_000 <= model.count_params() <= 2_900_000
+
+
+def test_resnet18_sees_through_brightness_and_contrast() -> None:
+    model = small("resnet18")
+    pixels = pixels_for(model, 2)
+    features = run(model, pixels)
+    dimmed = run(model, pixels / 4 + 30)
+    np.testing.assert_allclose(dimmed, features, atol=1e-3 * np.abs(features).max(), rtol=0)
 
 
 @pytest.mark.parametrize(("stride", "side"), [(1, 48), (2, 24), (3, 16)])
@@ -298,7 +309,8 @@ def test_mixed_precision_computes_in_bfloat16_and_stores_float32() -> None:
     stem = network.backbone.get_layer("stem_conv")
     assert stem.compute_dtype == "bfloat16"
     assert {str(array.dtype) for array in network.get_weights().values()} == {"float32"}
-    assert network.backbone.get_layer("rescaling").output.dtype == "float32"
+    scaling = network.backbone.layers[1]
+    assert scaling.compute_dtype == "float32"
 
 
 def test_hog_changes_the_probabilities() -> None:

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -591,7 +592,7 @@ def test_a_plugin_that_looks_components_up_while_it_loads_hangs_nobody(
     code = "import emonet; print(emonet.list_backbones())"
     finished = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code],
-        env={"PYTHONPATH": str(site.folder), "PATH": ""},
+        env={"PYTHONPATH": os.pathsep.join(sys.path)},
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -146,6 +146,15 @@ def test_a_bad_input_size_is_refused(size: object) -> None:
 
 
 @KINDS
+def test_machine_settings_are_keys_of_the_defaults(kind: type[ComponentSpec]) -> None:
+    defaults = {"width": 8, "path": None}
+    assert make(kind, defaults=defaults, machine_settings=("path",)).machine_settings == ("path",)
+    for wrong in (("file",), ("path", "file"), "path"):
+        with pytest.raises(PluginContractError, match="acme_net: machine_settings must be keys"):
+            make(kind, defaults=defaults, machine_settings=wrong)
+
+
+@KINDS
 def test_a_spec_cannot_be_changed(kind: type[ComponentSpec]) -> None:
     spec = make(kind)
     with pytest.raises(dataclasses.FrozenInstanceError):
@@ -211,6 +220,7 @@ def test_other_numbers_are_refused_with_range_and_value(value: object, whole: bo
 @pytest.mark.parametrize("value", [[48, 32], (48, 32)])
 def test_a_size_is_returned_as_height_and_width(value: object) -> None:
     assert require_size("acme", "input_size", value, least=32) == (48, 32)
+    assert require_size("acme", "input_size", value, least=32, most=48) == (48, 32)
 
 
 @pytest.mark.parametrize(
@@ -223,6 +233,7 @@ def test_a_size_is_returned_as_height_and_width(value: object) -> None:
         [48, 48, 3],
         {"height": 48, "width": 48},
         [48, 31],
+        [48, 1025],
         [48.0, 48],
         [True, 48],
         ["48", 48],

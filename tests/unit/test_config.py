@@ -88,7 +88,7 @@ NAMES = st.from_regex(r"[a-z][a-z0-9_]{0,63}", fullmatch=True)
 LABELS = st.text(
     st.characters(exclude_categories=["Cc", "Cf", "Cs", "Zl", "Zp"]), min_size=1, max_size=64
 )
-NUMBERS = st.floats(1e-3, 1e3)
+NUMBERS = st.floats(0.1, 10)
 
 
 @settings(max_examples=25, deadline=None, derandomize=True, database=None)

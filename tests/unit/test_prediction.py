@@ -157,20 +157,20 @@ def test_absurdly_large_box_costs_only_its_image():
     assert isinstance(results[7].error, EmonetError)
 
 
-def test_stream_of_endless_images_is_read_as_it_is_consumed():
-    seen = itertools.count()
-    read = 0
+@pytest.mark.parametrize("faces", [0, 1, 3])
+def test_endless_images_are_read_only_a_little_ahead(faces):
+    read = done = 0
 
     def endless():
         nonlocal read
-        for read in seen:
+        for read in itertools.count(1):
+            assert read <= done + 100
             yield plain_image(read % 256)
 
-    results = stream(endless())
+    results = stream(endless(), detect=lambda image: faces_in_a_row(faces))
     assert read == 0
     for done in range(1, 301):
-        next(results)
-        assert read < done + CHUNK_IMAGES
+        assert len(next(results).faces) == faces
 
 
 def test_crowded_image_is_not_held_back():

@@ -92,7 +92,7 @@ def _warp(faces: NDArray[np.uint8], matrices: NDArray[np.float64]) -> NDArray[np
 
     height, width = faces.shape[1:]
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    warped = np.empty_like(faces)
+    warped = np.empty(faces.shape, np.uint8)
     for face, matrix, out in zip(faces, matrices, warped, strict=True):
         cv2.warpAffine(
             face, matrix, (width, height), out, flags=flags, borderMode=cv2.BORDER_REFLECT_101

@@ -46,6 +46,11 @@ class FaceDataset:
             raise DataError(
                 f"classes must have shape ({len(self.images)},), got {self.classes.shape}"
             )
+        if not np.issubdtype(self.classes.dtype, np.integer):
+            raise DataError(f"classes must be integers, got {self.classes.dtype}")
+        shape = (len(self.images), len(self.labels))
+        if self.votes is not None and self.votes.shape != shape:
+            raise DataError(f"votes must have shape {shape}, got {self.votes.shape}")
         if len(self.classes) and not (
             self.classes.min() >= 0 and self.classes.max() < len(self.labels)
         ):
@@ -72,12 +77,24 @@ class FaceDataset:
         )
 
     def hold_out(self, fraction: float, *, seed: int = 0) -> "tuple[FaceDataset, FaceDataset]":
-        """Split into (rest, held out), each class in the same proportion."""
+        """Split into (rest, held out), each class in the same proportion.
+
+        Raises:
+            DataError: a class has too few faces for that.
+        """
         from sklearn.model_selection import train_test_split
 
-        rest, held = train_test_split(
-            np.arange(len(self)), test_size=fraction, random_state=seed, stratify=self.classes
-        )
+        counts = np.bincount(self.classes, minlength=len(self.labels))
+        if lonely := [label for label, n in zip(self.labels, counts, strict=True) if n == 1]:
+            raise DataError(f"No face can be held out of {', '.join(lonely)}: there is only one")
+        try:
+            rest, held = train_test_split(
+                np.arange(len(self)), test_size=fraction, random_state=seed, stratify=self.classes
+            )
+        except ValueError as error:
+            raise DataError(
+                f"{fraction:.0%} of {len(self)} faces can't be held out: {error}"
+            ) from None
         return self.subset(np.sort(rest)), self.subset(np.sort(held))
 
     def require_every_class(self) -> None:
@@ -146,7 +163,7 @@ def as_dataset(
     """
     if not isinstance(data, FaceDataset):
         images, classes = data
-        data = FaceDataset(np.asarray(images), np.asarray(classes, np.int64), labels)
+        data = FaceDataset(np.asarray(images), np.asarray(classes), labels)
     if data.labels != labels:
         raise DataError(
             f"The data have the labels {', '.join(data.labels)}; "

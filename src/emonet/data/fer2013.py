@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -39,7 +40,7 @@ def read_fer2013(path: Path, split: str, ferplus: Path | None = None) -> Rows:
     """
     wanted = official_split(split)
     images, classes, numbers = [], [], []
-    for line, row in _rows(path, COLUMNS):
+    for number, (line, row) in enumerate(_rows(path, COLUMNS)):
         where = f"{path}, line {line}"
         if row["Usage"] not in SPLIT_FOLDERS:
             raise DataError(f"{where}: unknown Usage {row['Usage']!r}")
@@ -49,7 +50,7 @@ def read_fer2013(path: Path, split: str, ferplus: Path | None = None) -> Rows:
             raise DataError(f"{where}: unknown emotion {row['emotion']!r}, expected 0 to 6")
         images.append(_pixels(row["pixels"], where))
         classes.append(int(row["emotion"]))
-        numbers.append(line - 2)
+        numbers.append(number)
     if not images:
         raise DataError(f"{path} has no row with Usage {wanted}")
     votes = None if ferplus is None else _votes(ferplus, numbers, classes)
@@ -68,8 +69,10 @@ def _rows(path: Path, columns: list[str]) -> Iterator[tuple[int, dict[str, str]]
             for row in reader:
                 if None in row.values():
                     raise DataError(f"{path}, line {reader.line_num}: the row is too short")
+                if None in row:
+                    raise DataError(f"{path}, line {reader.line_num}: the row is too long")
                 yield reader.line_num, row
-        except (csv.Error, UnicodeDecodeError, OSError, EOFError) as error:
+        except (csv.Error, UnicodeDecodeError, OSError, EOFError, zlib.error) as error:
             raise DataError(f"{path} can't be read as CSV: {error}") from error
 
 
@@ -102,10 +105,10 @@ def _votes(path: Path, numbers: list[int], classes: list[int]) -> NDArray[np.flo
         raise DataError(f"No FER+ votes at {path}")
     table = []
     for line, row in _rows(path, list(FER2013)):
-        try:
-            table.append([int(row[label]) for label in FER2013])
-        except ValueError:
-            raise DataError(f"{path}, line {line}: a vote count is not a number") from None
+        counts = [row[label] for label in FER2013]
+        if not all(count.isdecimal() for count in counts):
+            raise DataError(f"{path}, line {line}: a vote count is no whole number: {counts}")
+        table.append([int(count) for count in counts])
     if numbers[-1] >= len(table):
         raise DataError(
             f"{path} has {len(table)} rows, but the faces go up to row {numbers[-1] + 1}: "

@@ -1,12 +1,13 @@
 """Images -> detections, with what a plugin returned checked."""
 
 import math
+from numbers import Real
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emonet.errors import EmonetError, PluginContractError, PluginRuntimeError
-from emonet.plugin import Detection, Detector
+from emonet.plugin import Box, Detection, Detector
 
 __all__ = ["detect_faces"]
 
@@ -39,7 +40,9 @@ def detect_faces(detector: Detector, image: NDArray[np.uint8]) -> list[Detection
 
 def _is_inside(detection: Detection, shape: tuple[int, ...]) -> bool:
     box = detection.box
-    if not all(math.isfinite(value) for value in (*box, detection.score)):
+    if not isinstance(box, Box):
+        return False
+    if not all(isinstance(v, Real) and math.isfinite(v) for v in (*box, detection.score)):
         return False
     return (
         box.width > 0

@@ -30,7 +30,7 @@ def is_single_image(source: object) -> TypeGuard[ImageSource]:
     is whatever can't be iterated over, which load_image will refuse.
     """
     if isinstance(source, np.ndarray):
-        return source.ndim in (2, 3)
+        return source.ndim in (0, 2, 3)
     one = isinstance(source, str | Path | bytes) or _is_pil(source)
     return one or not isinstance(source, Iterable)
 
@@ -66,8 +66,12 @@ def load_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> NDArray[
         raise ImageError(
             f"An image must be a path, bytes, a PIL image or an array, got {type(source).__name__}"
         )
-    if not Path(source).is_file():
-        raise ImageError(f"No image file at {source}")
+    try:
+        exists = Path(source).is_file()
+    except (OSError, ValueError):
+        exists = False  # no file can have such a name
+    if not exists:
+        raise ImageError(f"No image file at {str(source)[:1000]}")
     return _open(source, f"The image {source}", max_pixels)
 
 
@@ -86,13 +90,14 @@ def _open(file: Any, name: str, max_pixels: int) -> NDArray[np.uint8]:
         raise ImageError(f"{name} is in no image format that can be read") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(f"{name} is too large: {error}") from None
-    except OSError as error:
-        raise ImageError(f"{name} can't be read: {error}") from error
+    except ImageError:
+        raise
+    except Exception as error:
+        # On a damaged file Pillow's many decoders raise whatever they stumble over.
+        raise ImageError(f"{name} can't be read: {type(error).__name__}: {error}") from error
 
 
 def _decode(image: "PIL.Image.Image", name: str, max_pixels: int) -> NDArray[np.uint8]:
-    from PIL import ImageOps
-
     width, height = image.size
     if width * height > max_pixels:
         raise ImageError(
@@ -101,15 +106,27 @@ def _decode(image: "PIL.Image.Image", name: str, max_pixels: int) -> NDArray[np.
     if not width * height:
         raise ImageError(f"{name} has no pixels")
     try:
-        upright = ImageOps.exif_transpose(image)
-        return np.array(_to_rgb(upright))
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        image.load()
+        return np.array(_to_rgb(_upright(image)))
+    except Exception as error:
         raise ImageError(f"{name} is truncated or damaged: {error}") from error
+
+
+def _upright(image: "PIL.Image.Image") -> "PIL.Image.Image":
+    """Turn the picture as its EXIF data says; as it is where they can't be read."""
+    from PIL import ImageOps
+
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:
+        return image
 
 
 def _to_rgb(image: "PIL.Image.Image") -> "PIL.Image.Image":
     from PIL import Image
 
+    if image.mode == "F":
+        return Image.fromarray(_eight_bits(np.asarray(image))).convert("RGB")
     if image.mode.startswith("I"):
         # 16-bit grey; Pillow's own conversion would clip it at 255.
         wide = np.asarray(image).clip(0, 65535).astype(np.uint16)
@@ -144,7 +161,7 @@ def _from_array(array: NDArray[Any], max_pixels: int) -> NDArray[np.uint8]:
 def _eight_bits(array: NDArray[Any]) -> NDArray[np.uint8]:
     if array.dtype == np.uint8:
         return array
-    if array.dtype == np.uint16:
+    if array.dtype.type is np.uint16:  # in either byte order
         return (array >> 8).astype(np.uint8)
     if not np.issubdtype(array.dtype, np.floating):
         raise ImageError(

@@ -4,6 +4,7 @@ import os
 import threading
 import warnings
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -137,7 +138,7 @@ class Catalog:
                     f"{spec.name} has no setting {key!r}.{nearest(key, spec.defaults)} "
                     f"Settings: {', '.join(spec.defaults) or 'none'}"
                 )
-        return {**spec.defaults, **config}
+        return {**deepcopy(dict(spec.defaults)), **config}
 
     def upgrade_config(
         self, spec: ComponentSpec, version: int, config: Mapping[str, Json]

@@ -3,14 +3,19 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, get_args
 
 from emonet.config import nearest
 from emonet.data.augmentation import Augmentation
 from emonet.errors import ConfigError
+from emonet.plugin import require_choice, require_number
 
 __all__ = ["RECIPES", "Phase", "Precision", "Recipe", "get_recipe"]
 
+BackboneState = Literal["frozen", "trained", "trained_except_batch_norm"]
+Optimizer = Literal["adam", "sgd"]
+Schedule = Literal["constant", "cosine", "plateau"]
+Monitor = Literal["val_accuracy", "val_loss"]
 Precision = Literal["float32", "bfloat16"]
 
 
@@ -33,15 +38,26 @@ class Phase:
     """
 
     epochs: int
-    backbone: Literal["frozen", "trained", "trained_except_batch_norm"] = "trained"
-    optimizer: Literal["adam", "sgd"] = "sgd"
+    backbone: BackboneState = "trained"
+    optimizer: Optimizer = "sgd"
     learning_rate: float
     momentum: float = 0.9
-    schedule: Literal["constant", "cosine", "plateau"] = "constant"
+    schedule: Schedule = "constant"
     warmup_epochs: float = 0.0
     plateau_patience: int = 3
     weight_decay: float = 0.0
     patience: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what no phase can do.
+
+        Raises:
+            ConfigError: a choice that does not exist, or no epoch.
+        """
+        require_number("phase", "epochs", self.epochs, 1, whole=True)
+        require_choice("phase", "backbone", self.backbone, get_args(BackboneState))
+        require_choice("phase", "optimizer", self.optimizer, get_args(Optimizer))
+        require_choice("phase", "schedule", self.schedule, get_args(Schedule))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +87,20 @@ class Recipe:
     mixup: float = 0.0
     calm_epochs: int = 0
     average: float = 0.0
-    monitor: Literal["val_accuracy", "val_loss"] = "val_loss"
+    monitor: Monitor = "val_loss"
     precision: Precision = "float32"
+
+    def __post_init__(self) -> None:
+        """Refuse what no recipe can do.
+
+        Raises:
+            ConfigError: a choice that does not exist, or no phase.
+        """
+        require_choice(f"recipe {self.name}", "monitor", self.monitor, get_args(Monitor))
+        require_choice(f"recipe {self.name}", "precision", self.precision, get_args(Precision))
+        require_number(f"recipe {self.name}", "batch_size", self.batch_size, 1, whole=True)
+        if not self.phases:
+            raise ConfigError(f"recipe {self.name}: phases: at least one is needed")
 
     @property
     def epochs(self) -> int:
@@ -124,16 +152,16 @@ SCRATCH = Recipe(
         Phase(
             epochs=40,
             optimizer="sgd",
-            learning_rate=0.05,
+            learning_rate=0.1,
             schedule="cosine",
             warmup_epochs=2,
             weight_decay=5e-3,
         ),
     ),
-    batch_size=64,
+    batch_size=128,
     augmentation=Augmentation(rotation=10, zoom=0.1, shift=0.06, mirror=True),
     label_smoothing=0.1,
-    average=0.999,
+    average=0.998,
     monitor="val_accuracy",
 )
 
