@@ -198,7 +198,9 @@ def test_resnet18_has_no_pretrained_weights() -> None:
         emonet.create_backbone("resnet18", pretrained=True)
 
 
-@pytest.mark.parametrize("backbone", ["resnet50", "inception_resnet_v2"])
+@pytest.mark.parametrize(
+    "backbone", ["resnet50", pytest.param("inception_resnet_v2", marks=pytest.mark.slow)]
+)
 def test_pretrained_weights_that_cannot_be_fetched_say_what_to_do(
     backbone: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -292,8 +294,9 @@ def test_a_network_with_hog_has_a_second_input() -> None:
     assert network.model.get_layer("fused").output.shape == (None, 32 + 128)
 
 
-@pytest.mark.parametrize("features", [{}, HOG], ids=["pixels", "hog"])
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    ("features", "precision"), [(HOG, "float32"), ({}, "bfloat16")], ids=["hog", "bfloat16"]
+)
 def test_rows_of_probabilities_are_float32_and_sum_to_1(features: dict, precision: str) -> None:
     network = network_for(features=features, precision=precision)
     assert network.model.output.dtype == "float32"

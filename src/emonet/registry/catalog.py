@@ -14,6 +14,7 @@ from emonet.errors import (
     ConfigError,
     EmonetError,
     PluginConflictError,
+    PluginContractError,
     PluginRuntimeError,
     PluginVersionError,
     PluginWarning,
@@ -39,9 +40,14 @@ class Catalog:
 
     Args:
         loaded: the plugins, emonet's own first.
+        strict: raise a conflict instead of disabling the plugin that causes it.
+
+    Raises:
+        PluginConflictError: in strict mode.
     """
 
-    def __init__(self, loaded: Iterable[LoadedPlugin]) -> None:
+    def __init__(self, loaded: Iterable[LoadedPlugin], *, strict: bool = False) -> None:
+        self._strict = strict
         self._plugins: list[PluginInfo] = []
         self._components: dict[tuple[Kind, str], list[Component]] = {}
         for plugin in loaded:
@@ -57,7 +63,10 @@ class Catalog:
                         f"The {plugin.info} claims the name of emonet's own {kind.value} "
                         f"{spec.name!r}; its author should choose another"
                     )
-                    return failed(plugin.info, PluginConflictError(message))
+                    error = PluginConflictError(message)
+                    if self._strict:
+                        raise error
+                    return failed(plugin.info, error)
         return plugin
 
     def _add(self, plugin: LoadedPlugin) -> None:
@@ -161,6 +170,10 @@ class Catalog:
                     f"plugin reads only {current}. Install an older release of the plugin."
                 )
             config = self._run(spec, "upgrade", spec.upgrade, version, dict(config))
+            if not isinstance(config, Mapping):
+                raise PluginContractError(
+                    f"{spec.name}: upgrade must return a configuration, got {config!r}"
+                )
         return self.complete_config(spec, config)
 
     def build(
@@ -207,7 +220,9 @@ class Catalog:
 
 
 _catalog: Catalog | None = None
-_lock = threading.Lock()
+_loading = False
+# A plugin that looks something up while it loads comes back here in the same thread.
+_lock = threading.RLock()
 
 
 def get_catalog() -> Catalog:
@@ -216,16 +231,27 @@ def get_catalog() -> Catalog:
     ``EMONET_DISABLE_PLUGINS`` names plugins or packages to leave alone, separated by commas.
     With ``EMONET_STRICT_PLUGINS=1`` a broken plugin's error is raised here.
     """
-    global _catalog
+    global _catalog, _loading
     with _lock:
         if _catalog is not None:
             return _catalog
-        disabled = os.environ.get("EMONET_DISABLE_PLUGINS", "").split(",")
-        strict = os.environ.get("EMONET_STRICT_PLUGINS") == "1"
-        catalog = Catalog(load_plugins((name.strip() for name in disabled), strict=strict))
+        if _loading:
+            raise PluginContractError("A plugin must not look components up while it loads")
+        _loading = True
+        try:
+            catalog = _discover()
+        finally:
+            _loading = False
         _catalog = catalog
     # Only now: where warnings are errors, the catalog is there all the same.
     for info in catalog.plugins:
         if info.error is not None:
             warnings.warn(f"{info.error} It is disabled.", PluginWarning, stacklevel=2)
     return catalog
+
+
+def _discover() -> Catalog:
+    disabled = os.environ.get("EMONET_DISABLE_PLUGINS", "").split(",")
+    strict = os.environ.get("EMONET_STRICT_PLUGINS") == "1"
+    loaded = load_plugins((name.strip() for name in disabled), strict=strict)
+    return Catalog(loaded, strict=strict)

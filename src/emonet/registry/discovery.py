@@ -4,8 +4,9 @@ pluggy checks the hooks' signatures. Its own loader is not used: it stops at the
 plugin and drops a second entry point of the same name without a word.
 """
 
+import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from importlib.metadata import Distribution, EntryPoint, distributions
 from typing import Any, Literal
@@ -17,6 +18,8 @@ from emonet.plugin import BackboneSpec, ComponentSpec, DetectorSpec, FeatureExtr
 from emonet.registry import hookspecs
 
 __all__ = ["Kind", "LoadedPlugin", "PluginInfo", "load_plugins"]
+
+logger = logging.getLogger("emonet")
 
 GROUP = hookspecs.PROJECT
 
@@ -92,11 +95,11 @@ def load_plugins(disabled: Iterable[str], *, strict: bool) -> list[LoadedPlugin]
     skip = set(disabled)
     loaded = []
     for distribution, entry_point in _entry_points():
-        name = distribution.metadata["Name"]
+        name = distribution.metadata["Name"] or ""
         info = PluginInfo(
             name=entry_point.name,
             distribution=name,
-            version=distribution.version,
+            version=distribution.version or "",
             module=entry_point.value,
             status="disabled" if skip & {entry_point.name, name} else "ok",
         )
@@ -108,27 +111,24 @@ def load_plugins(disabled: Iterable[str], *, strict: bool) -> list[LoadedPlugin]
 
 def failed(info: PluginInfo, error: PluginError) -> LoadedPlugin:
     """Return the record of a plugin that is disabled whole because of an error."""
-    return LoadedPlugin(
-        PluginInfo(
-            name=info.name,
-            distribution=info.distribution,
-            version=info.version,
-            module=info.module,
-            status="failed",
-            components=info.components,
-            error=error,
-        ),
-        {},
-    )
+    return LoadedPlugin(replace(info, status="failed", error=error), {})
 
 
 def _entry_points() -> list[tuple[Distribution, EntryPoint]]:
     """Find the group's entry points; a package found twice on the path counts once."""
     found: dict[tuple[str, str], tuple[Distribution, EntryPoint]] = {}
     for distribution in distributions():
-        for entry_point in distribution.entry_points.select(group=GROUP):
-            key = (distribution.metadata["Name"], entry_point.name)
-            found.setdefault(key, (distribution, entry_point))
+        try:
+            name, selected = (
+                distribution.metadata["Name"],
+                distribution.entry_points.select(group=GROUP),
+            )
+        except Exception as error:
+            # Somebody else's half-removed package, which pip would stumble over as well.
+            logger.debug("Left out a package whose metadata can't be read: %s", error)
+            continue
+        for entry_point in selected:
+            found.setdefault((name or "", entry_point.name), (distribution, entry_point))
     return [found[key] for key in sorted(found, key=lambda key: (key[0] != GROUP, key))]
 
 
@@ -145,16 +145,7 @@ def _load(info: PluginInfo, entry_point: EntryPoint, *, strict: bool) -> LoadedP
             raise
         return failed(info, error)
     names = {kind.value: tuple(spec.name for spec in specs[kind]) for kind in Kind}
-    return LoadedPlugin(
-        PluginInfo(
-            name=info.name,
-            distribution=info.distribution,
-            version=info.version,
-            module=info.module,
-            components=names,
-        ),
-        specs,
-    )
+    return LoadedPlugin(replace(info, components=names), specs)
 
 
 def _call_hooks(info: PluginInfo, module: Any) -> dict[Kind, tuple[ComponentSpec, ...]]:
@@ -170,12 +161,15 @@ def _call_hooks(info: PluginInfo, module: Any) -> dict[Kind, tuple[ComponentSpec
         ) from error
     specs = {}
     for kind, (hook, spec_type) in _HOOKS.items():
+        caller = getattr(manager.hook, hook)
         try:
-            returned = getattr(manager.hook, hook)()
+            returned = caller()
         except PluginContractError as error:
             raise PluginContractError(f"The {info}: {error}") from error
         except (Exception, SystemExit) as error:
             raise PluginLoadError(f"The {info} failed in {hook}: {_cause(error)}") from error
+        if len(returned) < len(caller.get_hookimpls()):
+            returned.append(None)  # pluggy leaves it out
         specs[kind] = tuple(
             spec for part in returned for spec in _checked(info, hook, spec_type, part)
         )

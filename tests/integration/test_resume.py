@@ -1,0 +1,374 @@
+"""A run that was killed and started again ends as if nothing had happened."""
+
+import json
+import logging
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.conftest import make_faces
+
+from emonet import EmotionRecognizer, Phase, Recipe
+from emonet.cli import main
+from emonet.data.augmentation import Augmentation
+from emonet.plugin import BackboneSpec
+from emonet.registry import catalog as catalog_module
+from emonet.registry.catalog import Catalog, Kind
+from emonet.registry.discovery import LoadedPlugin, PluginInfo, load_plugins
+from emonet.training.schedule import EpochRecord
+
+TRAIN = make_faces(8)
+VALID = make_faces(4, seed=1)
+
+RECIPES = {
+    "averaged": Recipe(
+        name="averaged",
+        phases=(
+            Phase(
+                epochs=4,
+                optimizer="sgd",
+                learning_rate=0.02,
+                schedule="cosine",
+                warmup_epochs=1,
+                weight_decay=1e-2,
+            ),
+        ),
+        batch_size=14,
+        augmentation=Augmentation(rotation=10, mirror=True, contrast=0.2, erase=0.2),
+        label_smoothing=0.1,
+        mixup=0.2,
+        calm_epochs=1,
+        average=0.9,
+        monitor="val_accuracy",
+    ),
+    "two_phases": Recipe(
+        name="two_phases",
+        phases=(
+            Phase(epochs=2, backbone="frozen", optimizer="adam", learning_rate=0.01),
+            Phase(
+                epochs=3,
+                optimizer="adam",
+                learning_rate=0.02,
+                schedule="plateau",
+                plateau_patience=1,
+                patience=3,
+            ),
+        ),
+        batch_size=14,
+        augmentation=Augmentation(shear=10, mirror=True),
+    ),
+    "batch_norm_thawed": Recipe(
+        name="batch_norm_thawed",
+        phases=(
+            Phase(epochs=1, backbone="trained_except_batch_norm", learning_rate=0.01),
+            Phase(epochs=1, backbone="trained", learning_rate=0.01),
+        ),
+        batch_size=14,
+    ),
+}
+
+
+def build_mini(config: Mapping[str, Any], *, pretrained: bool):
+    """A backbone with all kinds of weights that compiles in a tenth of resnet18's time."""
+    import keras
+    from keras import layers
+
+    pixels = keras.Input((48, 48, 3))
+    x = layers.Rescaling(1 / 64, offset=-2.0, dtype="float32")(pixels)
+    x = layers.Conv2D(8, 5, strides=4)(x)
+    x = layers.BatchNormalization(momentum=0.9)(x)
+    x = layers.Dropout(0.1)(layers.ReLU()(x))
+    return keras.Model(pixels, layers.Flatten()(x))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _mini_backbone() -> Iterator[None]:
+    info = PluginInfo(name="mini", distribution="mini", version="1", module="mini")
+    spec = BackboneSpec(name="mini", build=build_mini, input_size=(48, 48))
+    plugins = [*load_plugins((), strict=True), LoadedPlugin(info, {Kind.BACKBONE: (spec,)})]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(catalog_module, "_catalog", Catalog(plugins))
+        yield
+
+
+def fit(recipe: Recipe, checkpoints: Path) -> EmotionRecognizer:
+    recognizer = EmotionRecognizer("mini", detector="whole_image")
+    return recognizer.fit(TRAIN, VALID, recipe=recipe, checkpoint_dir=checkpoints)
+
+
+class AfterEpoch(logging.Handler):
+    """Calls a method after each epoch, when its checkpoint is on the disk."""
+
+    def __enter__(self):
+        self._logger = logging.getLogger("emonet")
+        self._kept_level = self._logger.level
+        self._logger.setLevel(logging.INFO)
+        self._logger.addHandler(self)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._logger.removeHandler(self)
+        self._logger.setLevel(self._kept_level)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.getMessage().startswith("epoch "):
+            self.act(int(record.getMessage().split()[1].split("/")[0]))
+
+    def act(self, epoch: int) -> None:
+        raise NotImplementedError
+
+
+class Copying(AfterEpoch):
+    """Copies the checkpoints: what a process that is killed then would leave behind."""
+
+    def __init__(self, checkpoints: Path, copies: Path) -> None:
+        super().__init__()
+        self._checkpoints, self._copies = checkpoints, copies
+
+    def act(self, epoch: int) -> None:
+        shutil.copytree(self._checkpoints, self._copies / str(epoch))
+
+
+class Interrupting(AfterEpoch):
+    """Presses Ctrl-C."""
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__()
+        self._epoch = epoch
+
+    def act(self, epoch: int) -> None:
+        if epoch == self._epoch:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, tuple[EmotionRecognizer, Path]]:
+    """Each recipe's outcome, and its checkpoints after every epoch in folders 1, 2 ..."""
+    outcomes = {}
+    for name, recipe in RECIPES.items():
+        checkpoints, copies = (tmp_path_factory.mktemp(name) for _ in range(2))
+        with Copying(checkpoints, copies):
+            recognizer = fit(recipe, checkpoints)
+        assert len(recognizer.training.history) == recipe.epochs
+        outcomes[name] = (recognizer, copies)
+    return outcomes
+
+
+def timeless(history: tuple[EpochRecord, ...]) -> list[EpochRecord]:
+    return [replace(record, seconds=0.0) for record in history]
+
+
+def assert_same_outcome(resumed: EmotionRecognizer, expected: EmotionRecognizer) -> None:
+    assert timeless(resumed.training.history) == timeless(expected.training.history)
+    ours, theirs = resumed.weights["mini"], expected.weights["mini"]
+    assert ours.keys() == theirs.keys()
+    differing = [name for name in ours if not np.array_equal(ours[name], theirs[name])]
+    assert not differing
+    assert np.array_equal(resumed.predict_proba(VALID.images), expected.predict_proba(VALID.images))
+
+
+@pytest.mark.parametrize(
+    ("name", "epoch"),
+    [(name, epoch) for name, recipe in RECIPES.items() for epoch in range(1, recipe.epochs + 1)],
+)
+def test_a_run_that_died_after_any_epoch_ends_bit_equal(
+    uninterrupted: dict[str, tuple[EmotionRecognizer, Path]],
+    tmp_path: Path,
+    name: str,
+    epoch: int,
+) -> None:
+    expected, copies = uninterrupted[name]
+    checkpoints = shutil.copytree(copies / str(epoch), tmp_path / "checkpoints")
+    assert_same_outcome(fit(RECIPES[name], checkpoints), expected)
+
+
+def test_a_run_that_died_while_it_wrote_ends_bit_equal(
+    uninterrupted: dict[str, tuple[EmotionRecognizer, Path]], tmp_path: Path
+) -> None:
+    expected, copies = uninterrupted["averaged"]
+    checkpoints = shutil.copytree(copies / "2", tmp_path / "checkpoints")
+    # The next epoch's arrays and state half written, and the last one's not yet deleted.
+    whole = (copies / "3" / "last-0003.safetensors").read_bytes()
+    for name in ("last-0003.safetensors", "best-0003.safetensors"):
+        (checkpoints / name).write_bytes(whole[: len(whole) // 2])
+    (checkpoints / "state.tmp").write_text('{"identity": {"netw')
+    shutil.copy(copies / "1" / "last-0001.safetensors", checkpoints)
+    assert_same_outcome(fit(RECIPES["averaged"], checkpoints), expected)
+    kinds = sorted(file.name.split("-")[0] for file in checkpoints.iterdir())
+    assert kinds == ["best", "last", "state.json"]
+
+
+def test_an_interrupted_run_goes_on_in_the_same_process(
+    uninterrupted: dict[str, tuple[EmotionRecognizer, Path]], tmp_path: Path
+) -> None:
+    expected, _ = uninterrupted["two_phases"]
+    recognizer = EmotionRecognizer("mini", detector="whole_image")
+    arguments = {"recipe": RECIPES["two_phases"], "checkpoint_dir": tmp_path}
+    for epoch in (1, 3):
+        with Interrupting(epoch), pytest.raises(KeyboardInterrupt):
+            recognizer.fit(TRAIN, VALID, **arguments)
+        assert recognizer.training is None
+    assert_same_outcome(recognizer.fit(TRAIN, VALID, **arguments), expected)
+
+
+def emonet_train(data: Path, out: Path, *options: str) -> list[str]:
+    return [
+        *(sys.executable, "-m", "emonet", "train", "--data", str(data), "--out", str(out)),
+        *("--backbone-option", "width=4", "--detector", "whole_image", *options),
+    ]
+
+
+def start(command: list[str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    """Wait for success and return what was written to standard error."""
+    output, errors = process.communicate(timeout=600)
+    assert process.returncode == 0, errors
+    assert output == ""
+    return errors
+
+
+def finished_epochs(out: Path) -> int:
+    try:
+        return len(json.loads((out / "checkpoints" / "state.json").read_text())["history"])
+    except FileNotFoundError:
+        return 0
+
+
+def kill_after(process: subprocess.Popen[str], out: Path, epochs: int, delay: float = 0) -> None:
+    """Kill a process as soon as so many epochs are on the disk, and a moment later."""
+    deadline = time.monotonic() + 600
+    while finished_epochs(out) < epochs:
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    time.sleep(delay)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert not (out / "config.json").exists()
+
+
+def assert_same_model(one: Path, other: Path) -> None:
+    name = "resnet18.safetensors"
+    assert (one / name).read_bytes() == (other / name).read_bytes()
+    records = [json.loads((out / "training.json").read_text()) for out in (one, other)]
+    for record in records:
+        del record["command"]
+        for epoch in record["history"]:
+            del epoch["seconds"]
+    assert records[0] == records[1]
+
+
+def test_a_killed_command_started_again_writes_the_same_bytes(
+    fer2013_csv: Path, tmp_path: Path
+) -> None:
+    options = ("--recipe", "scratch", "--epochs", "30", "--seed", "3")
+    # Both at once: most of the time each of them waits for TensorFlow.
+    undisturbed = start(emonet_train(fer2013_csv, tmp_path / "undisturbed", *options))
+    out = tmp_path / "killed"
+    command = emonet_train(fer2013_csv, out, *options)
+    kill_after(start(command), out, epochs=1)
+
+    errors = finish(start(command))
+    assert "Going on after epoch" in errors
+    finish(undisturbed)
+    assert_same_model(out, tmp_path / "undisturbed")
+    assert {file.name for file in out.iterdir()} == {
+        "README.md",
+        "config.json",
+        "resnet18.safetensors",
+        "training.json",
+    }
+
+    record = json.loads((out / "training.json").read_text())
+    assert (record["seed"], record["recipe"]["name"]) == (3, "scratch")
+    assert len(record["history"]) == 30
+    assert record["command"].startswith(f"emonet train --data {fer2013_csv}")
+    assert set(record["evaluation"]) == {"PublicTest"}
+
+    before = {file: file.stat().st_mtime_ns for file in out.iterdir()}
+    assert "nothing to do" in finish(start(command))
+    assert {file: file.stat().st_mtime_ns for file in out.iterdir()} == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_a_command_killed_again_and_again_writes_the_same_bytes(
+    fer2013_csv: Path, tmp_path: Path, seed: int
+) -> None:
+    options = ("--recipe", "paper", "--epochs", "33", "--seed", str(seed))
+    undisturbed = start(emonet_train(fer2013_csv, tmp_path / "undisturbed", *options))
+    out, chance = tmp_path / "killed", random.Random(seed)
+    command = emonet_train(fer2013_csv, out, *options)
+    # In the first phase, around its end, and twice in the second.
+    for epochs in (1, 3, 5, 9):
+        kill_after(start(command), out, epochs, delay=chance.uniform(0, 0.1))
+    finish(start(command))
+    finish(undisturbed)
+    assert_same_model(out, tmp_path / "undisturbed")
+
+
+@pytest.fixture
+def run_train(
+    monkeypatch: pytest.MonkeyPatch, fer2013_csv: Path, capsys: pytest.CaptureFixture[str]
+):
+    """Run ``emonet train`` in this process; returns exit status and standard error."""
+    logger = logging.getLogger("emonet")
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
+
+    def run(out: Path, *options: str) -> tuple[int, str]:
+        arguments = ["--data", str(fer2013_csv), "--out", str(out), "--backbone", "mini"]
+        monkeypatch.setattr(
+            sys, "argv", ["emonet", "train", *arguments, "--detector", "whole_image", *options]
+        )
+        handlers, level = list(logger.handlers), logger.level
+        try:
+            with pytest.raises(SystemExit) as exited:
+                main()
+        finally:
+            logger.handlers = handlers
+            logger.setLevel(level)
+        return exited.value.code, capsys.readouterr().err
+
+    return run
+
+
+def test_a_command_killed_before_its_evaluation_still_evaluates(
+    run_train, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def interrupted(self: EmotionRecognizer, data: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EmotionRecognizer, "evaluate", interrupted)
+        assert run_train(tmp_path, "--epochs", "2")[0] == 130
+    status, _ = run_train(tmp_path, "--epochs", "2")
+    assert status == 0
+    record = json.loads((tmp_path / "training.json").read_text())
+    assert set(record["evaluation"]) == {"PublicTest"}
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_another_command_does_not_go_on_with_a_run(run_train, tmp_path: Path) -> None:
+    with Interrupting(1):
+        assert run_train(tmp_path, "--epochs", "2")[0] == 130
+    status, errors = run_train(tmp_path, "--epochs", "2", "--seed", "1")
+    assert status == 2
+    assert "holds a run with another seed" in errors
+    assert "Traceback" not in errors
+    assert run_train(tmp_path, "--epochs", "2")[0] == 0
