@@ -21,6 +21,8 @@ from emonet.registry import (
 )
 from emonet.results import Box, Detection, Face, ImageResult
 from emonet.training.recipes import RECIPES, Phase, Recipe
+from emonet.training.record import TrainingRecord
+from emonet.training.schedule import EpochRecord
 
 __all__ = [
     "RECIPES",
@@ -30,6 +32,7 @@ __all__ = [
     "EmonetError",
     "EmonetWarning",
     "EmotionRecognizer",
+    "EpochRecord",
     "Face",
     "FaceDataset",
     "HeadConfig",
@@ -37,6 +40,7 @@ __all__ = [
     "Phase",
     "Recipe",
     "Report",
+    "TrainingRecord",
     "create_backbone",
     "create_detector",
     "create_feature_extractor",

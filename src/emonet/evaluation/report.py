@@ -34,7 +34,7 @@ class Report:
         accuracy_interval_95: Wilson's interval for it.
         macro_f1: mean of the classes' F1.
         per_class: by label.
-        confusion: [true][predicted] counts, in label order.
+        confusion: counts, a row per true class, a column per predicted one, in label order.
         log_loss: mean negative log-probability of the true class, nats.
         ece: expected calibration error over 15 equal bins (Guo et al. 2017).
     """

@@ -1,5 +1,7 @@
 """The model card: README.md of a model folder, in the Hub's format."""
 
+from html import escape
+
 from emonet.config import RecognizerConfig
 from emonet.training.record import TrainingRecord
 
@@ -69,10 +71,11 @@ def model_card(config: RecognizerConfig, title: str, training: TrainingRecord | 
         for network in config.networks
     ]
     body = _BODY.format(
-        title=title,
+        title=escape(title),
         version=config.emonet_version,
         count=len(config.labels),
-        labels=", ".join(config.labels),
+        # Whoever shows the card as HTML must not run what a stranger called a label.
+        labels=escape(", ".join(config.labels)),
         networks="\n".join(rows),
         detector=config.detector.name,
         height=config.crop.size[0],

@@ -1,0 +1,467 @@
+"""The command line: what it prints where, and its exit status."""
+
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.conftest import make_faces
+
+from emonet import EmotionRecognizer, load_dataset
+from emonet.cli import main
+from emonet.errors import InputError
+from emonet.labels import FER2013
+
+
+@dataclass(frozen=True)
+class Outcome:
+    status: int
+    out: str
+    err: str
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+Run = Callable[..., Outcome]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run a command in this process, where TensorFlow is loaded already."""
+    logger = logging.getLogger("emonet")
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
+    monkeypatch.setenv("COLUMNS", "300")
+
+    def call(*arguments: str | Path) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["emonet", *map(str, arguments)])
+        handlers, level = list(logger.handlers), logger.level
+        try:
+            with pytest.raises(SystemExit) as exited:
+                main()
+        finally:
+            logger.handlers = handlers
+            logger.setLevel(level)
+        return Outcome(exited.value.code, *capsys.readouterr())
+
+    return call
+
+
+def run_process(*arguments: str | Path) -> Outcome:
+    done = subprocess.run(
+        [sys.executable, "-m", "emonet", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        env={**os.environ, "COLUMNS": "100"},
+    )
+    return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+def assert_refused(outcome: Outcome, *parts: str) -> None:
+    """Exit status 2, and one sentence that has these parts."""
+    assert outcome.status == 2
+    assert outcome.out == ""
+    assert outcome.err.startswith("emonet: ")
+    assert outcome.err.count("\n") == 1
+    for part in parts:
+        assert part in outcome.err
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Drawn faces as files: one/face.png, one/other.jpg, two/face.png and a text file."""
+    faces = iter(make_faces(1, seed=4, size=96).images)
+    for name in ("one/face.png", "one/other.jpg", "two/face.png"):
+        path = tmp_path / "photos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(next(faces)).save(path)
+    (tmp_path / "photos" / "one" / "notes.txt").write_text("not an image")
+    return tmp_path / "photos"
+
+
+def assert_faces_schema(record: dict[str, Any]) -> None:
+    assert list(record) == ["path", "width", "height", "faces"]
+    for face in record["faces"]:
+        assert list(face) == ["box", "label", "score", "probabilities"]
+        assert all(type(value) is int for value in face["box"])
+        x, y, width, height = face["box"]
+        assert min(x, y) >= 0
+        assert min(width, height) >= 1
+        assert x + width <= record["width"]
+        assert y + height <= record["height"]
+        assert list(face["probabilities"]) == list(FER2013)
+        assert sum(face["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+        assert face["score"] == max(face["probabilities"].values())
+        assert face["probabilities"][face["label"]] == face["score"]
+
+
+def test_json_of_a_photo_is_all_that_the_process_prints(
+    tiny_recognizer: EmotionRecognizer, tiny_folder: Path, astronaut: Path
+) -> None:
+    outcome = run_process("predict", astronaut, "--model", tiny_folder, "--json")
+    assert outcome.status == 0
+    assert outcome.err == ""
+    (record,) = outcome.records
+    assert_faces_schema(record)
+    assert (record["path"], record["width"], record["height"]) == (str(astronaut), 512, 512)
+    assert len(record["faces"]) == 1
+    assert record == tiny_recognizer.predict(str(astronaut)).to_dict()
+
+
+def test_the_table_shows_each_face(run: Run, tiny_folder: Path, astronaut: Path) -> None:
+    outcome = run("predict", astronaut, "--model", tiny_folder)
+    assert (outcome.status, outcome.err) == (0, "")
+    face = EmotionRecognizer.from_pretrained(tiny_folder).predict(astronaut).faces[0].to_dict()
+    box = ", ".join(map(str, face["box"]))
+    row = next(line for line in outcome.out.splitlines() if "astronaut.png" in line)
+    assert box in row
+    assert face["label"] in row
+    assert f"{100 * face['score']:.0f} %" in row
+
+
+def test_files_folders_and_patterns_are_each_done_once_and_in_order(
+    run: Run, tiny_folder: Path, photos: Path
+) -> None:
+    outcome = run(
+        *("predict", photos / "two" / "face.png", photos, photos / "*" / "*.jpg"),
+        *("--model", tiny_folder, "--detector", "whole_image", "--json"),
+    )
+    assert (outcome.status, outcome.err) == (0, "")
+    assert [record["path"] for record in outcome.records] == [
+        str(photos / name) for name in ("two/face.png", "one/face.png", "one/other.jpg")
+    ]
+    for record in outcome.records:
+        assert_faces_schema(record)
+        assert [face["box"] for face in record["faces"]] == [[0, 0, 96, 96]]
+
+
+def test_an_unreadable_image_does_not_stop_the_others(
+    run: Run, tiny_folder: Path, photos: Path
+) -> None:
+    notes, missing = photos / "one" / "notes.txt", photos / "missing.png"
+    images = [photos / "one" / "face.png", notes, missing, photos / "two" / "face.png"]
+    arguments = ("predict", *images, "--model", tiny_folder, "--detector", "whole_image")
+    outcome = run(*arguments, "--json")
+    assert outcome.status == 1
+    assert [record["path"] for record in outcome.records] == list(map(str, images))
+    assert [set(record) for record in outcome.records[1:3]] == [{"path", "error"}] * 2
+    assert str(notes) in outcome.records[1]["error"]
+    assert str(missing) in outcome.records[2]["error"]
+    for record in (outcome.records[0], outcome.records[3]):
+        assert len(record["faces"]) == 1
+
+    table = run(*arguments)
+    assert table.status == 1
+    assert "error: " in table.out
+    assert "Traceback" not in table.out + table.err
+
+
+def test_an_image_without_a_face_is_no_error(run: Run, tiny_folder: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (200, 100), "grey").save(tmp_path / "wall.png")
+    arguments = ("predict", tmp_path / "wall.png", "--model", tiny_folder)
+    outcome = run(*arguments, "--json")
+    assert outcome.status == 0
+    assert outcome.records == [
+        {"path": str(tmp_path / "wall.png"), "width": 200, "height": 100, "faces": []}
+    ]
+    table = run(*arguments)
+    assert table.status == 0
+    assert "no face" in table.out
+
+
+def test_annotated_copies_show_the_faces_and_keep_apart(
+    run: Run, tiny_folder: Path, photos: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "new" / "annotated"
+    outcome = run(
+        *("predict", photos, photos / "one" / "notes.txt", "--save-annotated", target, "--json"),
+        *("--model", tiny_folder, "--detector", "whole_image"),
+    )
+    assert outcome.status == 1
+    assert len(outcome.records) == 4
+    assert sorted(file.name for file in target.iterdir()) == [
+        "face-2.png",
+        "face.png",
+        "other.png",
+    ]
+    for copy, original in (("face.png", "one/face.png"), ("face-2.png", "two/face.png")):
+        with Image.open(target / copy) as image, Image.open(photos / original) as before:
+            assert (image.format, image.mode, image.size) == ("PNG", "RGB", before.size)
+            grey = np.asarray(before.convert("RGB"))
+            marked = (np.asarray(image) != grey).any(axis=2)
+        # The box's outline and the label, and nothing else.
+        assert 0.02 < marked.mean() < 0.5
+
+
+def test_annotated_copies_need_a_folder(
+    run: Run, tiny_folder: Path, photos: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "taken").write_text("a file")
+    outcome = run(
+        *("predict", photos, "--save-annotated", tmp_path / "taken"),
+        *("--model", tiny_folder, "--detector", "whole_image"),
+    )
+    assert_refused(outcome, str(tmp_path / "taken"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (["{tmp}"], ["{tmp}", "no images"]),
+        (["{tmp}/*.png"], ["No file matches {tmp}/*.png"]),
+        (["{photo}", "--model", "/no/such/model"], ["No model '/no/such/model'"]),
+        (["{photo}", "--model", "{tmp}"], ["{tmp}", "config.json"]),
+        (["{photo}", "--detector", "dlib_hgo"], ["'dlib_hgo'", "Did you mean 'dlib_hog'?"]),
+        (["{photo}", "--detector-option", "upsampel=2"], ["Did you mean 'upsample'?"]),
+        (["{photo}", "--detector-option", "upsample=many"], ["upsample", "'many'"]),
+        (["{photo}", "--detector-option", "upsample"], ["KEY=VALUE", "'upsample'"]),
+    ],
+    ids=["folder", "glob", "model", "no model", "detector", "setting", "value", "no value"],
+)
+def test_predict_refuses_in_one_sentence(
+    run: Run,
+    tiny_folder: Path,
+    astronaut: Path,
+    tmp_path: Path,
+    arguments: list[str],
+    parts: list[str],
+) -> None:
+    names = {"tmp": tmp_path, "photo": astronaut}
+    if "--model" not in arguments:
+        arguments = [*arguments, "--model", str(tiny_folder)]
+    outcome = run("predict", *(argument.format(**names) for argument in arguments))
+    assert_refused(outcome, *(part.format(**names) for part in parts))
+
+
+def test_debug_shows_the_traceback() -> None:
+    plain = run_process("predict", "nothing*.png")
+    assert_refused(plain, "No file matches nothing*.png")
+    debugged = run_process("--debug", "predict", "nothing*.png")
+    assert debugged.status != 0
+    assert "Traceback (most recent call last)" in debugged.err
+    assert "No file matches nothing*.png" in debugged.err
+
+
+def test_debug_raises_what_went_wrong(run: Run, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no images"):
+        run("--debug", "predict", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        ([], ""),
+        (["--nonsense"], "--nonsense"),
+        (["nonsense"], "nonsense"),
+        (["predict"], "PATHS"),
+        (["predict", "a.png", "--jsn"], "--jsn"),
+        (["predict", "a.png", "--model"], "--model"),
+        (["evaluate", "--split", "test"], "--data"),
+        (["evaluate", "--data", "a.csv"], "--split"),
+        (["train", "--data", "a.csv"], "--out"),
+        (["train", "--data", "a.csv", "--out", "b", "--epochs", "many"], "'many'"),
+        (["train", "--data", "a.csv", "--out", "b", "--precision", "half"], "'half'"),
+        (["plugins", "surplus"], "surplus"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_usage_is_refused_in_one_sentence(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], part: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    outcome = run(*arguments)
+    assert "Traceback" not in outcome.err
+    assert_refused(outcome, part)
+
+
+def test_help_lists_the_commands() -> None:
+    outcome = run_process("--help")
+    assert (outcome.status, outcome.err) == (0, "")
+    for command in ("predict", "train", "evaluate", "framing", "plugins"):
+        assert any(line.split()[:1] == [command] for line in outcome.out.splitlines())
+
+
+@pytest.mark.parametrize("command", ["predict", "train", "evaluate", "framing", "plugins"])
+def test_each_command_explains_itself(run: Run, command: str) -> None:
+    outcome = run(command, "--help")
+    assert (outcome.status, outcome.err) == (0, "")
+    assert f"emonet {command}" in outcome.out
+
+
+def test_evaluate_prints_what_the_recognizer_reports(
+    run: Run, tiny_recognizer: EmotionRecognizer, tiny_folder: Path, fer2013_csv: Path
+) -> None:
+    arguments = ("evaluate", "--data", fer2013_csv, "--split", "test", "--model", tiny_folder)
+    outcome = run(*arguments, "--json")
+    assert (outcome.status, outcome.err) == (0, "")
+    (figures,) = outcome.records
+    assert list(figures) == [
+        "n",
+        "accuracy",
+        "accuracy_interval_95",
+        "macro_f1",
+        "per_class",
+        "confusion",
+        "log_loss",
+        "ece",
+    ]
+    assert list(figures["per_class"]) == list(FER2013)
+    for row in figures["per_class"].values():
+        assert list(row) == ["precision", "recall", "f1", "support"]
+    report = tiny_recognizer.evaluate(load_dataset(fer2013_csv, "PrivateTest"))
+    assert figures == json.loads(json.dumps(report.to_dict()))
+    assert figures["n"] == 28
+
+    table = run(*arguments)
+    assert (table.status, table.err) == (0, "")
+    assert f"accuracy {report.accuracy:.4f}" in table.out
+    assert all(label in table.out for label in FER2013)
+
+
+@pytest.mark.parametrize(
+    ("data", "split", "parts"),
+    [
+        ("{csv}", "holdout", ["'holdout'", "PrivateTest"]),
+        ("{tmp}/missing.csv", "test", ["{tmp}/missing.csv"]),
+        ("{tmp}", "test", ["{tmp}"]),
+        ("{tmp}/bad.csv", "test", ["{tmp}/bad.csv, line 2"]),
+    ],
+    ids=["split", "missing", "folder", "malformed"],
+)
+def test_evaluate_refuses_in_one_sentence(
+    run: Run,
+    tiny_folder: Path,
+    fer2013_csv: Path,
+    tmp_path: Path,
+    data: str,
+    split: str,
+    parts: list[str],
+) -> None:
+    (tmp_path / "bad.csv").write_text("emotion,pixels,Usage\n7,1 2 3,PrivateTest\n")
+    names = {"csv": fer2013_csv, "tmp": tmp_path}
+    outcome = run(
+        "evaluate", "--data", data.format(**names), "--split", split, "--model", tiny_folder
+    )
+    assert_refused(outcome, *(part.format(**names) for part in parts))
+
+
+#: What folders call FER-2013's classes, in their order.
+FOLDERS = ("Angry", "disgust", "Fear", "happy", "sad", "Surprised", "neutral")
+
+
+def write_images(folder: Path, per_class: int) -> Path:
+    dataset = make_faces(per_class)
+    for index, (face, kind) in enumerate(zip(dataset.images, dataset.classes, strict=True)):
+        path = folder / FOLDERS[kind] / f"{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(face).save(path)
+    return folder
+
+
+TRAIN = ("--backbone-option", "width=4", "--detector", "whole_image", "--epochs", "1")
+
+
+def test_a_folder_without_validation_images_has_a_tenth_held_out(run: Run, tmp_path: Path) -> None:
+    data, out = write_images(tmp_path / "images", per_class=10), tmp_path / "out"
+    outcome = run("train", "--data", data, "--out", out, *TRAIN)
+    assert (outcome.status, outcome.out) == (0, "")
+    assert "Holding out a tenth" in outcome.err
+    loaded = EmotionRecognizer.from_pretrained(out)
+    assert loaded.labels == FER2013
+    assert loaded.training.data["training"].faces == 63
+    assert loaded.training.data["validation"].faces == 7
+    assert loaded.training.evaluation == {}
+    assert not (out / "checkpoints").exists()
+
+
+def test_a_validation_folder_that_is_broken_is_not_passed_over(run: Run, tmp_path: Path) -> None:
+    write_images(tmp_path / "images" / "train", per_class=10)
+    (tmp_path / "images" / "validation" / "Angry").mkdir(parents=True)
+    outcome = run("train", "--data", tmp_path / "images", "--out", tmp_path / "out", *TRAIN)
+    assert_refused(outcome, "validation/Angry", "no images")
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        (["--recipe", "scrach"], "Did you mean 'scratch'?"),
+        (["--backbone", "resnet"], "'resnet'"),
+        (["--backbone-option", "widht=4"], "Did you mean 'width'?"),
+        (["--features", "bow"], "Did you mean 'bovw'?"),
+        (["--recipe", "paper", "--epochs", "1"], "2 phases"),
+        (["--dtype", "float8"], "float8"),
+        (["--ferplus", "/no/such/votes.csv"], "/no/such/votes.csv"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_train_refuses_before_it_trains(
+    run: Run, fer2013_csv: Path, tmp_path: Path, options: list[str], part: str
+) -> None:
+    out = tmp_path / "out"
+    assert_refused(run("train", "--data", fer2013_csv, "--out", out, *TRAIN, *options), part)
+    assert not out.exists()
+
+
+def test_train_needs_a_folder_to_write_to(run: Run, fer2013_csv: Path, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    outcome = run("train", "--data", fer2013_csv, "--out", tmp_path / "taken", *TRAIN)
+    assert_refused(outcome, str(tmp_path / "taken"))
+
+
+def test_framing_changes_the_configuration_alone(
+    run: Run, tiny_folder: Path, fer2013_csv: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(tiny_folder, tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    measured = config["crop"]["framing"].pop("dlib_hog")
+    (folder / "config.json").write_text(json.dumps(config))
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    outcome = run("framing", folder, "--data", fer2013_csv, "--detector", "dlib_hog")
+    assert (outcome.status, outcome.out) == (0, "")
+    after = {file.name: file.read_bytes() for file in folder.iterdir()}
+    assert {name for name in after if after[name] != before.get(name)} == {"config.json"}
+    framing = json.loads(after["config.json"])["crop"]["framing"]
+    assert framing == {"dlib_hog": pytest.approx(measured, abs=0.05)}
+
+
+BUILT_IN = {
+    "bovw": {"backbone": [], "feature_extractor": ["bovw"], "detector": []},
+    "detectors": {
+        "backbone": [],
+        "feature_extractor": [],
+        "detector": ["dlib_hog", "yunet", "whole_image"],
+    },
+    "inception_resnet_v2": {
+        "backbone": ["inception_resnet_v2"],
+        "feature_extractor": [],
+        "detector": [],
+    },
+    "resnet18": {"backbone": ["resnet18"], "feature_extractor": [], "detector": []},
+    "resnet50": {"backbone": ["resnet50"], "feature_extractor": [], "detector": []},
+}
+
+
+def test_plugins_lists_the_built_in_ones(run: Run) -> None:
+    outcome = run("plugins", "--json")
+    assert (outcome.status, outcome.err) == (0, "")
+    own = [record for record in json.loads(outcome.out) if record["distribution"] == "emonet"]
+    assert {record["name"]: record["components"] for record in own} == BUILT_IN
+    for record in own:
+        assert (record["status"], record["error"]) == ("ok", None)
+        assert record["module"] == f"emonet_{record['name']}"
+
+    table = run("plugins")
+    assert table.status == 0
+    for name in (*BUILT_IN, "dlib_hog", "yunet", "whole_image"):
+        assert name in table.out
