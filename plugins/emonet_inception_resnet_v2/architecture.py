@@ -19,12 +19,11 @@ def inception_resnet_v2(input_size: tuple[int, int], *, pretrained: bool) -> ker
     pixels = keras.Input((*input_size, 3), name="pixels")
     scaled = layers.Rescaling(1 / 127.5, offset=-1.0, dtype="float32", name="rescaling")(pixels)
     try:
-        model: keras.Model = keras.applications.InceptionResNetV2(
+        model = keras.applications.InceptionResNetV2(
             include_top=False,
             weights="imagenet" if pretrained else None,
             input_tensor=scaled,
             pooling="avg",
-            name="inception_resnet_v2",
         )
     except Exception as error:
         if not pretrained:
@@ -34,4 +33,5 @@ def inception_resnet_v2(input_size: tuple[int, int], *, pretrained: bool) -> ker
             f"once where there is a connection (Keras keeps them in ~/.keras/models) or use "
             f"pretrained=False."
         ) from error
-    return model
+    # Keras Applications would have a list of one input.
+    return keras.Model(pixels, model.output, name="inception_resnet_v2")

@@ -26,12 +26,11 @@ def resnet50(input_size: tuple[int, int], *, pretrained: bool) -> keras.Model:
         1.0, offset=[-mean for mean in IMAGENET_MEAN], dtype="float32", name="rescaling"
     )(blue_first)
     try:
-        model: keras.Model = keras.applications.ResNet50(
+        model = keras.applications.ResNet50(
             include_top=False,
             weights="imagenet" if pretrained else None,
             input_tensor=centred,
             pooling="avg",
-            name="resnet50",
         )
     except Exception as error:
         if not pretrained:
@@ -41,4 +40,5 @@ def resnet50(input_size: tuple[int, int], *, pretrained: bool) -> keras.Model:
             f"there is a connection (Keras keeps them in ~/.keras/models) or use "
             f"pretrained=False."
         ) from error
-    return model
+    # Keras Applications would have a list of one input.
+    return keras.Model(pixels, model.output, name="resnet50")

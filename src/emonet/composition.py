@@ -71,7 +71,7 @@ def describe_network(
     if not isinstance(features, Mapping):
         features = {name: {} for name in features}
     return NetworkConfig(
-        name="_".join([backbone, *features]),
+        name="_".join([backbone, *features])[:64],
         backbone=component(catalog, Kind.BACKBONE, backbone, backbone_config or {}),
         features=tuple(
             component(catalog, Kind.FEATURE_EXTRACTOR, name, config)

@@ -32,7 +32,7 @@ def run(code: str, *argv: str) -> tuple[str, set[str]]:
         env={**os.environ, "COLUMNS": "120"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert finished.returncode == 0, finished.stderr
@@ -91,7 +91,7 @@ def test_python_m_emonet_is_the_command_line() -> None:
         [sys.executable, "-m", "emonet", "--help"],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=True,
     )
     assert "predict" in finished.stdout

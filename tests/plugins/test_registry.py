@@ -596,7 +596,7 @@ def test_a_plugin_that_looks_components_up_while_it_loads_hangs_nobody(
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=120,
         check=True,
     )
     assert "good_net" in finished.stdout
