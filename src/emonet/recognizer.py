@@ -74,6 +74,7 @@ class EmotionRecognizer(Pretrained):
         centred: bool = False,
         pretrained: bool = False,
     ) -> None:
+        height, width = face_size
         catalog = get_catalog()
         network = describe_network(
             catalog, backbone, backbone_config, features, head, centred=centred
@@ -82,7 +83,7 @@ class EmotionRecognizer(Pretrained):
             RecognizerConfig(
                 labels=tuple(labels),
                 detector=component(catalog, Kind.DETECTOR, detector, detector_config or {}),
-                crop=CropConfig(size=face_size),
+                crop=CropConfig(size=(height, width)),
                 networks=(network,),
             ),
             pretrained=pretrained,
@@ -161,6 +162,8 @@ class EmotionRecognizer(Pretrained):
         size = self._config.crop.size
         if isinstance(faces, np.ndarray) and faces.dtype == np.uint8 and faces.shape[1:] == size:
             return self._get_ensemble().predict_proba(faces)
+        if is_single_image(faces) and not isinstance(faces, np.ndarray):
+            faces = [faces]
         crops = [whole_face(load_image(face), size) for face in faces]
         stacked = np.stack(crops) if crops else np.empty((0, *size), np.uint8)
         return self._get_ensemble().predict_proba(stacked)

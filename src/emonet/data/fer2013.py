@@ -78,8 +78,9 @@ def _rows(path: Path, columns: list[str]) -> Iterator[tuple[int, dict[str, str]]
 
 def _open_text(path: Path) -> IO[str]:
     if path.suffix == ".gz":
-        return gzip.open(path, "rt", newline="", encoding="utf-8")
-    return path.open(newline="", encoding="utf-8")
+        return gzip.open(path, "rt", newline="", encoding="utf-8-sig")
+    # Spreadsheets put a byte order mark in front, which is no part of a column's name.
+    return path.open(newline="", encoding="utf-8-sig")
 
 
 def _pixels(text: str, where: str) -> NDArray[np.uint8]:

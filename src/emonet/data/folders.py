@@ -38,7 +38,9 @@ def read_folder(
         DataError: no such split, no class folders, or a class folder without images.
     """
     root = _split_folder(path, split)
-    folders = sorted(folder for folder in root.iterdir() if folder.is_dir())
+    folders = sorted(
+        folder for folder in root.iterdir() if folder.is_dir() and not folder.name.startswith(".")
+    )
     if not folders:
         raise DataError(f"{root} has no class folders: expected one folder of images per class")
     labels = canonical_labels(folder.name for folder in folders)

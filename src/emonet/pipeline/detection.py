@@ -11,6 +11,9 @@ from emonet.plugin import Box, Detection, Detector
 
 __all__ = ["detect_faces"]
 
+# A box reaches over the image's edge, but is not many times as large.
+LARGEST = 4
+
 
 def detect_faces(detector: Detector, image: NDArray[np.uint8]) -> list[Detection]:
     """Find the faces in an RGB uint8 (height, width, 3) image, the surest first.
@@ -42,11 +45,12 @@ def _is_inside(detection: Detection, shape: tuple[int, ...]) -> bool:
     box = detection.box
     if not isinstance(box, Box):
         return False
+    most = LARGEST * max(shape[:2])
     if not all(isinstance(v, Real) and math.isfinite(v) for v in (*box, detection.score)):
         return False
     return (
-        box.width > 0
-        and box.height > 0
+        0 < box.width <= most
+        and 0 < box.height <= most
         and box.x < shape[1]
         and box.y < shape[0]
         and box.x + box.width > 0

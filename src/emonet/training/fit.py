@@ -158,7 +158,7 @@ def _run_epoch(
     return EpochRecord(
         epoch=epoch + 1,
         phase=index,
-        learning_rate=float(keras.ops.convert_to_numpy(model.optimizer.learning_rate)),
+        learning_rate=float(keras.ops.convert_to_tensor(model.optimizer.learning_rate)),
         loss=loss,
         accuracy=accuracy,
         val_loss=val_loss,
