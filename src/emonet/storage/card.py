@@ -34,7 +34,12 @@ A label says how a face looks to the people who labelled the training data, not 
 feels. Labels of FER-2013, which most models here learn from, are noisy (people agree with
 them in about 65 % of the cases, Goodfellow et al. 2013) and its faces are not a fair sample of
 mankind. Don't use it to judge, select or watch people.
-{training}"""
+{evaluation}{training}"""
+
+_EVALUATION = """
+## Evaluation
+
+{figures}"""
 
 _TRAINING = """
 ## Training
@@ -45,8 +50,6 @@ _TRAINING = """
 
 Seed {seed}, {epochs} epochs, {minutes:.0f} minutes of training; {versions}. The log of every
 epoch is in `training.json`.
-
-{figures}
 """
 
 
@@ -80,12 +83,13 @@ def model_card(config: RecognizerConfig, title: str, training: TrainingRecord | 
         detector=config.detector.name,
         height=config.crop.size[0],
         width=config.crop.size[1],
-        training="" if training is None else _training(training),
+        evaluation=_evaluation(training) if training and training.evaluation else "",
+        training=_training(training) if training and training.history else "",
     )
     return f"---\n{metadata.to_yaml()}\n---\n\n{body}"
 
 
-def _training(training: TrainingRecord) -> str:
+def _evaluation(training: TrainingRecord) -> str:
     figures = "".join(
         f"- {name}: accuracy {100 * report.accuracy:.2f} % (95 % interval "
         f"{100 * report.accuracy_interval_95[0]:.2f} to "
@@ -93,11 +97,14 @@ def _training(training: TrainingRecord) -> str:
         f"{100 * report.macro_f1:.2f} %, {report.n} faces, single crop\n"
         for name, report in training.evaluation.items()
     )
+    return _EVALUATION.format(figures=figures)
+
+
+def _training(training: TrainingRecord) -> str:
     return _TRAINING.format(
         command=training.command,
         seed=training.seed,
         epochs=len(training.history),
         minutes=sum(record.seconds for record in training.history) / 60,
         versions=", ".join(f"{name} {value}" for name, value in training.versions.items()),
-        figures=figures,
     )

@@ -42,7 +42,7 @@ def write_folder(
     config: RecognizerConfig,
     weights: Mapping[str, Weights],
     *,
-    texts: Mapping[str, str],
+    texts: Mapping[str, str | None],
     dtype: str = "float32",
 ) -> None:
     """Write a model folder, all of it or nothing; config.json comes last.
@@ -51,7 +51,7 @@ def write_folder(
         folder: made when needed; files of the same names are replaced.
         config: what to store; its ``files`` are filled in.
         weights: each network's arrays by network name.
-        texts: further files by name, such as README.md.
+        texts: further files by name, such as README.md; None removes what is there.
         dtype: ``float32``, or ``float16`` for half the size.
 
     Raises:
@@ -73,9 +73,12 @@ def write_folder(
             stack.enter_context(_beside(folder / file)).write_bytes(data)
             digests[file] = hashlib.sha256(data).hexdigest()
         for file, text in texts.items():
-            stack.enter_context(_beside(folder / file)).write_text(text, encoding="utf-8")
-        text = config_to_json(replace(config, files=digests))
-        config_file.write_text(text, encoding="utf-8")
+            if text is None:
+                (folder / file).unlink(missing_ok=True)
+            else:
+                stack.enter_context(_beside(folder / file)).write_text(text, encoding="utf-8")
+        stored = config_to_json(replace(config, files=digests))
+        config_file.write_text(stored, encoding="utf-8")
 
 
 def write_config(folder: Path, config: RecognizerConfig) -> None:

@@ -118,6 +118,7 @@ def _translated(repository: str) -> Iterator[None]:
     """Turn the client's errors into emonet's."""
     from huggingface_hub.errors import (
         GatedRepoError,
+        HFValidationError,
         LocalEntryNotFoundError,
         RemoteEntryNotFoundError,
         RepositoryNotFoundError,
@@ -135,7 +136,12 @@ def _translated(repository: str) -> Iterator[None]:
         raise HubError(
             f"{repository} is gated: ask for access on its page, and pass a token. {error}"
         ) from error
-    except (RepositoryNotFoundError, RevisionNotFoundError, RemoteEntryNotFoundError) as error:
+    except (
+        HFValidationError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+        RemoteEntryNotFoundError,
+    ) as error:
         raise ModelNotFoundError(
             f"The Hub has no such model, or this token may not see it: {error}"
         ) from error

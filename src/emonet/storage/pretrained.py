@@ -122,9 +122,11 @@ class Pretrained:
         """
         weights, folder = self.weights, Path(folder)
         config = portable(get_catalog(), self._config)
-        texts = {"README.md": model_card(config, title or folder.name, self._training)}
-        if self._training is not None:
-            texts[RECORD_FILE] = record_to_json(self._training)
+        record = self._training
+        texts = {
+            "README.md": model_card(config, title or folder.name, record),
+            RECORD_FILE: None if record is None else record_to_json(record),
+        }
         write_folder(folder, config, weights, texts=texts, dtype=dtype)
 
     def push_to_hub(

@@ -94,7 +94,7 @@ def open_model(
         return _local(BUNDLED / (source or DEFAULT))
     if isinstance(source, Path) or Path(source).is_dir():
         return _local(Path(source))
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", source):
+    if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", source):
         raise ModelNotFoundError(
             f"No model {source!r}: it is no folder, no Hub repository (org/name), and not "
             f"among the bundled models {', '.join(bundled_models())}."
