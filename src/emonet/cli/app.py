@@ -18,7 +18,6 @@ EXIT_FAILED = 2
 app = typer.Typer(
     name="emonet",
     help="Facial expression recognition: which emotion does a face show?",
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -56,6 +55,11 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         _fail("interrupted", 130)
     except EmonetError as error:
+        if debug:
+            raise
+        _fail(str(error), EXIT_FAILED)
+    except OSError as error:
+        # A folder that can't be written to, a full disk.
         if debug:
             raise
         _fail(str(error), EXIT_FAILED)

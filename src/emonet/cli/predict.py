@@ -19,7 +19,9 @@ __all__ = ["predict"]
 
 
 def predict(
-    paths: Annotated[list[str], typer.Argument(help="Images, folders or patterns like *.jpg.")],
+    paths: Annotated[
+        list[str], typer.Argument(metavar="PATHS", help="Images, folders or patterns like *.jpg.")
+    ],
     model: Model = None,
     detector: Annotated[
         str | None, typer.Option(help="A face detector other than the model's own.")

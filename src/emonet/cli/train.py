@@ -12,9 +12,9 @@ import typer
 from emonet.cli.backend import import_keras_quietly
 from emonet.cli.options import BackboneOption, Data, DetectorOption, parse_settings
 from emonet.data import FaceDataset, load_dataset
-from emonet.errors import DataError
+from emonet.data.folders import folder_splits
 from emonet.recognizer import EmotionRecognizer
-from emonet.storage.folder import CONFIG_FILE
+from emonet.storage.folder import CONFIG_FILE, Dtype
 from emonet.training.recipes import Precision
 
 __all__ = ["train"]
@@ -44,7 +44,7 @@ def train(
     detector: Annotated[str, typer.Option(help="The detector to predict with.")] = "dlib_hog",
     detector_option: DetectorOption = None,
     dtype: Annotated[
-        str, typer.Option(help="Of the saved weights: float32 or float16.")
+        Dtype, typer.Option(help="Of the saved weights: float32 or float16.")
     ] = "float32",
 ) -> None:
     """Train a network on the Training split and keep the epoch that is best on PublicTest.
@@ -93,10 +93,7 @@ def train(
 
 def _validation(data: Path) -> FaceDataset | None:
     """Load the split that chooses the epoch; a folder of images may have none."""
-    if not data.is_dir():
-        return load_dataset(data, "PublicTest")
-    try:
-        return load_dataset(data, "PublicTest")
-    except DataError as error:
-        logger.info("Holding out a tenth of the training faces: %s", error)
+    if data.is_dir() and "PublicTest" not in folder_splits(data):
+        logger.info("Holding out a tenth of the training faces: %s has no validation", data)
         return None
+    return load_dataset(data, "PublicTest")

@@ -12,7 +12,7 @@ from emonet.labels import canonical_label, canonical_labels
 from emonet.pipeline.crops import whole_face
 from emonet.pipeline.images import load_image
 
-__all__ = ["read_folder"]
+__all__ = ["folder_splits", "read_folder"]
 
 logger = logging.getLogger("emonet")
 
@@ -61,16 +61,26 @@ def read_folder(
     return np.stack(images), np.array(classes), labels
 
 
+def folder_splits(path: Path) -> dict[str, Path]:
+    """Return the splits that a folder is divided into, by their official names; maybe none."""
+    by_name = {folder.name.lower(): folder for folder in path.iterdir() if folder.is_dir()}
+    return {
+        official: by_name[name]
+        for official, names in SPLIT_FOLDERS.items()
+        for name in reversed((official.lower(), *names))
+        if name in by_name
+    }
+
+
 def _split_folder(path: Path, split: str) -> Path:
     """Find the split's folder; a folder without any split is one split by itself."""
-    by_name = {folder.name.lower(): folder for folder in path.iterdir() if folder.is_dir()}
-    for name in (split.lower(), *SPLIT_FOLDERS[official_split(split)]):
-        if name in by_name:
-            return by_name[name]
-    all_names = {name for names in SPLIT_FOLDERS.values() for name in names}
-    if all_names & set(by_name):
-        raise DataError(f"{path} has no folder for the split {split}: found {sorted(by_name)}")
-    if official_split(split) != "Training":
+    splits, official = folder_splits(path), official_split(split)
+    if official in splits:
+        return splits[official]
+    if splits:
+        found = sorted(folder.name for folder in splits.values())
+        raise DataError(f"{path} has no folder for the split {split}: found {found}")
+    if official != "Training":
         raise DataError(
             f"{path} is not divided into splits, so it has no {split}; "
             f"make folders train, validation and test in it"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from emonet.errors import ConfigError, ModelNotFoundError, WeightsError
 
 __all__ = [
     "CONFIG_FILE",
+    "Dtype",
     "Weights",
     "read_config",
     "read_weights",
@@ -30,6 +31,7 @@ MAX_WEIGHTS_BYTES = 512 * 2**20
 MAX_HEADER_BYTES = 8 * 2**20
 
 Weights = dict[str, NDArray[Any]]
+Dtype = Literal["float32", "float16"]
 
 
 def weights_file(network: str) -> str:
@@ -43,7 +45,7 @@ def write_folder(
     weights: Mapping[str, Weights],
     *,
     texts: Mapping[str, str | None],
-    dtype: str = "float32",
+    dtype: Dtype = "float32",
 ) -> None:
     """Write a model folder, all of it or nothing; config.json comes last.
 
@@ -60,7 +62,7 @@ def write_folder(
     """
     from safetensors.numpy import save
 
-    if dtype not in ("float16", "float32"):
+    if dtype not in get_args(Dtype):
         raise ConfigError(f"dtype must be 'float16' or 'float32', got {dtype!r}")
     folder.mkdir(parents=True, exist_ok=True)
     digests = {}

@@ -11,7 +11,7 @@ from emonet.errors import NotFittedError
 from emonet.plugin import Json
 from emonet.registry.catalog import get_catalog
 from emonet.storage.card import model_card
-from emonet.storage.folder import Weights, write_folder
+from emonet.storage.folder import Dtype, Weights, write_folder
 from emonet.storage.hub import push_folder
 from emonet.storage.sources import open_model
 from emonet.training.record import RECORD_FILE, TrainingRecord, record_to_json
@@ -105,7 +105,7 @@ class Pretrained:
         return self._weights
 
     def save_pretrained(
-        self, folder: str | Path, *, dtype: str = "float32", title: str | None = None
+        self, folder: str | Path, *, dtype: Dtype = "float32", title: str | None = None
     ) -> None:
         """Write a model folder: config.json, weights, training.json and a model card.
 
@@ -136,7 +136,7 @@ class Pretrained:
         private: bool | None = None,
         commit_message: str = "Upload an emonet model",
         token: str | None = None,
-        dtype: str = "float32",
+        dtype: Dtype = "float32",
     ) -> str:
         """Upload the model folder as one commit; the repository is made when needed.
 
