@@ -106,9 +106,7 @@ TINY_RECIPE = Recipe(
 @pytest.fixture(scope="session")
 def tiny_recognizer() -> EmotionRecognizer:
     """A small network, really trained on drawn faces; don't change it."""
-    return EmotionRecognizer(**TINY).fit(
-        make_faces(20), make_faces(6, seed=1), recipe=TINY_RECIPE
-    )
+    return EmotionRecognizer(**TINY).fit(make_faces(20), make_faces(6, seed=1), recipe=TINY_RECIPE)
 
 
 @pytest.fixture(scope="session")

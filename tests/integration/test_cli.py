@@ -264,7 +264,7 @@ def test_debug_raises_what_went_wrong(run: Run, tmp_path: Path) -> None:
         ([], ""),
         (["--nonsense"], "--nonsense"),
         (["nonsense"], "nonsense"),
-        (["predict"], "paths"),
+        (["predict"], "PATHS"),
         (["predict", "a.png", "--jsn"], "--jsn"),
         (["predict", "a.png", "--model"], "--model"),
         (["evaluate", "--split", "test"], "--data"),

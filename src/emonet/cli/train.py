@@ -55,6 +55,7 @@ def train(
     if (out / CONFIG_FILE).exists():
         logger.info("%s holds a finished model; nothing to do", out)
         return
+    out.mkdir(parents=True, exist_ok=True)
     training = load_dataset(data, "Training", ferplus=ferplus)
     validation = _validation(data)
     checkpoints = out / "checkpoints"
