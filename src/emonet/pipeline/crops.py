@@ -78,7 +78,7 @@ def measure_framing(detector: Detector, faces: NDArray[np.uint8]) -> Framing | N
         border = (MEASURED_BORDER,) * 4
         framed = cv2.copyMakeBorder(large, *border, cv2.BORDER_REPLICATE)
         found = detect_faces(detector, cv2.cvtColor(framed, cv2.COLOR_GRAY2RGB))
-        if len(found) == 1:
+        if len(found) == 1 and not found[0].framed:
             measured.append(_framing(found[0].box))
     if len(measured) < LEAST_FOUND:
         return None

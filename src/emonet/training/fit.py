@@ -88,11 +88,10 @@ def run_recipe(
 
 def _compile(network: Network, phase: Phase, recipe: Recipe, count: int) -> None:
     """Set what is trained, and a fresh optimiser, for one phase."""
-    network.backbone.trainable = phase.backbone != "frozen"
-    if phase.backbone == "trained_except_batch_norm":
-        for layer in network.backbone._flatten_layers():  # Keras has no public way down
-            if isinstance(layer, keras.layers.BatchNormalization):
-                layer.trainable = False
+    for layer in network.backbone._flatten_layers():  # Keras has no public way down
+        normalises = isinstance(layer, keras.layers.BatchNormalization)
+        still = normalises and phase.backbone == "trained_except_batch_norm"
+        layer.trainable = phase.backbone != "frozen" and not still
     rate: Any = phase.learning_rate
     if phase.schedule == "cosine":
         steps = max(1, count // recipe.batch_size)
@@ -145,8 +144,14 @@ def _run_epoch(
         epoch=epoch,
     )
     with progress_bar(f"Epoch {epoch + 1}/{recipe.epochs}", len(batches)) as advance:
-        on_batch = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: advance())
-        fitted = model.fit(batches, shuffle=False, verbose=0, callbacks=[on_batch])
+        raw: list[NDArray[Any]] = []
+        callback = keras.callbacks.LambdaCallback(
+            on_train_batch_end=lambda batch, logs: advance(),
+            on_epoch_end=lambda epoch, logs: raw.extend(model.get_weights()),
+        )
+        fitted = model.fit(batches, shuffle=False, verbose=0, callbacks=[callback])
+    # At its end fit replaces the weights by their average; training goes on from themselves.
+    model.set_weights(raw)
     loss, accuracy = fitted.history["loss"][-1], fitted.history["accuracy"][-1]
     with _averaged(model, recipe):
         val_loss, val_accuracy = _validate(network, validation)

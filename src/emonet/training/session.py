@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from emonet.composition import build_network
 from emonet.config import RecognizerConfig
 from emonet.data import FaceDataset
-from emonet.errors import ConfigError
+from emonet.errors import ConfigError, DataError
 from emonet.network.fusion import set_mean_face
 from emonet.network.network import Network
 from emonet.registry.catalog import Catalog
@@ -66,6 +66,8 @@ def train_network(
     train.require_every_class()
     if validation is None:
         train, validation = train.hold_out(HELD_OUT, seed=seed)
+    elif not len(validation):
+        raise DataError("There is no face to validate on: give some, or no validation_data")
     checkpoint = None
     if checkpoint_dir is not None:
         identity = {
