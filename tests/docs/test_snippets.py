@@ -84,5 +84,8 @@ def test_the_plugin_page_makes_a_plugin(tmp_path, monkeypatch, fresh_catalog):
 
     import emonet
 
-    assert "acme_net" in emonet.list_backbones()
-    assert emonet.create_backbone("acme_net", width=16).output_shape == (None, 16)
+    try:
+        assert "acme_net" in emonet.list_backbones()
+        assert emonet.create_backbone("acme_net", width=16).output_shape == (None, 16)
+    finally:
+        sys.modules.pop("acme_emonet", None)

@@ -52,13 +52,14 @@ def train(
     Killed at any moment and started again with the same command, it goes on from the last
     finished epoch. A folder of images without a validation split has a tenth held out.
     """
-    if (out / CONFIG_FILE).exists():
+    checkpoints = out / "checkpoints"
+    # The checkpoints go last: while they are there, something may be left to do.
+    if (out / CONFIG_FILE).exists() and not checkpoints.exists():
         logger.info("%s holds a finished model; nothing to do", out)
         return
     out.mkdir(parents=True, exist_ok=True)
     training = load_dataset(data, "Training", ferplus=ferplus)
     validation = _validation(data)
-    checkpoints = out / "checkpoints"
     recognizer = EmotionRecognizer(
         backbone,
         features or [],

@@ -43,7 +43,7 @@ class Checkpoint:
             return []
         try:
             state = json.loads(self._state.read_text())
-            identity = dict(state["identity"])
+            identity = {**state["identity"]}
             history = [EpochRecord(**record) for record in state["history"]]
         except (ValueError, KeyError, TypeError) as error:
             raise TrainingError(

@@ -197,9 +197,10 @@ def _averaged(model: keras.Model, recipe: Recipe) -> Iterator[None]:
 
 
 def _state(model: keras.Model) -> dict[str, NDArray[Any]]:
-    """Return the weights and the optimiser's variables."""
+    """Return the weights, the optimiser's variables and what dropout draws from."""
     variables = model.optimizer.variables
     state = {f"optimizer/{i}": np.asarray(variable) for i, variable in enumerate(variables)}
+    state |= {f"random/{i}": np.asarray(draw) for i, draw in enumerate(_random_states(model))}
     return state | {f"model/{name}": array for name, array in get_weights(model).items()}
 
 
@@ -213,9 +214,16 @@ def _restore(
         if name.startswith("model/")
     }
     set_weights(model, weights, where="the checkpoint")
+    for i, draw in enumerate(_random_states(model)):
+        draw.assign(state[f"random/{i}"])
     if with_optimizer:
         for i, variable in enumerate(model.optimizer.variables):
             variable.assign(state[f"optimizer/{i}"].reshape(variable.shape))
+
+
+def _random_states(model: keras.Model) -> list[keras.Variable]:
+    """Return the states of the layers' random generators, which are no weights."""
+    return [variable for variable in model.variables if "seed_generator" in variable.path]
 
 
 def _describe(record: EpochRecord, recipe: Recipe) -> str:
