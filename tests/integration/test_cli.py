@@ -373,14 +373,14 @@ TRAIN = ("--backbone-option", "width=4", "--detector", "whole_image", "--epochs"
 
 
 def test_a_folder_without_validation_images_has_a_tenth_held_out(run: Run, tmp_path: Path) -> None:
-    data, out = write_images(tmp_path / "images", per_class=10), tmp_path / "out"
+    data, out = write_images(tmp_path / "images", per_class=21), tmp_path / "out"
     outcome = run("train", "--data", data, "--out", out, *TRAIN)
     assert (outcome.status, outcome.out) == (0, "")
     assert "Holding out a tenth" in outcome.err
     loaded = EmotionRecognizer.from_pretrained(out)
     assert loaded.labels == FER2013
-    assert loaded.training.data["training"].faces == 63
-    assert loaded.training.data["validation"].faces == 7
+    assert loaded.training.data["training"].faces == 132
+    assert loaded.training.data["validation"].faces == 15
     assert loaded.training.evaluation == {}
     assert not (out / "checkpoints").exists()
 
