@@ -7,6 +7,7 @@
 
 from emonet.config import HeadConfig
 from emonet.data import FaceDataset, load_dataset
+from emonet.ensembling import LearntWeights
 from emonet.errors import EmonetError, EmonetWarning
 from emonet.evaluation.report import ClassReport, Report
 from emonet.recognizer import EmotionRecognizer
@@ -37,6 +38,7 @@ __all__ = [
     "FaceDataset",
     "HeadConfig",
     "ImageResult",
+    "LearntWeights",
     "Phase",
     "Recipe",
     "Report",

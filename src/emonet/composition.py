@@ -15,7 +15,7 @@ from emonet.errors import (
 )
 from emonet.network.ensemble import Ensemble
 from emonet.network.network import Network
-from emonet.plugin import Detector, Json
+from emonet.plugin import Detector, FeatureExtractor, Json
 from emonet.registry.catalog import Catalog, Kind
 
 __all__ = [
@@ -60,6 +60,7 @@ def describe_network(
     features: Components,
     head: HeadConfig | None,
     *,
+    face_size: tuple[int, int],
     centred: bool,
 ) -> NetworkConfig:
     """Describe one network, named after its parts.
@@ -78,6 +79,7 @@ def describe_network(
             for name, config in features.items()
         ),
         head=head or HeadConfig(),
+        face_size=face_size,
         centred=centred,
     )
 
@@ -147,10 +149,10 @@ def build_network(
     config: NetworkConfig,
     *,
     num_classes: int,
-    face_size: tuple[int, int],
     pretrained: bool = False,
     precision: str = "float32",
     seed: int | None = None,
+    extractors: Mapping[str, FeatureExtractor] | None = None,
 ) -> Network:
     """Build one network with fresh (or pretrained) weights.
 
@@ -158,10 +160,10 @@ def build_network(
         catalog: where its components are looked up.
         config: what to build.
         num_classes: how many labels it tells apart.
-        face_size: (height, width) of the faces that it gets, pixels.
         pretrained: whether the backbone brings weights of its own.
         precision: ``float32``, or ``bfloat16`` for mixed precision.
         seed: of the initial weights.
+        extractors: its feature extractors by name, where they are built already.
 
     Raises:
         PluginRuntimeError: a plugin's build failed.
@@ -169,12 +171,8 @@ def build_network(
     """
     from emonet.network.fusion import build_model, keras_settings
 
-    extractors = {
-        part.name: catalog.build(
-            Kind.FEATURE_EXTRACTOR, part.name, part.config, distribution=part.distribution or None
-        )
-        for part in config.features
-    }
+    if extractors is None:
+        extractors = {part.name: _build_extractor(catalog, part) for part in config.features}
     with keras_settings(precision=precision, seed=seed):
         part = config.backbone
         backbone = catalog.build(
@@ -187,7 +185,7 @@ def build_network(
         _check_backbone(part.name, backbone)
         model = build_model(
             backbone,
-            face_size=face_size,
+            face_size=config.face_size,
             feature_sizes={name: part.num_features for name, part in extractors.items()},
             num_classes=num_classes,
             head=config.head,
@@ -203,13 +201,29 @@ def build_ensemble(
 ) -> Ensemble:
     """Build a recognizer's networks and give them their weights.
 
+    Networks whose feature extractor is the same, and learns nothing, share one.
+
     Raises:
         WeightsError: the weights belong to another network.
     """
     networks = []
+    shared: list[tuple[ComponentConfig, FeatureExtractor]] = []
+
+    def extractor(part: ComponentConfig) -> FeatureExtractor:
+        for known, built in shared:
+            if known == part:
+                return built
+        built = _build_extractor(catalog, part)
+        if not built.get_state():
+            shared.append((part, built))
+        return built
+
     for member in config.networks:
         network = build_network(
-            catalog, member, num_classes=len(config.labels), face_size=config.crop.size
+            catalog,
+            member,
+            num_classes=len(config.labels),
+            extractors={part.name: extractor(part) for part in member.features},
         )
         network.set_weights(weights[member.name], where=member.name)
         networks.append(network)
@@ -222,6 +236,13 @@ def build_detector(catalog: Catalog, config: ComponentConfig) -> Detector:
         Kind.DETECTOR, config.name, config.config, distribution=config.distribution or None
     )
     return detector
+
+
+def _build_extractor(catalog: Catalog, config: ComponentConfig) -> FeatureExtractor:
+    extractor: FeatureExtractor = catalog.build(
+        Kind.FEATURE_EXTRACTOR, config.name, config.config, distribution=config.distribution or None
+    )
+    return extractor
 
 
 def _with_components(

@@ -19,7 +19,6 @@ from emonet.plugin import NAME_PATTERN, Json
 __all__ = [
     "FORMAT_VERSION",
     "ComponentConfig",
-    "CropConfig",
     "Framing",
     "HeadConfig",
     "NetworkConfig",
@@ -123,7 +122,9 @@ class NetworkConfig:
     """One network: backbone, feature extractors, head, and its weight in the ensemble.
 
     Attributes:
+        face_size: (height, width) of the faces that it gets, pixels.
         centred: subtract the training set's mean face, a layer saved with the weights.
+        weight: of its probabilities in the ensemble's mean; only proportions matter.
     """
 
     __pydantic_config__ = _STRICT
@@ -131,8 +132,18 @@ class NetworkConfig:
     backbone: ComponentConfig
     features: tuple[ComponentConfig, ...] = ()
     head: HeadConfig = HeadConfig()
+    face_size: tuple[int, int] = (48, 48)
     centred: bool = False
     weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse faces that no network can be built for.
+
+        Raises:
+            ConfigError: a side is not 8 to 1024 pixels.
+        """
+        if not all(8 <= side <= 1024 for side in self.face_size):
+            raise ConfigError(f"face_size: sides of 8 to 1024 pixels, got {self.face_size}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,33 +172,11 @@ class Framing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CropConfig:
-    """How a detected face becomes a network's input.
-
-    Attributes:
-        size: (height, width) of a face, pixels.
-        framing: by detector name, the one that it was trained with first.
-    """
-
-    __pydantic_config__ = _STRICT
-    size: tuple[int, int] = (48, 48)
-    framing: dict[Name, Framing] = field(default_factory=dict)
-
-    def framing_for(self, detector: str) -> Framing:
-        """Return a detector's framing; one that is not listed is taken to be like the first."""
-        listed = next(iter(self.framing.values()), Framing())
-        return self.framing.get(detector, listed)
-
-    def with_framing(self, detector: str, framing: Framing) -> "CropConfig":
-        """Return the same with one detector's framing replaced or added."""
-        return replace(self, framing={**self.framing, detector: framing})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RecognizerConfig:
     """Everything about a recognizer but its weights.
 
     Attributes:
+        framing: by detector name, the one that it was trained with first.
         temperature: divides the log-probabilities of the ensemble; 1 leaves them.
         files: SHA-256 of every weights file, by file name; empty until saved.
     """
@@ -198,7 +187,7 @@ class RecognizerConfig:
     emonet_version: PackageVersion = field(default_factory=lambda: version("emonet"))
     labels: tuple[Label, ...] = FER2013
     detector: ComponentConfig
-    crop: CropConfig = CropConfig()
+    framing: dict[Name, Framing] = field(default_factory=dict)
     networks: tuple[NetworkConfig, ...]
     temperature: float = 1.0
     files: dict[FileName, Digest] = field(default_factory=dict)
@@ -211,7 +200,6 @@ class RecognizerConfig:
         """
         names = [network.name for network in self.networks]
         weights = [network.weight for network in self.networks]
-        sides = self.crop.size
         checks = (
             (len(self.labels) >= 2, f"labels: two or more are needed, got {self.labels}"),
             (len(set(self.labels)) == len(self.labels), f"labels: repeated in {self.labels}"),
@@ -224,16 +212,26 @@ class RecognizerConfig:
                 min(weights, default=0) >= 0 and sum(weights) > 0,
                 f"networks: weights must be >= 0 and not all 0, got {weights}",
             ),
-            (
-                all(8 <= side <= 1024 for side in sides),
-                f"crop.size: sides of 8 to 1024 pixels, got {sides}",
-            ),
             (self.format_version >= 1, f"format_version: 1 or more, got {self.format_version}"),
             (self.temperature > 0, f"temperature: must be above 0, got {self.temperature}"),
         )
         for holds, message in checks:
             if not holds:
                 raise ConfigError(message)
+
+    @property
+    def face_sizes(self) -> tuple[tuple[int, int], ...]:
+        """Every (height, width) of faces that some network needs, the largest first."""
+        return tuple(sorted({network.face_size for network in self.networks}, reverse=True))
+
+    def framing_for(self, detector: str) -> Framing:
+        """Return a detector's framing; one that is not listed is taken to be like the first."""
+        listed = next(iter(self.framing.values()), Framing())
+        return self.framing.get(detector, listed)
+
+    def with_framing(self, detector: str, framing: Framing) -> "RecognizerConfig":
+        """Return the same with one detector's framing replaced or added."""
+        return replace(self, framing={**self.framing, detector: framing})
 
 
 def config_to_json(config: RecognizerConfig) -> str:

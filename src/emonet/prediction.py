@@ -1,6 +1,6 @@
 """From a stream of images to a stream of results, with the faces of many in one batch."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from emonet.config import Framing
 from emonet.errors import EmonetError
-from emonet.pipeline.crops import crop_faces
+from emonet.pipeline.crops import FacesBySize, crop_faces
 from emonet.pipeline.detection import detect_faces
 from emonet.pipeline.images import ImageSource, load_image, source_path
 from emonet.plugin import Detector
@@ -21,7 +21,7 @@ CHUNK_FACES = 128
 CHUNK_IMAGES = 64
 
 Pending = list[tuple[ImageResult, list[Detection]]]
-Classify = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+Classify = Callable[[FacesBySize], NDArray[np.float32]]
 
 
 def stream_results(
@@ -29,7 +29,7 @@ def stream_results(
     *,
     detector: Detector,
     framing: Framing,
-    face_size: tuple[int, int],
+    face_sizes: Sequence[tuple[int, int]],
     classify: Classify,
     labels: tuple[str, ...],
 ) -> Iterator[ImageResult]:
@@ -39,12 +39,12 @@ def stream_results(
         sources: images in any form that load_image takes.
         detector: finds the faces.
         framing: from the detector's boxes to crops.
-        face_size: (height, width) of the crops, pixels.
-        classify: maps uint8 (n, height, width) crops to float32 (n, classes).
+        face_sizes: every (height, width) that classify needs the crops in, pixels.
+        classify: maps crops, uint8 (n, height, width) by size, to float32 (n, classes).
         labels: the classes in column order.
     """
     pending: Pending = []
-    crops: list[NDArray[np.uint8]] = []
+    crops: list[FacesBySize] = []
     for source in sources:
         path = source_path(source)
         try:
@@ -53,10 +53,11 @@ def stream_results(
         except EmonetError as error:
             pending.append((ImageResult(path, 0, 0, error=error), []))
         else:
-            crops.append(crop_faces(image, detections, framing, face_size))
+            crops.append(crop_faces(image, detections, framing, face_sizes))
             height, width = image.shape[:2]
             pending.append((ImageResult(path, width, height), detections))
-        if sum(map(len, crops)) >= CHUNK_FACES or len(pending) >= CHUNK_IMAGES:
+        faces = sum(len(detections) for _, detections in pending)
+        if faces >= CHUNK_FACES or len(pending) >= CHUNK_IMAGES:
             yield from _classified(pending, crops, classify, labels)
             pending, crops = [], []
     yield from _classified(pending, crops, classify, labels)
@@ -64,19 +65,24 @@ def stream_results(
 
 def _classified(
     pending: Pending,
-    crops: list[NDArray[np.uint8]],
+    crops: list[FacesBySize],
     classify: Classify,
     labels: tuple[str, ...],
 ) -> Iterator[ImageResult]:
     """Classify all crops at once and hand each image its faces."""
-    found = any(len(part) for part in crops)
-    rows = iter(classify(np.concatenate(crops)) if found else ())
+    found = any(detections for _, detections in pending)
+    rows = iter(classify(_joined(crops)) if found else ())
     for result, detections in pending:
         faces = tuple(
             _face(detection, next(rows), labels, (result.width, result.height))
             for detection in detections
         )
         yield replace(result, faces=faces)
+
+
+def _joined(parts: list[FacesBySize]) -> FacesBySize:
+    """Put the crops of several images behind each other."""
+    return {size: np.concatenate([part[size] for part in parts]) for size in parts[0]}
 
 
 def _face(

@@ -1,5 +1,6 @@
 """EmotionRecognizer: detector, crop, networks, labels and calibration put together."""
 
+import logging
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -16,22 +17,25 @@ from emonet.composition import (
     component,
     describe_network,
 )
-from emonet.config import CropConfig, HeadConfig, RecognizerConfig
+from emonet.config import HeadConfig, RecognizerConfig
 from emonet.data import FaceDataset, Labelled, as_dataset
+from emonet.ensembling import learn_weights, merge
 from emonet.evaluation.report import Report, make_report
 from emonet.labels import FER2013
 from emonet.network.ensemble import Ensemble
-from emonet.pipeline.crops import measure_framing, whole_face
-from emonet.pipeline.images import ImageSource, is_single_image, load_image
+from emonet.pipeline.crops import FacesBySize, faces_by_size, measure_framing
+from emonet.pipeline.images import ImageSource, is_single_image
 from emonet.plugin import Detector, Json
 from emonet.prediction import stream_results
 from emonet.registry.catalog import Kind, get_catalog
 from emonet.results import ImageResult
 from emonet.storage.pretrained import Pretrained
 from emonet.training.recipes import Precision, Recipe, get_recipe
-from emonet.training.record import TrainingRecord
+from emonet.training.record import TrainingRecord, merge_records
 
 __all__ = ["EmotionRecognizer"]
+
+logger = logging.getLogger("emonet")
 
 
 class EmotionRecognizer(Pretrained):
@@ -77,13 +81,18 @@ class EmotionRecognizer(Pretrained):
         height, width = face_size
         catalog = get_catalog()
         network = describe_network(
-            catalog, backbone, backbone_config, features, head, centred=centred
+            catalog,
+            backbone,
+            backbone_config,
+            features,
+            head,
+            face_size=(height, width),
+            centred=centred,
         )
         self._start(
             RecognizerConfig(
                 labels=tuple(labels),
                 detector=component(catalog, Kind.DETECTOR, detector, detector_config or {}),
-                crop=CropConfig(size=(height, width)),
                 networks=(network,),
             ),
             pretrained=pretrained,
@@ -95,6 +104,32 @@ class EmotionRecognizer(Pretrained):
         self._ensemble: Ensemble | None = None
         self._detector: Detector | None = None
         self._lock = threading.RLock()
+
+    @classmethod
+    def ensemble(cls, members: Iterable["EmotionRecognizer"]) -> Self:
+        """Put the networks of several recognizers into one, all with the same say.
+
+        Args:
+            members: fitted or loaded. Backbones, features, face sizes and the order of the
+                labels may differ. Detector, framing and order of the labels are the first
+                member's, so all must have learnt from faces that are framed alike.
+
+        Returns:
+            A recognizer like any other; :meth:`fit_weights` learns who has how much say.
+
+        Raises:
+            ConfigError: there is no member, or label sets differ.
+            NotFittedError: a member has no weights yet.
+        """
+        members = list(members)
+        config, weights = merge([(member.config, member.weights) for member in members])
+        merged = cls.__new__(cls)
+        merged._start(config)
+        merged._weights = weights
+        merged._training = merge_records(
+            config, [(member.config, member.training) for member in members]
+        )
+        return merged
 
     # A str is one image, although it is an iterable of str.
     @overload
@@ -133,12 +168,11 @@ class EmotionRecognizer(Pretrained):
         the number of images.
         """
         _ = self.weights  # says so now if there are none
-        crop = self._config.crop
         return stream_results(
             images,
             detector=self._get_detector(),
-            framing=crop.framing_for(self._config.detector.name),
-            face_size=crop.size,
+            framing=self._config.framing_for(self._config.detector.name),
+            face_sizes=self._config.face_sizes,
             classify=lambda faces: self._get_ensemble().predict_proba(faces),
             labels=self.labels,
         )
@@ -159,14 +193,7 @@ class EmotionRecognizer(Pretrained):
             ImageError: an image can't be read.
             NotFittedError: the recognizer was neither fitted nor loaded.
         """
-        size = self._config.crop.size
-        if isinstance(faces, np.ndarray) and faces.dtype == np.uint8 and faces.shape[1:] == size:
-            return self._get_ensemble().predict_proba(faces)
-        if is_single_image(faces) and not isinstance(faces, np.ndarray):
-            faces = [faces]
-        crops = [whole_face(load_image(face), size) for face in faces]
-        stacked = np.stack(crops) if crops else np.empty((0, *size), np.uint8)
-        return self._get_ensemble().predict_proba(stacked)
+        return self._get_ensemble().predict_proba(self._by_size(faces))
 
     def fit(
         self,
@@ -202,13 +229,13 @@ class EmotionRecognizer(Pretrained):
         """
         from emonet.training.session import train_network
 
-        train_set = self._dataset(train)
+        train_set = self._dataset(train, sized=True)
         weights, self._training = train_network(
             get_catalog(),
             self._config,
             get_recipe(recipe, epochs=epochs, precision=precision),
             train_set,
-            None if validation_data is None else self._dataset(validation_data),
+            None if validation_data is None else self._dataset(validation_data, sized=True),
             pretrained=self._pretrained,
             seed=seed,
             checkpoint_dir=checkpoint_dir,
@@ -216,6 +243,47 @@ class EmotionRecognizer(Pretrained):
         )
         self._ensemble, self._weights = None, {self._config.networks[0].name: weights}
         return self.measure_framing(train_set.images)
+
+    def fit_weights(self, data: Labelled, *, seed: int = 0, command: str | None = None) -> Self:
+        """Learn the weights of an ensemble's members by differential evolution.
+
+        As in the seed paper's section 6: in 0..1, for the highest accuracy; the log-loss
+        decides between equals. ``training.learnt_weights`` tells what came out, with each
+        member and the plain mean beside it.
+
+        Args:
+            data: faces that no member learnt from.
+            seed: of the search.
+            command: what to note as the command that did it.
+
+        Returns:
+            The recognizer itself.
+
+        Raises:
+            ConfigError: it has one network only.
+            DataError: there are too few faces, or the labels are others.
+            NotFittedError: the recognizer was neither fitted nor loaded.
+        """
+        dataset, networks = self._dataset(data), self._config.networks
+        ensemble = self._get_ensemble()
+        members = ensemble.members_proba(self._by_size(dataset.images))
+        names = [network.name for network in networks]
+        learnt = learn_weights(dict(zip(names, members, strict=True)), dataset.classes, seed=seed)
+        if not learnt.beat_the_mean:
+            logger.warning(
+                "The learnt weights do not beat the plain mean on held-out faces: "
+                "%.4f against %.4f", learnt.held_out, learnt.mean,
+            )  # fmt: skip
+        weighted = (replace(part, weight=learnt.weights[part.name]) for part in networks)
+        self._config = replace(self._config, networks=tuple(weighted))
+        self._ensemble = ensemble.with_weights([learnt.weights[name] for name in names])
+        self._training = replace(
+            self._training or TrainingRecord(),
+            command=command or "EmotionRecognizer.fit_weights",
+            learnt_weights=learnt,
+            evaluation={},
+        )
+        return self
 
     def evaluate(self, data: Labelled) -> Report:
         """Compare predictions for labelled faces with their labels.
@@ -243,16 +311,20 @@ class EmotionRecognizer(Pretrained):
         """
         framing = measure_framing(self._get_detector(), faces)
         if framing is not None:
-            crop = self._config.crop.with_framing(self._config.detector.name, framing)
-            self._config = replace(self._config, crop=crop)
+            self._config = self._config.with_framing(self._config.detector.name, framing)
         return self
 
     def note_evaluation(self, split: str, report: Report) -> None:
         """Add a report to the training record, so that the model card shows it."""
         self._training = (self._training or TrainingRecord()).with_evaluation(split, report)
 
-    def _dataset(self, data: Labelled) -> FaceDataset:
-        return as_dataset(data, labels=self.labels, face_size=self._config.crop.size)
+    def _dataset(self, data: Labelled, *, sized: bool = False) -> FaceDataset:
+        """Check labelled data; training, unlike evaluation, takes no other size of faces."""
+        size = self._config.face_sizes[0] if sized else None
+        return as_dataset(data, labels=self.labels, face_size=size)
+
+    def _by_size(self, faces: NDArray[np.uint8] | Iterable[ImageSource]) -> FacesBySize:
+        return faces_by_size(faces, self._config.face_sizes)
 
     def _get_ensemble(self) -> Ensemble:
         """Build the networks at first use."""

@@ -1,13 +1,7 @@
 """The command line: what it prints where, and its exit status."""
 
 import json
-import logging
-import os
 import shutil
-import subprocess
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,57 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.conftest import make_faces
+from tests.integration.conftest import Outcome, Run
 
 from emonet import EmotionRecognizer, load_dataset
-from emonet.cli import main
 from emonet.errors import InputError
 from emonet.labels import FER2013
-
-
-@dataclass(frozen=True)
-class Outcome:
-    status: int
-    out: str
-    err: str
-
-    @property
-    def records(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.out.splitlines()]
-
-
-Run = Callable[..., Outcome]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command in this process, where TensorFlow is loaded already."""
-    logger = logging.getLogger("emonet")
-    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
-    monkeypatch.setenv("COLUMNS", "300")
-
-    def call(*arguments: str | Path) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["emonet", *map(str, arguments)])
-        handlers, level = list(logger.handlers), logger.level
-        try:
-            with pytest.raises(SystemExit) as exited:
-                main()
-        finally:
-            logger.handlers = handlers
-            logger.setLevel(level)
-        return Outcome(exited.value.code, *capsys.readouterr())
-
-    return call
-
-
-def run_process(*arguments: str | Path) -> Outcome:
-    done = subprocess.run(
-        [sys.executable, "-m", "emonet", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=600,
-        env={**os.environ, "COLUMNS": "100"},
-    )
-    return Outcome(done.returncode, done.stdout, done.stderr)
 
 
 def assert_refused(outcome: Outcome, *parts: str) -> None:
@@ -107,7 +55,7 @@ def assert_faces_schema(record: dict[str, Any]) -> None:
 
 
 def test_json_of_a_photo_is_all_that_the_process_prints(
-    tiny_recognizer: EmotionRecognizer, tiny_folder: Path, astronaut: Path
+    run_process: Run, tiny_recognizer: EmotionRecognizer, tiny_folder: Path, astronaut: Path
 ) -> None:
     outcome = run_process("predict", astronaut, "--model", tiny_folder, "--json")
     assert outcome.status == 0
@@ -244,7 +192,7 @@ def test_predict_refuses_in_one_sentence(
     assert_refused(outcome, *(part.format(**names) for part in parts))
 
 
-def test_debug_shows_the_traceback() -> None:
+def test_debug_shows_the_traceback(run_process: Run) -> None:
     plain = run_process("predict", "nothing*.png")
     assert_refused(plain, "No file matches nothing*.png")
     debugged = run_process("--debug", "predict", "nothing*.png")
@@ -285,7 +233,7 @@ def test_bad_usage_is_refused_in_one_sentence(
     assert_refused(outcome, part)
 
 
-def test_help_lists_the_commands() -> None:
+def test_help_lists_the_commands(run_process: Run) -> None:
     outcome = run_process("--help")
     assert (outcome.status, outcome.err) == (0, "")
     for command in ("predict", "train", "evaluate", "framing", "plugins"):
@@ -424,14 +372,14 @@ def test_framing_changes_the_configuration_alone(
 ) -> None:
     folder = shutil.copytree(tiny_folder, tmp_path / "model")
     config = json.loads((folder / "config.json").read_text())
-    measured = config["crop"]["framing"].pop("dlib_hog")
+    measured = config["framing"].pop("dlib_hog")
     (folder / "config.json").write_text(json.dumps(config))
     before = {file.name: file.read_bytes() for file in folder.iterdir()}
     outcome = run("framing", folder, "--data", fer2013_csv, "--detector", "dlib_hog")
     assert (outcome.status, outcome.out) == (0, "")
     after = {file.name: file.read_bytes() for file in folder.iterdir()}
     assert {name for name in after if after[name] != before.get(name)} == {"config.json"}
-    framing = json.loads(after["config.json"])["crop"]["framing"]
+    framing = json.loads(after["config.json"])["framing"]
     assert framing == {"dlib_hog": pytest.approx(measured, abs=0.05)}
 
 

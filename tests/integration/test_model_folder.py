@@ -107,7 +107,7 @@ def test_configuration_and_record_survive(
 ) -> None:
     loaded = EmotionRecognizer.from_pretrained(tiny_folder)
     assert replace(loaded.config, files={}) == replace(tiny_recognizer.config, files={})
-    assert loaded.config.crop.framing
+    assert loaded.config.framing
     assert loaded.labels == tiny_recognizer.labels
     assert loaded.training == tiny_recognizer.training
     assert len(loaded.training.history) == 16
@@ -136,9 +136,7 @@ def test_what_was_loaded_saves_the_same_bytes(tiny_folder: Path, tmp_path: Path)
 def other_weights(tiny_recognizer: EmotionRecognizer) -> dict[str, np.ndarray]:
     """Weights of the same architecture that answer otherwise."""
     config = tiny_recognizer.config
-    network = build_network(
-        get_catalog(), config.networks[0], num_classes=7, face_size=config.crop.size, seed=9
-    )
+    network = build_network(get_catalog(), config.networks[0], num_classes=7, seed=9)
     return network.get_weights()
 
 

@@ -9,10 +9,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -21,10 +19,6 @@ from tests.conftest import make_faces
 from emonet import EmotionRecognizer, Phase, Recipe
 from emonet.cli import main
 from emonet.data.augmentation import Augmentation
-from emonet.plugin import BackboneSpec
-from emonet.registry import catalog as catalog_module
-from emonet.registry.catalog import Catalog, Kind
-from emonet.registry.discovery import LoadedPlugin, PluginInfo, load_plugins
 from emonet.training.schedule import EpochRecord
 
 TRAIN = make_faces(8)
@@ -78,31 +72,11 @@ RECIPES = {
 }
 
 
-def build_mini(config: Mapping[str, Any], *, pretrained: bool):
-    """A backbone with all kinds of weights that compiles in a tenth of resnet18's time."""
-    import keras
-    from keras import layers
-
-    pixels = keras.Input((48, 48, 3))
-    x = layers.Rescaling(1 / 64, offset=-2.0, dtype="float32")(pixels)
-    x = layers.Conv2D(8, 5, strides=4)(x)
-    x = layers.BatchNormalization(momentum=0.9)(x)
-    x = layers.Dropout(0.1)(layers.ReLU()(x))
-    return keras.Model(pixels, layers.Flatten()(x))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _mini_backbone() -> Iterator[None]:
-    info = PluginInfo(name="mini", distribution="mini", version="1", module="mini")
-    spec = BackboneSpec(name="mini", build=build_mini, input_size=(48, 48))
-    plugins = [*load_plugins((), strict=True), LoadedPlugin(info, {Kind.BACKBONE: (spec,)})]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(catalog_module, "_catalog", Catalog(plugins))
-        yield
+pytestmark = pytest.mark.usefixtures("mini_backbone")
 
 
 def fit(recipe: Recipe, checkpoints: Path) -> EmotionRecognizer:
-    recognizer = EmotionRecognizer("mini", detector="whole_image")
+    recognizer = EmotionRecognizer("mini", detector="whole_image", backbone_config={"dropout": 0.1})
     return recognizer.fit(TRAIN, VALID, recipe=recipe, checkpoint_dir=checkpoints)
 
 
@@ -214,7 +188,7 @@ def test_an_interrupted_run_goes_on_in_the_same_process(
     uninterrupted: dict[str, tuple[EmotionRecognizer, Path]], tmp_path: Path
 ) -> None:
     expected, _ = uninterrupted["two_phases"]
-    recognizer = EmotionRecognizer("mini", detector="whole_image")
+    recognizer = EmotionRecognizer("mini", detector="whole_image", backbone_config={"dropout": 0.1})
     arguments = {"recipe": RECIPES["two_phases"], "checkpoint_dir": tmp_path}
     for epoch in (1, 3):
         with Interrupting(epoch), pytest.raises(KeyboardInterrupt):

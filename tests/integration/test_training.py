@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
@@ -20,10 +21,7 @@ from emonet.composition import build_network
 from emonet.data.augmentation import Augmentation
 from emonet.errors import DataError, TrainingError
 from emonet.labels import FERPLUS
-from emonet.plugin import BackboneSpec
-from emonet.registry import catalog as catalog_module
-from emonet.registry.catalog import Catalog, Kind, get_catalog
-from emonet.registry.discovery import LoadedPlugin, PluginInfo, load_plugins
+from emonet.registry.catalog import get_catalog
 
 TRAIN = make_faces(8)
 VALID = make_faces(4, seed=1)
@@ -32,30 +30,10 @@ VALID = make_faces(4, seed=1)
 MINI = {"backbone": "mini", "detector": "whole_image"}
 
 
-def build_mini(config: Mapping[str, Any], *, pretrained: bool):
-    """A backbone with all kinds of weights that compiles in a tenth of resnet18's time."""
-    import keras
-    from keras import layers
-
-    pixels = keras.Input((48, 48, 3))
-    x = layers.Rescaling(1 / 64, offset=-2.0, dtype="float32")(pixels)
-    x = layers.Conv2D(8, 5, strides=4)(x)
-    x = layers.BatchNormalization(momentum=0.9)(x)
-    x = layers.ReLU()(x)
-    return keras.Model(pixels, layers.Flatten()(x))
-
-
 States = list[dict[str, np.ndarray]]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _mini_backbone() -> Iterator[None]:
-    info = PluginInfo(name="mini", distribution="mini", version="1", module="mini")
-    spec = BackboneSpec(name="mini", build=build_mini, input_size=(48, 48))
-    plugins = [*load_plugins((), strict=True), LoadedPlugin(info, {Kind.BACKBONE: (spec,)})]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(catalog_module, "_catalog", Catalog(plugins))
-        yield
+pytestmark = pytest.mark.usefixtures("mini_backbone")
 
 
 def one_phase(*, epochs: int = 3, recipe: Mapping[str, Any] | None = None, **phase) -> Recipe:
@@ -85,9 +63,7 @@ def weights(recognizer: EmotionRecognizer) -> dict[str, np.ndarray]:
 
 def initial_weights(recognizer: EmotionRecognizer, seed: int = 0) -> dict[str, np.ndarray]:
     config = recognizer.config
-    network = build_network(
-        get_catalog(), config.networks[0], num_classes=7, face_size=config.crop.size, seed=seed
-    )
+    network = build_network(get_catalog(), config.networks[0], num_classes=7, seed=seed)
     return network.get_weights()
 
 
@@ -240,7 +216,6 @@ def test_sgd_is_nesterovs_with_decoupled_decay_of_kernels(tmp_path: Path) -> Non
         get_catalog(),
         recognizer.config.networks[0],
         num_classes=7,
-        face_size=(48, 48),
         seed=0,
     )
     rgb = np.repeat(TRAIN.images[..., np.newaxis], 3, axis=3).astype(np.float32)
@@ -277,6 +252,24 @@ def test_training_goes_on_from_the_raw_weights_not_from_their_average(
     assert column(recognizer, "accuracy") == column(plain, "accuracy")
     assert all(map(equal, states, plain_states))
     assert column(recognizer, "val_loss") != column(plain, "val_loss")
+
+
+def test_normalisation_of_the_average_has_statistics_of_its_own(
+    averaged: tuple[EmotionRecognizer, States],
+) -> None:
+    """They are the mean over the training faces of what the kept weights bring there."""
+    recognizer, states = averaged
+    kept, name = weights(recognizer), "backbone/batch_normalization/moving_mean"
+    assert not any(np.array_equal(kept[name], state[name]) for state in states)
+    network = build_network(get_catalog(), recognizer.config.networks[0], num_classes=7, seed=0)
+    network.set_weights(kept, where="the recognizer")
+    (convolution,) = (
+        layer for layer in network.backbone.layers if isinstance(layer, keras.layers.Conv2D)
+    )
+    before = keras.Model(network.backbone.inputs, convolution.output)
+    rgb = np.repeat(TRAIN.images[..., np.newaxis], 3, axis=3).astype(np.float32)
+    expected = before.predict_on_batch(rgb).mean(axis=(0, 1, 2))
+    np.testing.assert_allclose(kept[name], expected, rtol=1e-3, atol=1e-4)
 
 
 def test_the_average_is_what_is_validated_and_kept(
@@ -554,4 +547,4 @@ def test_a_detector_whose_boxes_are_crops_already_leaves_no_framing(
     plain: EmotionRecognizer,
 ) -> None:
     # Else it would be taken as the framing of other detectors, too: the first that is listed.
-    assert plain.config.crop.framing == {}
+    assert plain.config.framing == {}

@@ -18,7 +18,7 @@ ROWS = (
     {"registry"},
     {"data", "pipeline"},
     {"network"},
-    {"composition"},
+    {"composition", "ensembling"},
     {"training", "evaluation", "storage"},
     {"prediction"},
     {"recognizer"},

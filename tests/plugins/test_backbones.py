@@ -1,6 +1,5 @@
 """The contract of every installed backbone, and the networks that are built around them."""
 
-import functools
 import random
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from emonet.network.network import Network
 from emonet.plugin import BackboneSpec
 from emonet.registry.catalog import Catalog, Kind, get_catalog
 from emonet.registry.discovery import LoadedPlugin, PluginInfo
+from emonet.testing import Check, backbone_checks
 
 #: The least that each takes, so that tests are quick.
 SMALL = {
@@ -27,14 +27,14 @@ SMALL = {
 HOG = {"bovw": {"landmarks": False}}
 
 
-@functools.cache
+CHECKS = {name: backbone_checks(name, **SMALL.get(name, {})) for name in emonet.list_backbones()}
+#: What builds the largest once more, for seconds.
+BUILDS_TWICE = {"names_its_weights_alike", "follows_the_seed", "takes_its_weights_back"}
+
+
 def small(name: str) -> keras.Model:
-    return emonet.create_backbone(name, **SMALL.get(name, {}))
-
-
-@pytest.fixture(params=emonet.list_backbones())
-def name(request: pytest.FixtureRequest) -> str:
-    return request.param
+    """Return the model that the checks have built; don't change it."""
+    return CHECKS[name][0].subject.built
 
 
 def pixels_for(model: keras.Model, count: int) -> np.ndarray:
@@ -57,7 +57,6 @@ def network_for(
         get_catalog(),
         config.networks[0],
         num_classes=len(config.labels),
-        face_size=config.crop.size,
         precision=precision,
         seed=seed,
     )
@@ -67,55 +66,22 @@ def faces(count: int) -> np.ndarray:
     return np.random.default_rng(1).integers(0, 256, (count, 48, 48), np.uint8)
 
 
-def test_a_backbone_maps_rgb_to_one_vector(name: str) -> None:
-    model = small(name)
-    assert isinstance(model, keras.Model)
-    batch, height, width, channels = model.input_shape
-    assert (batch, channels) == (None, 3)
-    assert height >= 1
-    assert width >= 1
-    assert len(model.output_shape) == 2
-    assert model.output_shape[0] is None
-    assert model.output_shape[1] >= 1
-
-
-@pytest.mark.parametrize("grey", [0, 255])
-def test_features_of_one_colour_are_finite(name: str, grey: int) -> None:
-    model = small(name)
-    features = run(model, np.full((1, *model.input_shape[1:]), grey, np.float32))
-    assert features.dtype == np.float32
-    assert features.shape == (1, model.output_shape[1])
-    assert np.isfinite(features).all()
-
-
-def test_features_are_finite_deterministic_and_differ(name: str) -> None:
-    model = small(name)
-    pixels = pixels_for(model, 3)
-    features = run(model, pixels)
-    assert features.dtype == np.float32
-    assert np.isfinite(features).all()
-    np.testing.assert_array_equal(features, run(model, pixels))
-    assert np.abs(features[0] - features[1]).max() > 0
-
-
-def test_features_do_not_depend_on_the_rest_of_the_batch(name: str) -> None:
-    model = small(name)
-    pixels = pixels_for(model, 3)
-    together = run(model, pixels)
-    scale = np.abs(together).max()
-    for row in range(3):
-        alone = run(model, pixels[row : row + 1])[0]
-        np.testing.assert_allclose(alone, together[row], atol=1e-5 * scale, rtol=0)
-
-
-def test_an_unknown_setting_is_refused(name: str) -> None:
-    with pytest.raises(ConfigError, match=f"{name} has no setting 'no_such_setting'"):
-        emonet.create_backbone(name, no_such_setting=1)
-
-
-def test_the_defaults_hold_the_input_size(name: str) -> None:
-    spec = get_catalog().get(Kind.BACKBONE, name).spec
-    assert tuple(spec.defaults["input_size"]) == spec.input_size
+@pytest.mark.parametrize(
+    "check",
+    [
+        pytest.param(
+            check,
+            marks=[pytest.mark.slow]
+            if name == "inception_resnet_v2" and check.rule.__name__ in BUILDS_TWICE
+            else [],
+        )
+        for name, checks in CHECKS.items()
+        for check in checks
+    ],
+    ids=str,
+)
+def test_a_backbone_keeps_the_contract(check: Check) -> None:
+    check()
 
 
 @pytest.mark.parametrize(
@@ -403,6 +369,6 @@ def test_a_build_that_returns_no_pooled_rgb_model_is_refused(built) -> None:
     )
     info = PluginInfo(name="acme", distribution="acme", version="1", module="acme")
     catalog = Catalog([LoadedPlugin(info, {Kind.BACKBONE: (spec,)})])
-    config = describe_network(catalog, "acme_net", None, (), None, centred=False)
-    with pytest.raises(PluginContractError, match="The backbone 'acme_net' must map"):
-        build_network(catalog, config, num_classes=7, face_size=(48, 48))
+    config = describe_network(catalog, "acme_net", None, (), None, face_size=(48, 48), centred=False)
+    with pytest.raises(PluginContractError, match=r"'acme_net' \(plugin 'acme' of acme 1\) must map"):
+        build_network(catalog, config, num_classes=7)

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from emonet.config import (
     FORMAT_VERSION,
     ComponentConfig,
-    CropConfig,
     Framing,
     HeadConfig,
     NetworkConfig,
@@ -45,7 +44,7 @@ def network(name="resnet18_bovw", **changes):
 
 CONFIG = RecognizerConfig(
     detector=ComponentConfig(name="dlib_hog", config={"upsample": 1}),
-    crop=CropConfig(size=(48, 40), framing={"dlib_hog": Framing(scale=1.2, shift_y=-0.1)}),
+    framing={"dlib_hog": Framing(scale=1.2, shift_y=-0.1)},
     networks=(network(), network("second", features=(), weight=1.5)),
     temperature=1.3,
     files={"second.safetensors": "0" * 64},
@@ -103,8 +102,8 @@ def test_every_legal_configuration_survives_the_round_trip(labels, names, size, 
     config = replace(
         CONFIG,
         labels=tuple(labels),
-        crop=CropConfig(size=size, framing={name: Framing(scale=scale) for name in names}),
-        networks=tuple(network(name, weight=weight) for name in names),
+        framing={name: Framing(scale=scale) for name in names},
+        networks=tuple(network(name, weight=weight, face_size=size) for name in names),
         temperature=temperature,
     )
     assert read(config_to_json(config)) == config
@@ -115,7 +114,8 @@ def test_what_has_a_default_may_be_left_out():
     networks = [{"name": "resnet18", "backbone": backbone}]
     config = read(json.dumps({"library": "emonet", "detector": detector, "networks": networks}))
     assert config.labels == FER2013
-    assert config.crop == CropConfig()
+    assert config.framing == {}
+    assert config.networks[0].face_size == (48, 48)
     assert config.networks[0].head == HeadConfig()
 
 
@@ -124,7 +124,7 @@ def test_what_has_a_default_may_be_left_out():
     [
         (("temprature",), "temperature"),
         (("detector", "confg"), "config"),
-        (("crop", "framing", "dlib_hog", "scaling"), "scale"),
+        (("framing", "dlib_hog", "scaling"), "scale"),
         (("networks", 0, "backbones"), "backbone"),
         (("networks", 1, "head", "drop_out"), "dropout"),
         (("networks", 0, "features", 0, "plug_in"), "plugin"),
@@ -173,11 +173,11 @@ def test_missing_key_is_named(path):
         (("networks", 0, "backbone", "config"), [], "[]"),
         (("networks", 0, "backbone", "config_version"), "1", "'1'"),
         (("detector",), "dlib_hog", "'dlib_hog'"),
-        (("crop", "size"), 48, "48"),
-        (("crop", "size"), [48.5, 48], "48.5"),
-        (("crop", "size"), [True, 48], "True"),
-        (("crop", "size"), [48, 48, 3], "[48, 48, 3]"),
-        (("crop", "framing", "dlib_hog", "scale"), "1", "'1'"),
+        (("networks", 0, "face_size"), 48, "48"),
+        (("networks", 0, "face_size"), [48.5, 48], "48.5"),
+        (("networks", 0, "face_size"), [True, 48], "True"),
+        (("networks", 0, "face_size"), [48, 48, 3], "[48, 48, 3]"),
+        (("framing", "dlib_hog", "scale"), "1", "'1'"),
         (("format_version",), "1", "'1'"),
         (("format_version",), 1.5, "1.5"),
         (("files",), ["second.safetensors"], "['second.safetensors']"),
@@ -198,7 +198,7 @@ def test_value_of_the_wrong_type_is_named_and_shown(path, value, received):
         ("temperature",),
         ("networks", 0, "weight"),
         ("networks", 0, "backbone", "config", "width"),
-        ("crop", "framing", "dlib_hog", "scale"),
+        ("framing", "dlib_hog", "scale"),
     ],
     ids=lambda path: path[-1],
 )
@@ -282,10 +282,10 @@ def test_json_that_is_no_emonet_model_is_a_config_error(text):
         (("networks",), [], "networks: "),
         (("networks", 1, "name"), "resnet18_bovw", "networks: names repeat in"),
         (("networks", 0, "weight"), -0.5, "networks: weights must be >= 0 and not all 0"),
-        (("crop", "size"), [0, 48], "crop.size: sides of 8 to 1024 pixels, got (0, 48)"),
-        (("crop", "size"), [48, 7], "crop.size: sides of 8 to 1024 pixels, got (48, 7)"),
-        (("crop", "size"), [-48, 48], "crop.size: sides of 8 to 1024 pixels, got (-48, 48)"),
-        (("crop", "size"), [10**9, 48], "crop.size: sides of 8 to 1024 pixels"),
+        (("networks", 0, "face_size"), [0, 48], "face_size: sides of 8 to 1024 pixels, got (0, 48)"),
+        (("networks", 0, "face_size"), [48, 7], "face_size: sides of 8 to 1024 pixels, got (48, 7)"),
+        (("networks", 0, "face_size"), [-48, 48], "face_size: sides of 8 to 1024 pixels, got (-48, 48)"),
+        (("networks", 0, "face_size"), [10**9, 48], "face_size: sides of 8 to 1024 pixels"),
         (("temperature",), 0.0, "temperature: must be above 0, got 0.0"),
         (("temperature",), -1.0, "temperature: must be above 0, got -1.0"),
     ],
@@ -314,7 +314,6 @@ def test_weights_that_are_all_zero_are_refused():
         ({"networks": (network(), network())}, "names repeat"),
         ({"networks": (network(weight=-1.0),)}, "weights must be"),
         ({"networks": (network(weight=float("nan")),)}, "weights must be"),
-        ({"crop": CropConfig(size=(4, 48))}, r"crop\.size"),
         ({"temperature": 0.0}, "temperature"),
         ({"temperature": float("nan")}, "temperature"),
     ],
@@ -335,8 +334,8 @@ def test_contradiction_in_code_is_a_config_error(changes, message):
         (("networks", 0, "head", "feature_units"), 0),
         (("networks", 0, "head", "dropout"), 1.5),
         (("networks", 0, "head", "dropout"), -0.1),
-        (("crop", "framing", "dlib_hog", "scale"), 0.0),
-        (("crop", "framing", "dlib_hog", "scale"), -1.0),
+        (("framing", "dlib_hog", "scale"), 0.0),
+        (("framing", "dlib_hog", "scale"), -1.0),
         (("networks", 0, "backbone", "config_version"), 0),
     ],
     ids=lambda value: value[-1] if isinstance(value, tuple) else str(value),
@@ -438,17 +437,28 @@ def test_what_could_not_be_read_back_is_never_written(changes):
 
 def test_framing_of_an_unlisted_detector_is_that_of_the_first():
     first, second = Framing(scale=1.2), Framing(scale=0.8)
-    crop = CropConfig(framing={"dlib_hog": first, "yunet": second})
-    assert crop.framing_for("yunet") == second
-    assert crop.framing_for("acme") == first
-    assert CropConfig().framing_for("acme") == Framing()
+    config = replace(CONFIG, framing={"dlib_hog": first, "yunet": second})
+    assert config.framing_for("yunet") == second
+    assert config.framing_for("acme") == first
+    assert replace(CONFIG, framing={}).framing_for("acme") == Framing()
 
 
 def test_framing_is_replaced_in_a_copy():
-    crop = CropConfig(framing={"dlib_hog": Framing(scale=1.2)})
-    more = crop.with_framing("yunet", Framing(scale=0.8))
+    config = replace(CONFIG, framing={"dlib_hog": Framing(scale=1.2)})
+    more = config.with_framing("yunet", Framing(scale=0.8))
     assert list(more.framing) == ["dlib_hog", "yunet"]
-    assert list(crop.framing) == ["dlib_hog"]
+    assert list(config.framing) == ["dlib_hog"]
+
+
+def test_face_sizes_are_those_of_the_networks_once_each_the_largest_first():
+    sizes = [(48, 48), (96, 96), (48, 48)]
+    networks = (network(f"n{i}", face_size=size) for i, size in enumerate(sizes))
+    assert replace(CONFIG, networks=tuple(networks)).face_sizes == ((96, 96), (48, 48))
+
+
+def test_network_of_faces_too_small_to_build_is_refused():
+    with pytest.raises(ConfigError, match=r"face_size: sides of 8 to 1024 pixels, got \(4, 48\)"):
+        network(face_size=(4, 48))
 
 
 def test_configuration_can_not_be_changed():

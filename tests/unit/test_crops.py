@@ -8,7 +8,13 @@ from tests.conftest import FixedDetector, make_faces
 
 from emonet.config import Framing
 from emonet.errors import ImageError, PluginContractError, PluginRuntimeError
-from emonet.pipeline.crops import LEAST_FOUND, crop_faces, measure_framing, whole_face
+from emonet.pipeline.crops import (
+    LEAST_FOUND,
+    crop_faces,
+    faces_by_size,
+    measure_framing,
+    whole_face,
+)
 from emonet.pipeline.detection import detect_faces
 from emonet.results import Box, Detection
 
@@ -24,7 +30,7 @@ def textured():
 
 
 def crop(image, box, size, framing=AS_IT_IS, *, framed=False):
-    (face,) = crop_faces(image, [Detection(box, framed=framed)], framing, size)
+    (face,) = crop_faces(image, [Detection(box, framed=framed)], framing, [size])[size]
     return face
 
 
@@ -189,7 +195,7 @@ def test_framed_detection_is_cut_out_as_it_is(textured):
 def test_framing_holds_for_each_detection_by_itself(textured):
     box = Box(40, 40, 40, 40)
     detections = [Detection(box), Detection(box, framed=True)]
-    faces = crop_faces(textured, detections, Framing(shift_x=0.5), (40, 40))
+    faces = crop_faces(textured, detections, Framing(shift_x=0.5), [(40, 40)])[40, 40]
     np.testing.assert_array_equal(faces[0], textured[40:80, 60:100, 0])
     np.testing.assert_array_equal(faces[1], textured[40:80, 40:80, 0])
 
@@ -225,8 +231,38 @@ def test_size_is_height_and_width(textured):
 
 
 def test_no_detection_gives_no_crop(textured):
-    faces = crop_faces(textured, [], AS_IT_IS, (48, 48))
+    faces = crop_faces(textured, [], AS_IT_IS, [(48, 48)])[48, 48]
     assert (faces.shape, faces.dtype) == ((0, 48, 48), np.uint8)
+
+
+def test_every_size_is_cut_from_the_image_itself(textured):
+    sizes = [(48, 48), (20, 30)]
+    detections = [Detection(Box(20, 30, 40, 40)), Detection(Box(60, 30, 64, 64))]
+    by_size = crop_faces(textured, detections, AS_IT_IS, sizes)
+    assert list(by_size) == sizes
+    for size in sizes:
+        alone = crop_faces(textured, detections, AS_IT_IS, [size])[size]
+        np.testing.assert_array_equal(by_size[size], alone)
+
+
+def test_ready_faces_of_the_one_size_are_not_copied():
+    faces = make_faces(1).images
+    assert faces_by_size(faces, ((48, 48),))[48, 48] is faces
+
+
+def test_ready_faces_are_brought_to_every_size():
+    faces = make_faces(1).images
+    by_size = faces_by_size(faces, ((48, 48), (24, 24)))
+    np.testing.assert_array_equal(by_size[48, 48], faces)
+    blocks = faces.reshape(len(faces), 24, 2, 24, 2).mean(axis=(2, 4))
+    np.testing.assert_allclose(by_size[24, 24], blocks, atol=1)
+
+
+def test_no_ready_face_is_none_at_every_size():
+    by_size = faces_by_size([], ((48, 48), (24, 24)))
+    assert {size: faces.shape for size, faces in by_size.items()} == {
+        (48, 48): (0, 48, 48), (24, 24): (0, 24, 24)
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 50), (50, 1)])

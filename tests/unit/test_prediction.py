@@ -31,6 +31,7 @@ class Brightness:
         self.calls = []
 
     def __call__(self, faces):
+        faces = faces[8, 8]
         self.calls.append(len(faces))
         bright = faces.mean(axis=(1, 2)) / 255
         return np.stack([1 - bright, bright], axis=1).astype(np.float32)
@@ -41,7 +42,7 @@ def stream(sources, *, detect=lambda image: faces_in_a_row(1), classify=None):
         sources,
         detector=FixedDetector(detect),
         framing=Framing(),
-        face_size=(8, 8),
+        face_sizes=[(8, 8)],
         classify=classify or Brightness(),
         labels=LABELS,
     )

@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from emonet.cli import evaluate, framing, plugins, predict, train
+from emonet.cli import ensemble, evaluate, framing, plugins, predict, train
 from emonet.errors import EmonetError
 
 __all__ = ["app", "main"]
@@ -25,6 +25,7 @@ app = typer.Typer(
 app.command()(predict.predict)
 app.command()(train.train)
 app.command()(evaluate.evaluate)
+app.command()(ensemble.ensemble)
 app.command()(framing.framing)
 app.command()(plugins.plugins)
 

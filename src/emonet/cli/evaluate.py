@@ -24,7 +24,7 @@ def evaluate(
 ) -> None:
     """Measure accuracy, figures per class, confusion and calibration on face crops."""
     recognizer = EmotionRecognizer.from_pretrained(model)
-    dataset = load_dataset(data, split, face_size=recognizer.config.crop.size)
+    dataset = load_dataset(data, split, face_size=recognizer.config.face_sizes[0])
     import_keras_quietly()
     report = recognizer.evaluate(dataset)
     if as_json:

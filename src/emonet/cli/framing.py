@@ -1,7 +1,6 @@
 """``emonet framing``: teach a model folder how another detector's boxes have to be cut."""
 
 import logging
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -31,12 +30,11 @@ def framing(
     recognizer = EmotionRecognizer.from_pretrained(
         model, detector=detector, detector_config=parse_settings(detector_option)
     )
-    faces = load_dataset(data, "Training", face_size=recognizer.config.crop.size).images
-    measured = recognizer.measure_framing(faces).config.crop.framing.get(detector)
+    faces = load_dataset(data, "Training", face_size=recognizer.config.face_sizes[0]).images
+    measured = recognizer.measure_framing(faces).config.framing.get(detector)
     if measured is None:
         logger.warning("%s finds too few of the faces to tell; nothing was changed", detector)
         return
     config = read_config(model / CONFIG_FILE)
-    crop = config.crop.with_framing(detector, measured)
-    write_config(model, replace(config, crop=crop))
+    write_config(model, config.with_framing(detector, measured))
     logger.info("%s: %s", detector, measured)

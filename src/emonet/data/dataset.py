@@ -149,14 +149,14 @@ Labelled = FaceDataset | tuple[NDArray[np.uint8], Sequence[int] | NDArray[np.int
 
 
 def as_dataset(
-    data: Labelled, *, labels: tuple[str, ...], face_size: tuple[int, int]
+    data: Labelled, *, labels: tuple[str, ...], face_size: tuple[int, int] | None = None
 ) -> FaceDataset:
     """Return the data as a FaceDataset that fits a recognizer.
 
     Args:
         data: a FaceDataset, or (images uint8 (n, height, width), class indices (n,)).
         labels: the recognizer's.
-        face_size: the recognizer's (height, width), pixels.
+        face_size: the (height, width) that is needed, pixels; None takes any.
 
     Raises:
         DataError: arrays don't fit together, or labels or size are not the recognizer's.
@@ -169,7 +169,7 @@ def as_dataset(
             f"The data have the labels {', '.join(data.labels)}; "
             f"the recognizer's are {', '.join(labels)}"
         )
-    if data.images.shape[1:] != face_size:
+    if face_size is not None and data.images.shape[1:] != face_size:
         raise DataError(
             f"The data's faces are {data.images.shape[1:]} pixels; the recognizer's are {face_size}"
         )

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from emonet.network.network import Network
+from emonet.network.network import Network, extract_features
+from emonet.pipeline.crops import FacesBySize
 
 __all__ = ["Ensemble", "calibrate", "weighted_mean"]
 
@@ -26,13 +27,36 @@ class Ensemble:
         self._weights = weights
         self._temperature = temperature
 
-    def predict_proba(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Map uint8 (n, height, width) faces to calibrated float32 (n, classes)."""
-        if not len(faces):
-            return np.empty((0, self._networks[0].num_classes), np.float32)
-        members = [network.predict_proba(faces) for network in self._networks]
+    def with_weights(self, weights: Sequence[float]) -> "Ensemble":
+        """Return an ensemble of the same networks with other weights."""
+        return Ensemble(self._networks, weights, self._temperature)
+
+    def predict_proba(self, faces: FacesBySize) -> NDArray[np.float32]:
+        """Map faces, at every size that a member needs, to calibrated float32 (n, classes)."""
+        members = self.members_proba(faces)
         mean = weighted_mean(members, self._weights) if len(members) > 1 else members[0]
         return calibrate(mean, self._temperature)
+
+    def members_proba(self, faces: FacesBySize) -> list[NDArray[np.float32]]:
+        """Return every member's own float32 (n, classes).
+
+        Members that have an extractor and a face size in common share its vectors.
+        """
+        vectors: dict[tuple[int, tuple[int, int]], NDArray[np.float32]] = {}
+        members = []
+        for network in self._networks:
+            crops = faces[network.face_size]
+            if not len(crops):
+                members.append(np.empty((0, network.num_classes), np.float32))
+                continue
+            features = []
+            for name, extractor in network.extractors.items():
+                key = (id(extractor), network.face_size)
+                if key not in vectors:
+                    vectors[key] = extract_features(name, extractor, crops)
+                features.append(vectors[key])
+            members.append(network.predict_proba(crops, features))
+        return members
 
 
 def weighted_mean(

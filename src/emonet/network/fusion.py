@@ -14,6 +14,7 @@ from keras import layers, ops
 from numpy.typing import NDArray
 
 from emonet.config import HeadConfig
+from emonet.network.weights import OUTPUT_LAYER
 
 __all__ = ["MeanCentring", "build_model", "keras_settings", "set_mean_face"]
 
@@ -74,7 +75,7 @@ def build_model(
         x = layers.Dense(units, "relu", name=f"head{index}_dense")(x)
     x = layers.Dropout(head.dropout, name="dropout")(x)
     # Probabilities need float32 also where the rest computes in bfloat16.
-    x = layers.Dense(num_classes, "softmax", dtype="float32", name="probabilities")(x)
+    x = layers.Dense(num_classes, "softmax", dtype="float32", name=OUTPUT_LAYER)(x)
     return keras.Model([faces, *vectors], x)
 
 

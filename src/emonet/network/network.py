@@ -1,7 +1,7 @@
 """A network: one backbone, any number of feature extractors, one head that fuses them."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from emonet.plugin import FeatureExtractor
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["Network"]
+__all__ = ["Network", "extract_features"]
 
 
 class Network:
@@ -46,27 +46,30 @@ class Network:
         """How many probabilities a face gets."""
         return int(self.model.output_shape[-1])
 
+    @property
+    def face_size(self) -> tuple[int, int]:
+        """(height, width) of the faces that it takes, pixels."""
+        height, width = self.model.inputs[0].shape[1:]
+        return (height, width)
+
     def features(self, faces: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-        """Run every feature extractor on uint8 (n, height, width) faces.
+        """Run every feature extractor on uint8 (n, height, width) faces."""
+        return [extract_features(*part, faces) for part in self.extractors.items()]
 
-        Raises:
-            PluginContractError: an extractor returned another shape, or not finite numbers.
+    def predict_proba(
+        self, faces: NDArray[np.uint8], features: Sequence[NDArray[np.float32]] | None = None
+    ) -> NDArray[np.float32]:
+        """Tell the class probabilities of faces.
+
+        Args:
+            faces: uint8 (n, height, width); n >= 1.
+            features: what ``features(faces)`` returns, where it is known already.
+
+        Returns:
+            float32 (n, classes); rows sum to 1.
         """
-        vectors = []
-        for name, extractor in self.extractors.items():
-            vector = np.asarray(extractor.transform(faces), np.float32)
-            expected = (len(faces), extractor.num_features)
-            if vector.shape != expected or not np.isfinite(vector).all():
-                raise PluginContractError(
-                    f"The feature extractor {name!r} must return finite numbers of shape "
-                    f"{expected}; it returned shape {vector.shape}"
-                )
-            vectors.append(vector)
-        return vectors
-
-    def predict_proba(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Map uint8 (n, height, width) faces to float32 (n, classes); n >= 1."""
-        features = self.features(faces)
+        if features is None:
+            features = self.features(faces)
         with self._lock:
             return run_in_batches(self._runtime, faces, features)
 
@@ -90,3 +93,21 @@ class Network:
             keys = [key for key in weights if key.startswith(prefix)]
             extractor.set_state({key.removeprefix(prefix): weights.pop(key) for key in keys})
         set_weights(self.model, weights, where=where)
+
+
+def extract_features(
+    name: str, extractor: FeatureExtractor, faces: NDArray[np.uint8]
+) -> NDArray[np.float32]:
+    """Run a feature extractor on uint8 (n, height, width) faces and check what it returns.
+
+    Raises:
+        PluginContractError: it returned another shape, or not finite numbers.
+    """
+    vectors = np.asarray(extractor.transform(faces), np.float32)
+    expected = (len(faces), extractor.num_features)
+    if vectors.shape != expected or not np.isfinite(vectors).all():
+        raise PluginContractError(
+            f"The feature extractor {name!r} must return finite numbers of shape "
+            f"{expected}; it returned shape {vectors.shape}"
+        )
+    return vectors

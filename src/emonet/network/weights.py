@@ -1,7 +1,7 @@
 """A model's weights as named arrays, whichever process built it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +12,10 @@ from emonet.errors import WeightsError
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["get_weights", "set_weights"]
+__all__ = ["OUTPUT_LAYER", "adapt_output", "get_weights", "set_weights"]
+
+#: The name of every network's last layer, which turns features into probabilities.
+OUTPUT_LAYER = "probabilities"
 
 
 def get_weights(model: "keras.Model") -> dict[str, NDArray[Any]]:
@@ -52,6 +55,25 @@ def set_weights(model: "keras.Model", weights: Mapping[str, NDArray[Any]], *, wh
                 f"the network needs {tuple(variable.shape)}"
             )
     model.set_weights([weights[name].astype(np.float32) for name in names])
+
+
+def adapt_output(
+    weights: Mapping[str, NDArray[Any]], order: Sequence[int], temperature: float
+) -> dict[str, NDArray[Any]]:
+    """Make a network's calibration and another order of its classes part of its weights.
+
+    Args:
+        weights: what get_weights returned.
+        order: for each new column of the probabilities, the old one.
+        temperature: divides the log-probabilities.
+    """
+    adapted = dict(weights)
+    for part in ("kernel", "bias"):
+        name = f"head/{OUTPUT_LAYER}/{part}"
+        if name not in adapted or adapted[name].shape[-1] != len(order):
+            raise WeightsError(f"{name} of {len(order)} classes is not among the weights")
+        adapted[name] = np.asarray(adapted[name][..., order] / temperature, adapted[name].dtype)
+    return adapted
 
 
 def _names(model: "keras.Model") -> list[str]:

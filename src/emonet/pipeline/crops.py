@@ -5,16 +5,20 @@ Framing says how to get from a detector's box to the square that the training fa
 along. It is measured by running the detector on training faces.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emonet.config import Framing
 from emonet.pipeline.detection import detect_faces
+from emonet.pipeline.images import ImageSource, is_single_image, load_image
 from emonet.plugin import Box, Detection, Detector
 
-__all__ = ["crop_faces", "measure_framing", "whole_face"]
+__all__ = ["FacesBySize", "crop_faces", "faces_by_size", "measure_framing", "whole_face"]
+
+#: The same faces at every (height, width) that some network needs: uint8 (n, height, width).
+FacesBySize = Mapping[tuple[int, int], NDArray[np.uint8]]
 
 # Detectors need faces of some 80 pixels, and something around them.
 MEASURED_SIDE = 192
@@ -27,31 +31,74 @@ def crop_faces(
     image: NDArray[np.uint8],
     detections: Sequence[Detection],
     framing: Framing,
-    size: tuple[int, int],
-) -> NDArray[np.uint8]:
+    sizes: Sequence[tuple[int, int]],
+) -> FacesBySize:
     """Cut faces out of an image; beyond its edges, the edge is repeated.
 
     Args:
         image: uint8 (height, width, 3) RGB.
         detections: where the detector found them.
         framing: from the detector's box to the square that is cut out.
-        size: (height, width) of a crop, pixels.
+        sizes: every (height, width) that crops are wanted in, pixels.
 
     Returns:
-        uint8 (len(detections), height, width), grey.
+        By size, uint8 (len(detections), height, width), grey.
     """
-    crops = np.empty((len(detections), *size), np.uint8)
-    for detection, crop in zip(detections, crops, strict=True):
+    crops = {size: np.empty((len(detections), *size), np.uint8) for size in sizes}
+    for index, detection in enumerate(detections):
         square = _square(image, detection.box, Framing() if detection.framed else framing)
-        crop[:] = whole_face(square, size)
+        grey = _grey(square)
+        for size, faces in crops.items():
+            faces[index] = _resized(grey, size)
     return crops
+
+
+def faces_by_size(
+    faces: NDArray[np.uint8] | Iterable[ImageSource], sizes: tuple[tuple[int, int], ...]
+) -> FacesBySize:
+    """Bring faces that are cut out already to every size that is needed.
+
+    Args:
+        faces: uint8 (n, height, width) grey, or one image or an iterable of images, each one
+            face.
+        sizes: every (height, width) that is wanted, pixels.
+
+    Raises:
+        ImageError: an image can't be read.
+    """
+    if isinstance(faces, np.ndarray) and faces.dtype == np.uint8 and sizes == (faces.shape[1:],):
+        return {sizes[0]: faces}
+    if is_single_image(faces) and not isinstance(faces, np.ndarray):
+        faces = [faces]
+    resized: dict[tuple[int, int], list[NDArray[np.uint8]]] = {size: [] for size in sizes}
+    for face in faces:
+        grey = _grey(load_image(face))
+        for size, crops in resized.items():
+            crops.append(_resized(grey, size))
+    return {
+        size: np.stack(crops) if crops else np.empty((0, *size), np.uint8)
+        for size, crops in resized.items()
+    }
 
 
 def whole_face(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
     """Make a whole uint8 (height, width, 3) RGB image a grey face of (height, width) pixels."""
+    return _resized(_grey(image), size)
+
+
+def _grey(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Turn uint8 (height, width, 3) RGB into uint8 (height, width) luma (ITU-R BT.601)."""
     import cv2
 
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
+
+
+def _resized(grey: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Resample a grey face to (height, width) pixels; by area where it shrinks."""
+    import cv2
+
+    if grey.shape == size:
+        return grey
     shrinks = grey.shape[0] >= size[0] and grey.shape[1] >= size[1]
     resampling = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     resized = cv2.resize(grey, (size[1], size[0]), interpolation=resampling)

@@ -3,6 +3,7 @@
 from html import escape
 
 from emonet.config import RecognizerConfig
+from emonet.ensembling import LearntWeights
 from emonet.training.record import TrainingRecord
 
 __all__ = ["model_card"]
@@ -26,7 +27,7 @@ print(recognizer.predict("photo.jpg").faces)
 |---|---|---|---|
 {networks}
 
-Faces are found by `{detector}`, cut out, made grey and resized to {height}x{width} pixels.
+Faces are found by `{detector}`, cut out, made grey and resized to {sizes} pixels.
 
 ## Limits
 
@@ -34,12 +35,25 @@ A label says how a face looks to the people who labelled the training data, not 
 feels. Labels of FER-2013, which most models here learn from, are noisy (people agree with
 them in about 65 % of the cases, Goodfellow et al. 2013) and its faces are not a fair sample of
 mankind. Don't use it to judge, select or watch people.
-{evaluation}{training}"""
+{evaluation}{weights}{training}"""
 
 _EVALUATION = """
 ## Evaluation
 
 {figures}"""
+
+_WEIGHTS = """
+## Weights
+
+Learnt by differential evolution on {faces} faces, on which the members reach these accuracies.
+
+| | weight | accuracy |
+|---|---|---|
+{rows}
+
+Where the weights for each fifth of these faces were learnt on the others, the accuracy is
+{held_out:.2f} %, so learning them {verdict} the plain mean.
+"""
 
 _TRAINING = """
 ## Training
@@ -81,9 +95,9 @@ def model_card(config: RecognizerConfig, title: str, training: TrainingRecord | 
         labels=escape(", ".join(config.labels)),
         networks="\n".join(rows),
         detector=config.detector.name,
-        height=config.crop.size[0],
-        width=config.crop.size[1],
+        sizes=" and ".join(f"{height}x{width}" for height, width in config.face_sizes),
         evaluation=_evaluation(training) if training and training.evaluation else "",
+        weights=_weights(training.learnt_weights) if training and training.learnt_weights else "",
         training=_training(training) if training and training.history else "",
     )
     return f"---\n{metadata.to_yaml()}\n---\n\n{body}"
@@ -98,6 +112,19 @@ def _evaluation(training: TrainingRecord) -> str:
         for name, report in training.evaluation.items()
     )
     return _EVALUATION.format(figures=figures)
+
+
+def _weights(learnt: LearntWeights) -> str:
+    figures = [
+        (name, f"{learnt.weights[name]:.4f}", learnt.members[name]) for name in learnt.weights
+    ]
+    figures += [("plain mean", "", learnt.mean), ("with these weights", "", learnt.learnt)]
+    return _WEIGHTS.format(
+        faces=learnt.faces,
+        rows="\n".join(f"| {name} | {weight} | {100 * x:.2f} % |" for name, weight, x in figures),
+        held_out=100 * learnt.held_out,
+        verdict="beats" if learnt.beat_the_mean else "does not beat",
+    )
 
 
 def _training(training: TrainingRecord) -> str:

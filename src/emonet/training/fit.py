@@ -27,6 +27,8 @@ __all__ = ["run_recipe"]
 
 logger = logging.getLogger("emonet")
 
+STATISTICS_BATCHES = 20
+
 
 def run_recipe(
     network: Network,
@@ -71,13 +73,12 @@ def run_recipe(
             _restore(model, last, with_optimizer=bool(done))
             last = None
         while not should_stop(phase, done, recipe.monitor):
-            record = _run_epoch(network, recipe, index, train, validation, seed, history)
+            record, validated = _run_epoch(network, recipe, index, train, validation, seed, history)
             history.append(record)
             done.append(record)
             improved = best_epoch(history, recipe.monitor) == len(history) - 1
             if improved:
-                with _averaged(model, recipe):
-                    best = get_weights(model)
+                best = validated
             if checkpoint:
                 checkpoint.save(history, _state(model), best if improved else None)
             logger.info("%s%s", _describe(record, recipe), "  best" if improved else "")
@@ -125,8 +126,8 @@ def _run_epoch(
     validation: Examples,
     seed: int,
     history: list[EpochRecord],
-) -> EpochRecord:
-    """Train for one epoch and validate."""
+) -> tuple[EpochRecord, dict[str, NDArray[Any]]]:
+    """Train for one epoch; return its record, and the weights that were validated."""
     start, epoch, model = time.perf_counter(), len(history), network.model
     phase = recipe.phases[index]
     rate = learning_rate(phase, [record for record in history if record.phase == index])
@@ -153,14 +154,15 @@ def _run_epoch(
     # At its end fit replaces the weights by their average; training goes on from themselves.
     model.set_weights(raw)
     loss, accuracy = fitted.history["loss"][-1], fitted.history["accuracy"][-1]
-    with _averaged(model, recipe):
+    with _averaged(model, recipe, train):
         val_loss, val_accuracy = _validate(network, validation)
+        validated = get_weights(model)
     if not (math.isfinite(loss) and math.isfinite(val_loss)):
         raise TrainingError(
             f"Training diverged in epoch {epoch + 1}: loss {loss}, validation loss {val_loss}. "
             f"Lower the learning rate (now {rate:g})."
         )
-    return EpochRecord(
+    record = EpochRecord(
         epoch=epoch + 1,
         phase=index,
         learning_rate=float(keras.ops.convert_to_tensor(model.optimizer.learning_rate)),
@@ -170,6 +172,7 @@ def _run_epoch(
         val_accuracy=val_accuracy,
         seconds=time.perf_counter() - start,
     )
+    return record, validated
 
 
 def _validate(network: Network, examples: Examples) -> tuple[float, float]:
@@ -183,17 +186,43 @@ def _validate(network: Network, examples: Examples) -> tuple[float, float]:
 
 
 @contextmanager
-def _averaged(model: keras.Model, recipe: Recipe) -> Iterator[None]:
+def _averaged(model: keras.Model, recipe: Recipe, train: Examples) -> Iterator[None]:
     """Exchange the weights for their moving average for a while."""
     if not recipe.average:
         yield
         return
-    raw = model.get_weights()
+    raw = [keras.ops.copy(variable) for variable in model.variables]
     model.optimizer.finalize_variable_values(model.trainable_variables)
+    _measure_statistics(model, train, recipe.batch_size)
     try:
         yield
     finally:
-        model.set_weights(raw)
+        for variable, value in zip(model.variables, raw, strict=True):
+            variable.assign(value)
+
+
+def _measure_statistics(model: keras.Model, examples: Examples, batch_size: int) -> None:
+    """Give batch normalisation the statistics that go with the present weights.
+
+    Those from training go with other weights than their average (Izmailov et al. 2018, §3.2).
+    """
+    normalisations = [
+        layer
+        for layer in model._flatten_layers()
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    momenta = [layer.momentum for layer in normalisations]
+    count = len(examples.faces)
+    size = min(batch_size, max(1, count - count % 2))
+    batches = min(STATISTICS_BATCHES, count // size)
+    rows = np.linspace(0, count - 1, batches * size).astype(int)
+    for index, part in enumerate(np.split(rows, batches)):
+        for layer in normalisations:
+            layer.momentum = index / (index + 1)  # the plain mean over all batches
+        inputs = [examples.faces[part], *(feature[part] for feature in examples.features)]
+        model([array.astype(np.float32) for array in inputs], training=True)
+    for layer, momentum in zip(normalisations, momenta, strict=True):
+        layer.momentum = momentum
 
 
 def _state(model: keras.Model) -> dict[str, NDArray[Any]]:

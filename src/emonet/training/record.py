@@ -8,7 +8,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from emonet.config import RecognizerConfig
 from emonet.data import FaceDataset
+from emonet.ensembling import LearntWeights
 from emonet.evaluation.report import Report
 from emonet.training.recipes import Recipe
 from emonet.training.schedule import EpochRecord
@@ -18,6 +20,7 @@ __all__ = [
     "TrainingRecord",
     "data_digest",
     "make_record",
+    "merge_records",
     "read_record",
     "record_to_json",
 ]
@@ -46,6 +49,8 @@ class TrainingRecord:
         data: by their part in the run: ``training``, ``validation``.
         history: every epoch.
         evaluation: reports by the name of the split.
+        members: of an ensemble, how each of its networks was trained.
+        learnt_weights: of an ensemble, how its weights came to be; None for the plain mean.
     """
 
     __pydantic_config__ = {"extra": "forbid", "strict": True, "allow_inf_nan": False}  # noqa: RUF012
@@ -56,6 +61,8 @@ class TrainingRecord:
     data: Mapping[str, DataRecord] = field(default_factory=dict)
     history: tuple[EpochRecord, ...] = ()
     evaluation: Mapping[str, Report] = field(default_factory=dict)
+    members: "Mapping[str, TrainingRecord]" = field(default_factory=dict)
+    learnt_weights: LearntWeights | None = None
 
     def with_evaluation(self, split: str, report: Report) -> "TrainingRecord":
         """Return the record with the report of one split replaced or added."""
@@ -82,6 +89,23 @@ def make_record(
         },
         history=tuple(history),
     )
+
+
+def merge_records(
+    config: RecognizerConfig,
+    members: Sequence[tuple[RecognizerConfig, TrainingRecord | None]],
+) -> TrainingRecord:
+    """Return the record of an ensemble: those of its networks, under their names in it."""
+    records: list[TrainingRecord | None] = []
+    for member, record in members:
+        if len(member.networks) == 1:
+            records.append(record)
+        else:
+            inner = record.members if record else {}
+            records.extend(inner.get(network.name) for network in member.networks)
+    names = [network.name for network in config.networks]
+    known = {name: record for name, record in zip(names, records, strict=True) if record}
+    return TrainingRecord(command="EmotionRecognizer.ensemble", members=known)
 
 
 def data_digest(dataset: FaceDataset) -> str:

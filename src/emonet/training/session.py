@@ -83,7 +83,6 @@ def train_network(
         catalog,
         config.networks[0],
         num_classes=len(config.labels),
-        face_size=config.crop.size,
         pretrained=pretrained,
         precision=recipe.precision,
         seed=seed,

@@ -1,0 +1,70 @@
+"""``emonet ensemble``: several model folders -> one, with learnt weights."""
+
+import logging
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from emonet.cli.backend import import_keras_quietly
+from emonet.cli.options import Data, Json
+from emonet.data import load_dataset
+from emonet.ensembling import LearntWeights
+from emonet.errors import ConfigError
+from emonet.recognizer import EmotionRecognizer
+from emonet.storage.folder import CONFIG_FILE, Dtype
+
+__all__ = ["ensemble"]
+
+logger = logging.getLogger("emonet")
+
+
+def ensemble(
+    models: Annotated[list[str], typer.Argument(help="Model folders, or names as for predict.")],
+    data: Data,
+    out: Annotated[Path, typer.Option(help="The model folder to write.")],
+    split: Annotated[
+        str, typer.Option(help="The split that the weights are learnt on.")
+    ] = "PublicTest",
+    seed: Annotated[int, typer.Option(help="Of the search.")] = 0,
+    dtype: Annotated[
+        Dtype, typer.Option(help="Of the saved weights: float32 or float16.")
+    ] = "float32",
+    as_json: Json = False,
+) -> None:
+    """Put several models into one, and learn their weights by differential evolution.
+
+    The figures are those of faces that chose the weights; 'held out' is the one to compare
+    with the plain mean.
+    """
+    if (out / CONFIG_FILE).exists():
+        raise ConfigError(f"{out} holds a model already: choose another folder")
+    whole = EmotionRecognizer.ensemble(EmotionRecognizer.from_pretrained(model) for model in models)
+    dataset = load_dataset(data, split, face_size=whole.config.face_sizes[0])
+    import_keras_quietly()
+    whole.fit_weights(dataset, seed=seed, command=shlex.join(["emonet", *sys.argv[1:]]))
+    whole.note_evaluation(split, whole.evaluate(dataset))
+    whole.save_pretrained(out, dtype=dtype)
+    if whole.training and whole.training.learnt_weights:
+        _print(whole.training.learnt_weights, as_json=as_json)
+
+
+def _print(learnt: LearntWeights, *, as_json: bool) -> None:
+    if as_json:
+        import json
+        from dataclasses import asdict
+
+        print(json.dumps(asdict(learnt)))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("", "weight", f"accuracy on {learnt.faces} faces")
+    for name, accuracy in learnt.members.items():
+        table.add_row(name, f"{learnt.weights[name]:.4f}", f"{accuracy:.4f}")
+    table.add_row("plain mean", "", f"{learnt.mean:.4f}")
+    table.add_row("learnt weights", "", f"{learnt.learnt:.4f}")
+    table.add_row("learnt weights, held out", "", f"{learnt.held_out:.4f}")
+    Console().print(table)

@@ -1,0 +1,169 @@
+"""Ensembles: one answer of several networks, as a recognizer like any other."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.conftest import TINY, make_faces
+from tests.integration.conftest import Run
+
+from emonet import EmotionRecognizer, load_dataset
+from emonet.composition import build_network
+from emonet.errors import ConfigError, DataError, NotFittedError
+from emonet.labels import FER2013
+from emonet.registry.catalog import get_catalog
+
+FACES = make_faces(3, seed=5)
+HOG = {"bovw": {"landmarks": False}}
+
+
+def with_random_weights(seed: int, **options) -> EmotionRecognizer:
+    """A recognizer that was built but not trained: what it says is arbitrary, but its own."""
+    recognizer = EmotionRecognizer(**{**TINY, **options})
+    config = recognizer.config
+    network = build_network(get_catalog(), config.networks[0], num_classes=7, seed=seed)
+    recognizer._weights = {config.networks[0].name: network.get_weights()}
+    return recognizer
+
+
+@pytest.fixture(scope="module")
+def members(tiny_recognizer: EmotionRecognizer) -> list[EmotionRecognizer]:
+    """Four that differ in features, in face size and in the order of labels."""
+    return [
+        tiny_recognizer,
+        with_random_weights(1, features=HOG),
+        with_random_weights(2, features=HOG, labels=FER2013[::-1]),
+        with_random_weights(3, face_size=(32, 40)),
+    ]
+
+
+@pytest.fixture(scope="module")
+def whole(members: list[EmotionRecognizer]) -> EmotionRecognizer:
+    return EmotionRecognizer.ensemble(members)
+
+
+def by_label(recognizer: EmotionRecognizer, faces: np.ndarray) -> np.ndarray:
+    """Probabilities in FER-2013's order, whatever the recognizer's own is."""
+    probabilities = recognizer.predict_proba(faces)
+    return probabilities[:, [recognizer.labels.index(label) for label in FER2013]]
+
+
+def test_its_answer_is_the_mean_of_its_members(
+    members: list[EmotionRecognizer], whole: EmotionRecognizer
+) -> None:
+    assert whole.labels == FER2013
+    assert whole.config.face_sizes == ((48, 48), (32, 40))
+    expected = np.mean([by_label(member, FACES.images) for member in members], axis=0)
+    np.testing.assert_allclose(whole.predict_proba(FACES.images), expected, atol=2e-6)
+
+
+def test_members_share_the_work(
+    members: list[EmotionRecognizer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from emonet_bovw.extractor import Bovw
+
+    transform, calls = Bovw.transform, []
+    monkeypatch.setattr(
+        Bovw, "transform", lambda self, faces: calls.append(len(faces)) or transform(self, faces)
+    )
+    EmotionRecognizer.ensemble(members).predict_proba(FACES.images)
+    assert calls == [len(FACES)]
+
+
+def test_it_finds_faces_once_and_cuts_them_to_every_size(
+    whole: EmotionRecognizer, members: list[EmotionRecognizer], astronaut: Path
+) -> None:
+    result = whole.predict(astronaut)
+    assert [face.box for face in result.faces] == [
+        face.box for face in members[0].predict(astronaut).faces
+    ]
+    assert sum(result.faces[0].probabilities.values()) == pytest.approx(1, abs=1e-6)
+    assert whole.predict_proba([]).shape == (0, 7)
+
+
+def test_it_is_saved_and_loaded_as_one_folder(
+    whole: EmotionRecognizer, tiny_recognizer: EmotionRecognizer, tmp_path: Path
+) -> None:
+    whole.save_pretrained(tmp_path)
+    assert sorted(file.name for file in tmp_path.glob("*.safetensors")) == [
+        "resnet18.safetensors",
+        "resnet18_2.safetensors",
+        "resnet18_bovw.safetensors",
+        "resnet18_bovw_2.safetensors",
+    ]
+    loaded = EmotionRecognizer.from_pretrained(tmp_path)
+    np.testing.assert_array_equal(
+        loaded.predict_proba(FACES.images), whole.predict_proba(FACES.images)
+    )
+    assert list(loaded.training.members) == ["resnet18"]
+    assert loaded.training.members["resnet18"].history == tiny_recognizer.training.history
+
+
+def test_fitted_weights_are_used_kept_and_told(
+    members: list[EmotionRecognizer], tmp_path: Path
+) -> None:
+    whole = EmotionRecognizer.ensemble(members)
+    assert whole.fit_weights(FACES, seed=3) is whole
+    learnt = whole.training.learnt_weights
+    # Only one member has learnt anything.
+    assert learnt.weights["resnet18"] == max(learnt.weights.values()) > 0.4
+    assert learnt.members["resnet18"] == members[0].evaluate(FACES).accuracy
+    assert (learnt.faces, learnt.seed) == (len(FACES), 3)
+    assert whole.evaluate(FACES).accuracy == learnt.learnt >= learnt.mean
+    shares = [network.weight for network in whole.config.networks]
+    assert shares == list(learnt.weights.values())
+    expected = np.tensordot(shares, [by_label(part, FACES.images) for part in members], 1)
+    np.testing.assert_allclose(whole.predict_proba(FACES.images), expected, atol=2e-6)
+    whole.save_pretrained(tmp_path)
+    loaded = EmotionRecognizer.from_pretrained(tmp_path)
+    assert loaded.training.learnt_weights == learnt
+    np.testing.assert_array_equal(
+        loaded.predict_proba(FACES.images), whole.predict_proba(FACES.images)
+    )
+    assert f"| resnet18 | {shares[0]:.4f} |" in (tmp_path / "README.md").read_text()
+
+
+def test_weights_that_do_not_beat_the_mean_are_said_to_be_so(
+    tiny_recognizer: EmotionRecognizer, caplog: pytest.LogCaptureFixture
+) -> None:
+    twice = EmotionRecognizer.ensemble([tiny_recognizer, tiny_recognizer]).fit_weights(FACES)
+    assert not twice.training.learnt_weights.beat_the_mean
+    assert "do not beat the plain mean" in caplog.text
+
+
+def test_what_can_not_be_an_ensemble_is_refused(tiny_recognizer: EmotionRecognizer) -> None:
+    with pytest.raises(NotFittedError, match="No weights yet"):
+        EmotionRecognizer.ensemble([tiny_recognizer, EmotionRecognizer(**TINY)])
+    with pytest.raises(ConfigError, match="needs no weights"):
+        tiny_recognizer.fit_weights(FACES)
+    other = with_random_weights(0, labels=(*FER2013[:6], "contempt"))
+    with pytest.raises(ConfigError, match=r"same labels: one has anger, .*, contempt"):
+        EmotionRecognizer.ensemble([tiny_recognizer, other])
+    whole = EmotionRecognizer.ensemble([tiny_recognizer, tiny_recognizer])
+    with pytest.raises(DataError, match="5 or more faces"):
+        whole.fit_weights((FACES.images[:3], FACES.classes[:3]))
+    with pytest.raises(ConfigError, match="fit trains one network"):
+        whole.fit(FACES, FACES)
+
+
+def test_the_command_makes_a_model_folder(
+    run: Run, whole: EmotionRecognizer, tiny_folder: Path, fer2013_csv: Path, tmp_path: Path
+) -> None:
+    other, out = tmp_path / "other", tmp_path / "whole"
+    with_random_weights(1, features=HOG).save_pretrained(other)
+    command = ("ensemble", tiny_folder, other, "--data", fer2013_csv, "--out", out)
+    (learnt,) = run(*command, "--json").records
+    assert list(learnt["weights"]) == ["resnet18", "resnet18_bovw"]
+    assert set(learnt) >= {"members", "mean", "learnt", "held_out", "log_loss", "faces", "seed"}
+    recognizer = EmotionRecognizer.from_pretrained(out)
+    validation = load_dataset(fer2013_csv, "PublicTest")
+    assert recognizer.evaluate(validation).accuracy == learnt["learnt"]
+    assert recognizer.training.command.startswith("emonet ensemble ")
+    assert recognizer.training.evaluation["PublicTest"].accuracy == learnt["learnt"]
+    refused = run(*command)
+    assert (refused.status, refused.out) == (2, "")
+    assert "holds a model already" in refused.err
+    table = run("ensemble", tiny_folder, other, "--data", fer2013_csv, "--out", tmp_path / "b")
+    assert "plain mean" in table.out
+    assert json.loads((out / "config.json").read_text())["networks"][0]["weight"] > 0.4
