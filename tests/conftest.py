@@ -2,6 +2,8 @@
 
 import csv
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +14,8 @@ import pytest
 os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"
 os.environ["HF_HUB_OFFLINE"] = "0"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+# Keras reads this once too: its settings and downloads of whoever runs the tests stay out.
+os.environ["KERAS_HOME"] = tempfile.mkdtemp(prefix="emonet-keras-")
 
 from emonet import EmotionRecognizer, FaceDataset, Phase, Recipe
 from emonet.labels import FER2013
@@ -27,6 +31,7 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         for name in ("EMONET_DISABLE_PLUGINS", "EMONET_STRICT_PLUGINS"):
             patch.delenv(name, raising=False)
         yield
+    shutil.rmtree(os.environ["KERAS_HOME"], ignore_errors=True)
 
 
 @pytest.fixture

@@ -3,7 +3,14 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from emonet.plugin import BackboneSpec, Json, hookimpl, require_size
+from emonet.plugin import (
+    BackboneSpec,
+    ConfigError,
+    Json,
+    hookimpl,
+    locate_file,
+    require_size,
+)
 
 if TYPE_CHECKING:
     import keras
@@ -19,7 +26,8 @@ def emonet_register_backbones() -> list[BackboneSpec]:
             name="inception_resnet_v2",
             build=build,
             input_size=INPUT_SIZE,
-            defaults={"input_size": list(INPUT_SIZE)},
+            defaults={"input_size": list(INPUT_SIZE), "weights": None},
+            machine_settings=("weights",),
             summary="Inception-ResNet-v2 (Szegedy et al. 2016), 54.3 M parameters; pretrained "
             "on ImageNet",
         )
@@ -27,8 +35,18 @@ def emonet_register_backbones() -> list[BackboneSpec]:
 
 
 def build(config: Mapping[str, Json], *, pretrained: bool) -> "keras.Model":
-    """Build the backbone; ``pretrained`` gives it Keras Applications' ImageNet weights."""
+    """Build the backbone.
+
+    Args:
+        config: ``weights`` says where Keras Applications' file of ImageNet weights is: a path,
+            ``hf://org/name/file`` or an address; None lets Keras download it once.
+        pretrained: whether to load that file.
+    """
     from emonet_inception_resnet_v2.architecture import inception_resnet_v2
 
     size = require_size("inception_resnet_v2", "input_size", config["input_size"], least=75)
-    return inception_resnet_v2(size, pretrained=pretrained)
+    source = config["weights"]
+    if source is not None and not pretrained:
+        raise ConfigError("inception_resnet_v2: weights are given, but pretrained is False")
+    file = None if source is None else locate_file(source)
+    return inception_resnet_v2(size, pretrained=pretrained, weights_file=file)

@@ -1,17 +1,22 @@
 """Inception-ResNet-v2 of Keras Applications (Szegedy et al. 2016) behind its own scaling."""
 
+from pathlib import Path
+
 import keras
 from keras import layers
 
 from emonet.plugin import WeightsError
 
 
-def inception_resnet_v2(input_size: tuple[int, int], *, pretrained: bool) -> keras.Model:
+def inception_resnet_v2(
+    input_size: tuple[int, int], *, pretrained: bool, weights_file: Path | None = None
+) -> keras.Model:
     """Map float32 (n, height, width, 3) RGB 0..255 to (n, 1536) pooled features.
 
     Args:
         input_size: (height, width) of the input, pixels; 75 or more.
-        pretrained: start from weights trained on ImageNet, which Keras downloads once.
+        pretrained: start from weights trained on ImageNet.
+        weights_file: Keras Applications' file of them; None lets Keras download it once.
 
     Raises:
         WeightsError: the weights can't be fetched.
@@ -21,7 +26,7 @@ def inception_resnet_v2(input_size: tuple[int, int], *, pretrained: bool) -> ker
     try:
         model = keras.applications.InceptionResNetV2(
             include_top=False,
-            weights="imagenet" if pretrained else None,
+            weights=str(weights_file or "imagenet") if pretrained else None,
             input_tensor=scaled,
             pooling="avg",
         )
@@ -30,8 +35,8 @@ def inception_resnet_v2(input_size: tuple[int, int], *, pretrained: bool) -> ker
             raise
         raise WeightsError(
             f"inception_resnet_v2: the ImageNet weights can't be loaded ({error}). Fetch them "
-            f"once where there is a connection (Keras keeps them in ~/.keras/models) or use "
-            f"pretrained=False."
+            f"once where there is a connection (Keras keeps them in ~/.keras/models), pass the "
+            f"file's path as weights, or use pretrained=False."
         ) from error
     # Keras Applications would have a list of one input.
     return keras.Model(pixels, model.output, name="inception_resnet_v2")

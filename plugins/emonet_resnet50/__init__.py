@@ -3,7 +3,16 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from emonet.plugin import BackboneSpec, Json, hookimpl, require_size
+from emonet.plugin import (
+    BackboneSpec,
+    ConfigError,
+    HubError,
+    Json,
+    hookimpl,
+    locate_file,
+    require_choice,
+    require_size,
+)
 
 if TYPE_CHECKING:
     import keras
@@ -19,15 +28,43 @@ def emonet_register_backbones() -> list[BackboneSpec]:
             name="resnet50",
             build=build,
             input_size=INPUT_SIZE,
-            defaults={"input_size": list(INPUT_SIZE)},
-            summary="ResNet-50 (He et al. 2015), 23.6 M parameters; pretrained on ImageNet",
+            defaults={"input_size": list(INPUT_SIZE), "variant": "imagenet", "weights": None},
+            machine_settings=("weights",),
+            summary="ResNet-50 (He et al. 2015), 23.6 M parameters; pretrained on ImageNet, "
+            "or on faces with variant=vggface2",
         )
     ]
 
 
 def build(config: Mapping[str, Json], *, pretrained: bool) -> "keras.Model":
-    """Build the backbone; ``pretrained`` gives it Keras Applications' ImageNet weights."""
-    from emonet_resnet50.architecture import resnet50
+    """Build the backbone.
 
+    Args:
+        config: ``variant`` is ``imagenet`` (Keras Applications' architecture) or ``vggface2``
+            (keras-vggface's). ``weights`` says where the variant's weights file is: a path,
+            ``hf://org/name/file`` or an address; None means where it was published.
+        pretrained: whether to load that file.
+    """
     size = require_size("resnet50", "input_size", config["input_size"], least=32)
-    return resnet50(size, pretrained=pretrained)
+    require_choice("resnet50", "variant", config["variant"], ("imagenet", "vggface2"))
+    source = config["weights"]
+    if source is not None and not pretrained:
+        raise ConfigError("resnet50: weights are given, but pretrained is False")
+    if config["variant"] == "imagenet":
+        from emonet_resnet50.architecture import resnet50
+
+        file = None if source is None else locate_file(source)
+        return resnet50(size, pretrained=pretrained, weights_file=file)
+    from emonet_resnet50 import vggface2
+
+    model = vggface2.vggface2_resnet50(size)
+    if pretrained:
+        try:
+            path = locate_file(source or vggface2.PUBLISHED)
+        except HubError as error:
+            raise HubError(
+                f"resnet50: {error}. Get {vggface2.PUBLISHED.rpartition('/')[2]} where there is a "
+                f"connection and pass its path as weights, or use pretrained=False."
+            ) from error
+        vggface2.load_weights(model, path)
+    return model

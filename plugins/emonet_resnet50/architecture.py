@@ -1,5 +1,7 @@
 """ResNet-50 of Keras Applications (He et al. 2015) behind its own scaling."""
 
+from pathlib import Path
+
 import keras
 from keras import layers, ops
 
@@ -10,12 +12,15 @@ from emonet.plugin import WeightsError
 IMAGENET_MEAN = (103.939, 116.779, 123.68)
 
 
-def resnet50(input_size: tuple[int, int], *, pretrained: bool) -> keras.Model:
+def resnet50(
+    input_size: tuple[int, int], *, pretrained: bool, weights_file: Path | None = None
+) -> keras.Model:
     """Map float32 (n, height, width, 3) RGB 0..255 to (n, 2048) pooled features.
 
     Args:
         input_size: (height, width) of the input, pixels; 32 or more.
-        pretrained: start from weights trained on ImageNet, which Keras downloads once.
+        pretrained: start from weights trained on ImageNet.
+        weights_file: Keras Applications' file of them; None lets Keras download it once.
 
     Raises:
         WeightsError: the weights can't be fetched.
@@ -28,7 +33,7 @@ def resnet50(input_size: tuple[int, int], *, pretrained: bool) -> keras.Model:
     try:
         model = keras.applications.ResNet50(
             include_top=False,
-            weights="imagenet" if pretrained else None,
+            weights=str(weights_file or "imagenet") if pretrained else None,
             input_tensor=centred,
             pooling="avg",
         )
@@ -37,8 +42,8 @@ def resnet50(input_size: tuple[int, int], *, pretrained: bool) -> keras.Model:
             raise
         raise WeightsError(
             f"resnet50: the ImageNet weights can't be loaded ({error}). Fetch them once where "
-            f"there is a connection (Keras keeps them in ~/.keras/models) or use "
-            f"pretrained=False."
+            f"there is a connection (Keras keeps them in ~/.keras/models), pass the file's path "
+            f"as weights, or use pretrained=False."
         ) from error
     # Keras Applications would have a list of one input.
     return keras.Model(pixels, model.output, name="resnet50")

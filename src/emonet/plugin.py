@@ -34,6 +34,7 @@ from emonet.errors import (
     PluginContractError,
     WeightsError,
 )
+from emonet.files import locate_file
 from emonet.results import Box, Detection
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ __all__ = [
     "PluginContractError",
     "WeightsError",
     "hookimpl",
+    "locate_file",
     "require_choice",
     "require_number",
     "require_size",

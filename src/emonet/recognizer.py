@@ -205,6 +205,7 @@ class EmotionRecognizer(Pretrained):
         precision: Precision | None = None,
         seed: int = 0,
         checkpoint_dir: str | Path | None = None,
+        feature_cache: str | Path | None = None,
         command: str | None = None,
     ) -> Self:
         """Train the network; what was learnt before is forgotten.
@@ -218,6 +219,7 @@ class EmotionRecognizer(Pretrained):
             precision: instead of the recipe's own.
             seed: of the initial weights, shuffling and augmentation.
             checkpoint_dir: every epoch is saved here; a run that was interrupted goes on.
+            feature_cache: a folder where feature vectors are kept, to be found there again.
             command: what to note as the command that did it.
 
         Returns:
@@ -239,6 +241,7 @@ class EmotionRecognizer(Pretrained):
             pretrained=self._pretrained,
             seed=seed,
             checkpoint_dir=checkpoint_dir,
+            feature_cache=feature_cache,
             command=command,
         )
         self._ensemble, self._weights = None, {self._config.networks[0].name: weights}

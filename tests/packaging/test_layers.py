@@ -14,6 +14,7 @@ PLUGINS = ROOT / "plugins"
 #: The parts of emonet, lowest first; within a row, parts may know each other.
 ROWS = (
     {"errors", "labels", "results"},
+    {"files"},
     {"plugin", "config"},
     {"registry"},
     {"data", "pipeline"},

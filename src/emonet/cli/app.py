@@ -27,7 +27,7 @@ app.command()(train.train)
 app.command()(evaluate.evaluate)
 app.command()(ensemble.ensemble)
 app.command()(framing.framing)
-app.command()(plugins.plugins)
+app.add_typer(plugins.app, name="plugins")
 
 
 @app.callback()

@@ -2,14 +2,23 @@
 
 import json
 
+import typer
+
+from emonet.cli.new_plugin import new
 from emonet.cli.options import Json
 from emonet.registry import list_plugins
 
-__all__ = ["plugins"]
+__all__ = ["app"]
+
+app = typer.Typer()
+app.command()(new)
 
 
-def plugins(as_json: Json = False) -> None:
+@app.callback(invoke_without_command=True)
+def plugins(context: typer.Context, as_json: Json = False) -> None:
     """List the installed plugins with their components and errors."""
+    if context.invoked_subcommand is not None:
+        return
     infos = list_plugins()
     if as_json:
         print(json.dumps([info.to_dict() for info in infos]))

@@ -43,6 +43,9 @@ def train(
     centred: Annotated[bool, typer.Option(help="Subtract the mean training face.")] = False,
     detector: Annotated[str, typer.Option(help="The detector to predict with.")] = "dlib_hog",
     detector_option: DetectorOption = None,
+    feature_cache: Annotated[
+        Path | None, typer.Option(help="Where feature vectors are kept; beside the data.")
+    ] = None,
     dtype: Annotated[
         Dtype, typer.Option(help="Of the saved weights: float32 or float16.")
     ] = "float32",
@@ -79,6 +82,7 @@ def train(
         precision=precision,
         seed=seed,
         checkpoint_dir=checkpoints,
+        feature_cache=feature_cache or data.with_name(f"{data.name}.features"),
         command=shlex.join(["emonet", *sys.argv[1:]]),
     )
     recognizer.save_pretrained(out, dtype=dtype)

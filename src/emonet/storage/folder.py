@@ -1,9 +1,8 @@
 """A model folder: config.json, one safetensors file per network, and a model card."""
 
 import hashlib
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from emonet.config import RecognizerConfig, config_from_json, config_to_json
 from emonet.errors import ConfigError, ModelNotFoundError, WeightsError
+from emonet.files import beside
 
 __all__ = [
     "CONFIG_FILE",
@@ -68,24 +68,24 @@ def write_folder(
     digests = {}
     # Everything is written beside first. Then names change, the first entered comes last.
     with ExitStack() as stack:
-        config_file = stack.enter_context(_beside(folder / CONFIG_FILE))
+        config_file = stack.enter_context(beside(folder / CONFIG_FILE))
         for name, arrays in weights.items():
             file = weights_file(name)
             data = save({key: _converted(key, array, dtype) for key, array in arrays.items()})
-            stack.enter_context(_beside(folder / file)).write_bytes(data)
+            stack.enter_context(beside(folder / file)).write_bytes(data)
             digests[file] = hashlib.sha256(data).hexdigest()
         for file, text in texts.items():
             if text is None:
                 (folder / file).unlink(missing_ok=True)
             else:
-                stack.enter_context(_beside(folder / file)).write_text(text, encoding="utf-8")
+                stack.enter_context(beside(folder / file)).write_text(text, encoding="utf-8")
         stored = config_to_json(replace(config, files=digests))
         config_file.write_text(stored, encoding="utf-8")
 
 
 def write_config(folder: Path, config: RecognizerConfig) -> None:
     """Replace a folder's config.json; the weights that it lists must be there."""
-    with _beside(folder / CONFIG_FILE) as file:
+    with beside(folder / CONFIG_FILE) as file:
         file.write_text(config_to_json(config), encoding="utf-8")
 
 
@@ -146,17 +146,6 @@ def read_weights(path: Path, digest: str) -> Weights:
         if not np.issubdtype(array.dtype, np.number) or not np.isfinite(array).all():
             raise WeightsError(f"{path}: the weight {name!r} has values that are no finite numbers")
     return weights
-
-
-@contextmanager
-def _beside(path: Path) -> Iterator[Path]:
-    """Yield a temporary path that replaces the real one when all went well."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _converted(name: str, array: NDArray[Any], dtype: str) -> NDArray[Any]:

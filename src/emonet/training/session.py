@@ -1,6 +1,7 @@
 """One training run from data sets to weights and the record of how they came to be."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,10 @@ from emonet.config import RecognizerConfig
 from emonet.data import FaceDataset
 from emonet.errors import ConfigError, DataError
 from emonet.network.fusion import set_mean_face
-from emonet.network.network import Network
 from emonet.registry.catalog import Catalog
 from emonet.training.batches import Examples
 from emonet.training.checkpoint import Checkpoint
+from emonet.training.features import extract_all
 from emonet.training.fit import run_recipe
 from emonet.training.recipes import Recipe
 from emonet.training.record import TrainingRecord, data_digest, make_record
@@ -26,6 +27,8 @@ __all__ = ["train_network"]
 logger = logging.getLogger("emonet")
 
 HELD_OUT = 0.1
+
+Features = Callable[[NDArray[np.uint8], str], list[NDArray[np.float32]]]
 
 
 def train_network(
@@ -38,6 +41,7 @@ def train_network(
     pretrained: bool,
     seed: int,
     checkpoint_dir: str | Path | None,
+    feature_cache: str | Path | None,
     command: str | None,
 ) -> tuple[dict[str, NDArray[Any]], TrainingRecord]:
     """Train a recognizer's only network afresh.
@@ -51,6 +55,7 @@ def train_network(
         pretrained: whether the backbone starts from weights of its own.
         seed: of initial weights, shuffling and augmentation.
         checkpoint_dir: where every epoch is saved, if anywhere.
+        feature_cache: where feature vectors are kept, if anywhere.
         command: what the record names as the command.
 
     Returns:
@@ -93,11 +98,16 @@ def train_network(
         "Training on %d faces, validating on %d: recipe %s, %d epochs",
         len(train), len(validation), recipe.name, recipe.epochs,
     )  # fmt: skip
+
+    def features(faces: NDArray[np.uint8], title: str) -> list[NDArray[np.float32]]:
+        cache = None if feature_cache is None else Path(feature_cache)
+        return extract_all(network, config.networks[0], faces, cache, title)
+
     history = run_recipe(
         network,
         recipe,
-        _training_examples(network, train),
-        Examples(validation.images, validation.targets, network.features(validation.images)),
+        _training_examples(train, features if network.extractors else None),
+        Examples(validation.images, validation.targets, features(validation.images, "Validation")),
         seed=seed,
         checkpoint=checkpoint,
     )
@@ -105,12 +115,14 @@ def train_network(
     return network.get_weights(), record
 
 
-def _training_examples(network: Network, train: FaceDataset) -> Examples:
+def _training_examples(train: FaceDataset, features: Features | None) -> Examples:
     """Return the faces with the features of each as it is and mirrored."""
-    mirrored = np.ascontiguousarray(train.images[:, :, ::-1]) if network.extractors else None
+    if features is None:
+        return Examples(train.images, train.targets)
+    mirrored = np.ascontiguousarray(train.images[:, :, ::-1])
     return Examples(
         faces=train.images,
         targets=train.targets,
-        features=network.features(train.images),
-        mirrored_features=[] if mirrored is None else network.features(mirrored),
+        features=features(train.images, "Training"),
+        mirrored_features=features(mirrored, "Mirrored"),
     )

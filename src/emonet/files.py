@@ -1,0 +1,84 @@
+"""Files: found wherever they are, and written so that none is ever half there."""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from emonet.errors import ConfigError, HubError, ModelNotFoundError, WeightsError
+
+__all__ = ["beside", "locate_file"]
+
+
+@contextmanager
+def beside(path: Path) -> Iterator[Path]:
+    """Yield a temporary path that takes the real one's name when all went well."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def locate_file(source: str, *, sha256: str | None = None) -> Path:
+    """Return a file's path on this machine; what is elsewhere is fetched once and kept.
+
+    Args:
+        source: a path; ``hf://org/name/file`` or ``hf://org/name@revision/file`` on the
+            Hugging Face Hub; or an ``https://`` address.
+        sha256: what the file must have, where that is known.
+
+    Raises:
+        ConfigError: the source is none of these.
+        ModelNotFoundError: there is no file at the path.
+        HubError: it can't be fetched.
+        WeightsError: it is another file than the one that was meant.
+    """
+    if not isinstance(source, str):
+        raise ConfigError(f"A file is given as a path or an address, got {source!r}")
+    if source.startswith("hf://"):
+        path = _from_hub(source)
+    elif source.startswith(("https://", "http://")):
+        path = _from_web(source)
+    else:
+        path = Path(source).expanduser()
+        if not path.is_file():
+            raise ModelNotFoundError(f"There is no file {path}")
+    if sha256 is not None:
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != sha256:
+            raise WeightsError(
+                f"{path} is not the file that was meant: its SHA-256 is {found}, expected "
+                f"{sha256}. Delete it and try again."
+            )
+    return path
+
+
+def _from_hub(source: str) -> Path:
+    from huggingface_hub import hf_hub_download
+
+    parts = re.fullmatch(r"hf://([^/@]+/[^/@]+)(?:@([^/]+))?/(.+)", source)
+    if parts is None:
+        raise ConfigError(f"A file on the Hub is written hf://org/name/file, got {source!r}")
+    repository, revision, file = parts.groups()
+    try:
+        return Path(hf_hub_download(repository, file, revision=revision, library_name="emonet"))
+    except Exception as error:
+        # Beside its own errors the client lets those of its transport and the disk through.
+        raise HubError(f"{source} can't be fetched: {type(error).__name__}: {error}") from error
+
+
+def _from_web(source: str) -> Path:
+    from keras.utils import get_file
+
+    # Files of one name from two addresses are two files.
+    folder = hashlib.sha256(source.encode()).hexdigest()[:16]
+    try:
+        return Path(get_file(origin=source, cache_subdir=f"emonet/{folder}"))
+    except Exception as error:
+        raise HubError(f"{source} can't be fetched: {type(error).__name__}: {error}") from error

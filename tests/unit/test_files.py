@@ -1,0 +1,83 @@
+"""Where a plugin's file comes from: a path, the Hub, an address."""
+
+import functools
+import hashlib
+import threading
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from emonet.errors import ConfigError, HubError, ModelNotFoundError, WeightsError
+from emonet.plugin import locate_file
+
+CONTENT = b"weights"
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "weights.h5"
+    path.write_bytes(CONTENT)
+    return path
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def address(file: Path) -> Iterator[str]:
+    handler = functools.partial(Quiet, directory=file.parent)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_a_path_is_used_where_it_is(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert locate_file(str(file), sha256=SHA256) == file
+    monkeypatch.setenv("HOME", str(file.parent))
+    assert locate_file("~/weights.h5") == file
+
+
+def test_a_file_that_is_not_there_is_said_so(tmp_path: Path) -> None:
+    with pytest.raises(ModelNotFoundError, match="There is no file"):
+        locate_file(str(tmp_path / "nothing"))
+    with pytest.raises(ModelNotFoundError):
+        locate_file(str(tmp_path))
+
+
+def test_another_file_than_the_one_that_was_meant_is_refused(file: Path) -> None:
+    with pytest.raises(WeightsError, match="expected 0000"):
+        locate_file(str(file), sha256="0" * 64)
+
+
+def test_an_address_is_fetched_once(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "keras.src.backend.config._KERAS_HOME", str(tmp_path / "keras"), raising=False
+    )
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    first = locate_file(f"{address}/weights.h5", sha256=SHA256)
+    assert first.read_bytes() == CONTENT
+    (tmp_path / "weights.h5").unlink()
+    assert locate_file(f"{address}/weights.h5") == first
+
+
+def test_what_can_not_be_fetched_is_said_so(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(HubError, match=r"missing\.h5 can't be fetched"):
+        locate_file(f"{address}/missing.h5")
+    # Unreachable and forbidden are the same to the client, but it tries only the former again.
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(HubError, match="hf://org/name@main/file can't be fetched"):
+        locate_file("hf://org/name@main/file")
+
+
+@pytest.mark.parametrize("source", ["hf://", "hf://org", "hf://org/name", 7, None])
+def test_what_is_no_source_is_refused(source: object) -> None:
+    with pytest.raises(ConfigError):
+        locate_file(source)
