@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,14 +15,17 @@ __all__ = ["beside", "locate_file"]
 
 @contextmanager
 def beside(path: Path) -> Iterator[Path]:
-    """Yield a temporary path that takes the real one's name when all went well."""
+    """Yield a temporary path, for a file or folder, that takes the real name when all went well."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         yield temporary
         temporary.replace(path)
     finally:
-        with suppress(OSError):
-            temporary.unlink()
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                temporary.unlink()
 
 
 def locate_file(source: str, *, sha256: str | None = None) -> Path:

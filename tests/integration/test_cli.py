@@ -413,3 +413,19 @@ def test_plugins_lists_the_built_in_ones(run: Run) -> None:
     assert table.status == 0
     for name in (*BUILT_IN, "dlib_hog", "yunet", "whole_image"):
         assert name in table.out
+
+
+def test_filter_faces_copies_what_shows_one_face_and_reports(
+    run: Run, fer2013_csv: Path, tmp_path: Path
+) -> None:
+    command = ("filter-faces", "--data", fer2013_csv, "--out", tmp_path / "out")
+    outcome = run(*command, "--detector", "whole_image", "--split", "Training")
+    assert outcome.status == 0, outcome.err
+    # whole_image takes every picture for one face.
+    copy = tmp_path / "out" / fer2013_csv.name
+    assert copy.read_text().splitlines() == fer2013_csv.read_text().splitlines()
+    report = json.loads((tmp_path / "out" / "filter.json").read_text())
+    assert report["command"].startswith("emonet filter-faces --data ")
+    assert report["counts"]["Training"]["fear"] == {"none": 0, "one": 20, "more": 0}
+    assert "210 pictures kept" in outcome.out
+    assert_refused(run(*command), "is there already")

@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from emonet.cli import ensemble, evaluate, framing, plugins, predict, train
+from emonet.cli import ensemble, evaluate, filter_faces, framing, plugins, predict, train
 from emonet.errors import EmonetError
 
 __all__ = ["app", "main"]
@@ -26,6 +26,7 @@ app.command()(predict.predict)
 app.command()(train.train)
 app.command()(evaluate.evaluate)
 app.command()(ensemble.ensemble)
+app.command()(filter_faces.filter_faces)
 app.command()(framing.framing)
 app.add_typer(plugins.app, name="plugins")
 

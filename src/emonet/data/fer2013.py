@@ -5,7 +5,7 @@ import gzip
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from emonet.data.splits import SPLIT_FOLDERS, official_split
 from emonet.errors import DataError
 from emonet.labels import FER2013
 
-__all__ = ["read_fer2013"]
+__all__ = ["COLUMNS", "Row", "read_fer2013", "read_rows"]
 
 COLUMNS = ["emotion", "pixels", "Usage"]
 SIDE = 48
@@ -40,21 +40,42 @@ def read_fer2013(path: Path, split: str, ferplus: Path | None = None) -> Rows:
     """
     wanted = official_split(split)
     images, classes, numbers = [], [], []
-    for number, (line, row) in enumerate(_rows(path, COLUMNS)):
-        where = f"{path}, line {line}"
-        if row["Usage"] not in SPLIT_FOLDERS:
-            raise DataError(f"{where}: unknown Usage {row['Usage']!r}")
-        if row["Usage"] != wanted:
-            continue
-        if row["emotion"] not in tuple("0123456"):
-            raise DataError(f"{where}: unknown emotion {row['emotion']!r}, expected 0 to 6")
-        images.append(_pixels(row["pixels"], where))
-        classes.append(int(row["emotion"]))
-        numbers.append(number)
+    for row in read_rows(path, wanted):
+        images.append(row.face)
+        classes.append(FER2013.index(row.label))
+        numbers.append(row.number)
     if not images:
         raise DataError(f"{path} has no row with Usage {wanted}")
     votes = None if ferplus is None else _votes(ferplus, numbers, classes)
     return np.stack(images), np.array(classes), FER2013, votes
+
+
+class Row(NamedTuple):
+    """One row of the file: its number from 0, what it says, and its columns as they stand."""
+
+    number: int
+    split: str
+    label: str
+    face: NDArray[np.uint8]
+    raw: dict[str, str]
+
+
+def read_rows(path: Path, split: str | None = None) -> Iterator[Row]:
+    """Yield the rows of a split (FER-2013's own name), or all, a line at a time.
+
+    Raises:
+        DataError: a wrong column, a short or unreadable row, an unknown label or split.
+    """
+    for number, (line, row) in enumerate(_rows(path, COLUMNS)):
+        where = f"{path}, line {line}"
+        if row["Usage"] not in SPLIT_FOLDERS:
+            raise DataError(f"{where}: unknown Usage {row['Usage']!r}")
+        if split is not None and row["Usage"] != split:
+            continue
+        if row["emotion"] not in tuple("0123456"):
+            raise DataError(f"{where}: unknown emotion {row['emotion']!r}, expected 0 to 6")
+        face = _pixels(row["pixels"], where)
+        yield Row(number, row["Usage"], FER2013[int(row["emotion"])], face, row)
 
 
 def _rows(path: Path, columns: list[str]) -> Iterator[tuple[int, dict[str, str]]]:

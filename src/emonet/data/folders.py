@@ -1,6 +1,7 @@
 """Labelled images in folders: one folder per class, and above it one per split or none."""
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from emonet.labels import canonical_label, canonical_labels
 from emonet.pipeline.crops import whole_face
 from emonet.pipeline.images import load_image
 
-__all__ = ["folder_splits", "read_folder"]
+__all__ = ["class_images", "folder_splits", "read_folder"]
 
 logger = logging.getLogger("emonet")
 
@@ -38,27 +39,41 @@ def read_folder(
         DataError: no such split, no class folders, or a class folder without images.
     """
     root = _split_folder(path, split)
+    labels = canonical_labels(folder.name for folder in _class_folders(root))
+    images, classes = [], []
+    for label, file in class_images(root):
+        try:
+            images.append(whole_face(load_image(file), size))
+        except ImageError as error:
+            logger.warning("Left out: %s", error)
+            continue
+        classes.append(labels.index(label))
+    if not images:
+        raise DataError(f"No image below {root} could be read")
+    return np.stack(images), np.array(classes), labels
+
+
+def class_images(root: Path) -> Iterator[tuple[str, Path]]:
+    """Yield (label, image file) of every class folder in a folder.
+
+    Raises:
+        DataError: there is no class folder, or one is without images.
+    """
+    for folder in _class_folders(root):
+        files = sorted(file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
+        if not files:
+            raise DataError(f"The class folder {folder} has no images")
+        for file in files:
+            yield canonical_label(folder.name), file
+
+
+def _class_folders(root: Path) -> list[Path]:
     folders = sorted(
         folder for folder in root.iterdir() if folder.is_dir() and not folder.name.startswith(".")
     )
     if not folders:
         raise DataError(f"{root} has no class folders: expected one folder of images per class")
-    labels = canonical_labels(folder.name for folder in folders)
-    images, classes = [], []
-    for folder in folders:
-        files = sorted(file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
-        if not files:
-            raise DataError(f"The class folder {folder} has no images")
-        for file in files:
-            try:
-                images.append(whole_face(load_image(file), size))
-            except ImageError as error:
-                logger.warning("Left out: %s", error)
-                continue
-            classes.append(labels.index(canonical_label(folder.name)))
-    if not images:
-        raise DataError(f"No image below {root} could be read")
-    return np.stack(images), np.array(classes), labels
+    return folders
 
 
 def folder_splits(path: Path) -> dict[str, Path]:

@@ -15,7 +15,14 @@ from emonet.pipeline.detection import detect_faces
 from emonet.pipeline.images import ImageSource, is_single_image, load_image
 from emonet.plugin import Box, Detection, Detector
 
-__all__ = ["FacesBySize", "crop_faces", "faces_by_size", "measure_framing", "whole_face"]
+__all__ = [
+    "FacesBySize",
+    "as_scene",
+    "crop_faces",
+    "faces_by_size",
+    "measure_framing",
+    "whole_face",
+]
 
 #: The same faces at every (height, width) that some network needs: uint8 (n, height, width).
 FacesBySize = Mapping[tuple[int, int], NDArray[np.uint8]]
@@ -117,20 +124,24 @@ def measure_framing(detector: Detector, faces: NDArray[np.uint8]) -> Framing | N
         The median over the faces in which the detector finds exactly one; None if those are
         too few to tell.
     """
-    import cv2
-
     measured = []
     for face in faces[:: max(1, len(faces) // MOST_MEASURED)]:
-        large = cv2.resize(face, (MEASURED_SIDE, MEASURED_SIDE), interpolation=cv2.INTER_CUBIC)
-        border = (MEASURED_BORDER,) * 4
-        framed = cv2.copyMakeBorder(large, *border, cv2.BORDER_REPLICATE)
-        found = detect_faces(detector, cv2.cvtColor(framed, cv2.COLOR_GRAY2RGB))
+        found = detect_faces(detector, as_scene(face))
         if len(found) == 1 and not found[0].framed:
             measured.append(_framing(found[0].box))
     if len(measured) < LEAST_FOUND:
         return None
     scale, shift_x, shift_y = np.median(measured, axis=0).round(3).tolist()
     return Framing(scale=scale, shift_x=shift_x, shift_y=shift_y)
+
+
+def as_scene(face: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Turn a uint8 grey face crop into an RGB image in which a detector can find the face."""
+    import cv2
+
+    large = cv2.resize(face, (MEASURED_SIDE, MEASURED_SIDE), interpolation=cv2.INTER_CUBIC)
+    bordered = cv2.copyMakeBorder(large, *(MEASURED_BORDER,) * 4, cv2.BORDER_REPLICATE)
+    return np.asarray(cv2.cvtColor(bordered, cv2.COLOR_GRAY2RGB), np.uint8)
 
 
 def _framing(box: Box) -> tuple[float, float, float]:

@@ -8,8 +8,11 @@ __all__ = ["progress_bar"]
 
 
 @contextmanager
-def progress_bar(title: str, total: int) -> Iterator[Callable[[], None]]:
-    """Show a bar on the terminal and yield the function that moves it on by one."""
+def progress_bar(title: str, total: int | None) -> Iterator[Callable[[], None]]:
+    """Show a bar on the terminal and yield the function that moves it on by one.
+
+    Where the total is not known, it only shows that something moves.
+    """
     if not sys.stderr.isatty():
         yield lambda: None
         return
