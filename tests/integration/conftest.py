@@ -80,7 +80,7 @@ def build_mini(config: Mapping[str, Any], *, pretrained: bool):
     import keras
     from keras import layers
 
-    pixels = keras.Input((48, 48, 3))
+    pixels = keras.Input((*config["input_size"], 3))
     x = layers.Rescaling(1 / 64, offset=-2.0, dtype="float32")(pixels)
     x = layers.Conv2D(8, 5, strides=4)(x)
     x = layers.BatchNormalization(momentum=0.9)(x)
@@ -95,7 +95,10 @@ def mini_backbone() -> Iterator[None]:
     """Offer the backbone ``mini`` beside the built-in plugins."""
     info = PluginInfo(name="mini", distribution="mini", version="1", module="mini")
     spec = BackboneSpec(
-        name="mini", build=build_mini, input_size=(48, 48), defaults={"dropout": 0.0}
+        name="mini",
+        build=build_mini,
+        input_size=(48, 48),
+        defaults={"dropout": 0.0, "input_size": [48, 48]},
     )
     plugins = [*load_plugins((), strict=True), LoadedPlugin(info, {Kind.BACKBONE: (spec,)})]
     with pytest.MonkeyPatch.context() as patch:

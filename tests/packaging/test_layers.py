@@ -23,6 +23,8 @@ ROWS = (
     {"training", "evaluation", "storage"},
     {"prediction"},
     {"recognizer"},
+    {"runs"},
+    {"reproduction"},
     {"cli", "testing"},
     {"__init__", "__main__"},
 )

@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from emonet.cli import ensemble, evaluate, filter_faces, framing, plugins, predict, train
+from emonet.cli import ensemble, evaluate, filter_faces, framing, plugins, predict, reproduce, train
 from emonet.errors import EmonetError
 
 __all__ = ["app", "main"]
@@ -27,6 +27,7 @@ app.command()(train.train)
 app.command()(evaluate.evaluate)
 app.command()(ensemble.ensemble)
 app.command()(filter_faces.filter_faces)
+app.command()(reproduce.reproduce)
 app.command()(framing.framing)
 app.add_typer(plugins.app, name="plugins")
 

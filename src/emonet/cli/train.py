@@ -2,7 +2,6 @@
 
 import logging
 import shlex
-import shutil
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -14,7 +13,8 @@ from emonet.cli.options import BackboneOption, Data, DetectorOption, parse_setti
 from emonet.data import FaceDataset, load_dataset
 from emonet.data.folders import folder_splits
 from emonet.recognizer import EmotionRecognizer
-from emonet.storage.folder import CONFIG_FILE, Dtype
+from emonet.runs import is_finished, train_folder
+from emonet.storage.folder import Dtype
 from emonet.training.recipes import Precision
 
 __all__ = ["train"]
@@ -55,9 +55,7 @@ def train(
     Killed at any moment and started again with the same command, it goes on from the last
     finished epoch. A folder of images without a validation split has a tenth held out.
     """
-    checkpoints = out / "checkpoints"
-    # The checkpoints go last: while they are there, something may be left to do.
-    if (out / CONFIG_FILE).exists() and not checkpoints.exists():
+    if is_finished(out):
         logger.info("%s holds a finished model; nothing to do", out)
         return
     out.mkdir(parents=True, exist_ok=True)
@@ -74,27 +72,19 @@ def train(
         pretrained=pretrained,
     )
     import_keras_quietly()
-    recognizer.fit(
+    train_folder(
+        recognizer,
         training,
         validation,
+        out,
+        dtype=dtype,
         recipe=recipe,
         epochs=epochs,
         precision=precision,
         seed=seed,
-        checkpoint_dir=checkpoints,
         feature_cache=feature_cache or data.with_name(f"{data.name}.features"),
         command=shlex.join(["emonet", *sys.argv[1:]]),
     )
-    recognizer.save_pretrained(out, dtype=dtype)
-    if validation is not None:
-        # What is saved is evaluated, not what was trained: float16 rounds.
-        recognizer = EmotionRecognizer.from_pretrained(out)
-        report = recognizer.evaluate(validation)
-        recognizer.note_evaluation("PublicTest", report)
-        recognizer.save_pretrained(out, dtype=dtype)
-        logger.info("accuracy on PublicTest: %.4f", report.accuracy)
-    shutil.rmtree(checkpoints)
-    logger.info("Saved %s", out)
 
 
 def _validation(data: Path) -> FaceDataset | None:

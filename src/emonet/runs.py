@@ -1,0 +1,61 @@
+"""A training run with a folder of its own: resumable until it is finished, then a model."""
+
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+from emonet.data import Labelled
+from emonet.recognizer import EmotionRecognizer
+from emonet.storage.folder import CONFIG_FILE, Dtype
+
+__all__ = ["is_finished", "train_folder"]
+
+logger = logging.getLogger("emonet")
+
+
+def is_finished(folder: Path) -> bool:
+    """Tell whether a folder holds a model whose training is over."""
+    return (folder / CONFIG_FILE).exists() and not _checkpoints(folder).exists()
+
+
+def train_folder(
+    recognizer: EmotionRecognizer,
+    train: Labelled,
+    validation: Labelled | None,
+    folder: Path,
+    *,
+    dtype: Dtype = "float32",
+    **arguments: Any,
+) -> None:
+    """Train a recognizer and save it, with its validation figures.
+
+    Killed at any moment and called again with the same arguments, it goes on from the last
+    finished epoch.
+
+    Args:
+        recognizer: what to train.
+        train: as for EmotionRecognizer.fit.
+        validation: likewise; chooses the epoch.
+        folder: the model folder; also holds checkpoints while they are needed.
+        dtype: of the saved weights.
+        **arguments: for EmotionRecognizer.fit.
+    """
+    checkpoints = _checkpoints(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    recognizer.fit(train, validation, checkpoint_dir=checkpoints, **arguments)
+    recognizer.save_pretrained(folder, dtype=dtype)
+    if validation is not None:
+        # What is saved is evaluated, not what was trained: float16 rounds.
+        recognizer = EmotionRecognizer.from_pretrained(folder)
+        report = recognizer.evaluate(validation)
+        recognizer.note_evaluation("PublicTest", report)
+        recognizer.save_pretrained(folder, dtype=dtype)
+        logger.info("accuracy on PublicTest: %.4f", report.accuracy)
+    # The checkpoints go last: while they are there, something may be left to do.
+    shutil.rmtree(checkpoints)
+    logger.info("Saved %s", folder)
+
+
+def _checkpoints(folder: Path) -> Path:
+    return folder / "checkpoints"

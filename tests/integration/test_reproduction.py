@@ -1,0 +1,139 @@
+"""The paper's experiment as one command: at a scale that takes seconds, but whole."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from tests.conftest import make_faces, write_fer2013
+from tests.integration.conftest import Run
+
+from emonet import EmotionRecognizer
+from emonet.errors import ConfigError, DataError
+from emonet.reproduction import SCALES, VARIANTS, Scale, Variant, reproduce
+from emonet.reproduction.experiment import PAPER_ENSEMBLE
+
+pytestmark = pytest.mark.usefixtures("mini_backbone")
+
+TINY = Scale(name="tiny", input_sizes={"mini": 32}, training_faces=70, epochs=3)
+PIXELS = Variant(name="small", backbone="mini", backbone_config={}, features=(), paper_accuracy=0.6)
+BOVW = Variant(
+    name="small_bovw",
+    backbone="mini",
+    backbone_config={},
+    features=("bovw",),
+    paper_accuracy=0.7,
+)
+
+
+@pytest.fixture(scope="module")
+def experiment(
+    mini_backbone: None, fer2013_csv: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict]:
+    out = tmp_path_factory.mktemp("experiment") / "out"
+    summary = reproduce(
+        fer2013_csv, out, scale=TINY, variants=[PIXELS, BOVW], pretrained=False, command="a b"
+    )
+    return out, summary
+
+
+def test_the_papers_four_networks_and_figures() -> None:
+    """As the paper's Table 2 lists them, and at the sizes of the issue."""
+    assert [(v.backbone, v.features, v.paper_accuracy) for v in VARIANTS] == [
+        ("inception_resnet_v2", (), 0.6275),
+        ("inception_resnet_v2", ("bovw",), 0.6455),
+        ("resnet50", (), 0.6892),
+        ("resnet50", ("bovw",), 0.7097),
+    ]
+    assert PAPER_ENSEMBLE == 0.7339
+    assert SCALES["paper"].input_sizes == {"inception_resnet_v2": 139, "resnet50": 197}
+    assert (SCALES["paper"].training_faces, SCALES["paper"].epochs) == (None, None)
+
+
+def test_every_network_and_the_ensemble_are_model_folders(experiment: tuple[Path, dict]) -> None:
+    out, summary = experiment
+    for name in ("small", "small_bovw", "ensemble"):
+        recognizer = EmotionRecognizer.from_pretrained(out / name)
+        report = recognizer.evaluate((make_faces(4, seed=2).images, make_faces(4, seed=2).classes))
+        assert report.accuracy == summary["reports"][name]["accuracy"]
+    members = EmotionRecognizer.from_pretrained(out / "ensemble").training.members
+    assert [record.recipe["name"] for record in members.values()] == ["paper", "paper"]
+    assert [len(record.history) for record in members.values()] == [3, 3]
+    assert [record.data["training"].faces for record in members.values()] == [70, 70]
+
+
+def test_the_report_has_the_papers_tables_beside_ours(experiment: tuple[Path, dict]) -> None:
+    out, summary = experiment
+    assert json.loads((out / "report.json").read_text()) == json.loads(json.dumps(summary))
+    text = (out / "report.md").read_text()
+    assert "`a b`, scale tiny: mini at 32x32; 70 training faces; 3 epochs" in text
+    for name, paper in (("small", "60.00"), ("small_bovw", "70.00"), ("ensemble", "73.39")):
+        accuracy = f"{100 * summary['reports'][name]['accuracy']:.2f} %"
+        (row,) = [
+            line for line in text.splitlines() if line.startswith(f"| {name} | ") and paper in line
+        ]
+        assert accuracy in row
+        assert f"## {name}, class by class" in text
+    for name, weight in summary["learnt_weights"]["weights"].items():
+        assert f"| {name} | {weight:.4f} |" in text
+    added = summary["parameters"]["small_bovw"] - summary["parameters"]["small"]
+    # Normalisation, 128 units, and as many more inputs of the last layer.
+    assert added == 4 * 2728 + (2728 + 1) * 128 + 128 * 7
+    assert "flatters" not in text
+
+
+def test_every_figure_that_the_report_shows_is_a_picture(experiment: tuple[Path, dict]) -> None:
+    import re
+
+    out, _ = experiment
+    shown = re.findall(r"\]\((figures/[^)]+)\)", (out / "report.md").read_text())
+    assert len(shown) == 3 + 3
+    for name in shown:
+        pixels = np.asarray(Image.open(out / name).convert("L"))
+        assert min(pixels.shape) > 200
+        assert pixels.std() > 5
+
+
+def test_what_is_finished_is_not_trained_again(
+    experiment: tuple[Path, dict], fer2013_csv: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, summary = experiment
+    monkeypatch.setattr(EmotionRecognizer, "fit", None)
+    again = reproduce(
+        fer2013_csv, out, scale=TINY, variants=[PIXELS, BOVW], pretrained=False, command="a b"
+    )
+    assert again == summary
+    with pytest.raises(ConfigError, match="holds another experiment"):
+        reproduce(fer2013_csv, out, scale=TINY, variants=[PIXELS], pretrained=False, seed=1)
+
+
+def test_nothing_is_trained_without_the_test_split(tmp_path: Path) -> None:
+    data = write_fer2013(
+        tmp_path / "a.csv", {"Training": make_faces(1), "PublicTest": make_faces(1)}
+    )
+    with pytest.raises(DataError, match="no row with Usage PrivateTest"):
+        reproduce(data, tmp_path / "out", scale="small")
+    assert not (tmp_path / "out").exists()
+
+
+def test_unknown_scales_and_variants_are_refused(
+    run: Run, fer2013_csv: Path, tmp_path: Path
+) -> None:
+    command = ("reproduce", "--data", fer2013_csv, "--out", tmp_path / "out")
+    refused = run(*command, "--scale", "papers")
+    assert (refused.status, refused.out) == (2, "")
+    assert "Did you mean 'paper'?" in refused.err
+    refused = run(*command, "--variants", "resnet50_bow")
+    assert refused.status == 2
+    assert "Did you mean 'resnet50_bovw'?" in refused.err
+
+
+def test_pretrained_weights_that_are_not_there_end_it(
+    run: Run, fer2013_csv: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    options = ("--scale", "small", "--variants", "resnet50", "--weights", "resnet50=nothing.h5")
+    outcome = run("reproduce", "--data", fer2013_csv, "--out", out, *options)
+    assert outcome.status == 2
+    assert "There is no file nothing.h5" in outcome.err
