@@ -6,7 +6,7 @@ nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.sessions = ["lint", "types", "tests", "package", "docs"]
 
-PYTHON_FOLDERS = ("src", "plugins", "tests", "benchmarks", "noxfile.py")
+PYTHON_FOLDERS = ("src", "plugins", "tests", "benchmarks", "docs", "noxfile.py")
 
 
 @nox.session

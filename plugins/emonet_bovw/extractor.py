@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from emonet.plugin import ConfigError, require_choice
 from emonet_bovw.hog import BLOCK_NORMS, NUM_HOG, SIDE, sliding_hog
-from emonet_bovw.landmarks import NUM_COORDINATES, find_model, load_predictor, locate_landmarks
+from emonet_bovw.landmarks import NUM_COORDINATES, find_model, load_predictor
+from emonet_bovw.workers import locate_in_parallel
 
 __all__ = ["Bovw"]
 
@@ -33,7 +34,8 @@ class Bovw:
         require_choice("bovw", "block_norm", block_norm, BLOCK_NORMS)
         if not (landmarks or hog):
             raise ConfigError("bovw: landmarks and hog are both False; nothing would be left")
-        self._predictor = load_predictor(find_model()) if landmarks else None
+        self._model = find_model() if landmarks else None
+        self._predictor = None if self._model is None else load_predictor(self._model)
         self._hog = hog
         self._block_norm = block_norm
 
@@ -50,8 +52,8 @@ class Bovw:
         """
         faces = _resized(images)
         parts = []
-        if self._predictor is not None:
-            parts.append(locate_landmarks(self._predictor, faces))
+        if self._model is not None:
+            parts.append(locate_in_parallel(self._predictor, self._model, faces))
         if self._hog:
             parts.append(sliding_hog(faces, self._block_norm))
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 from emonet.plugin import (
     BackboneSpec,
-    ConfigError,
     Json,
     hookimpl,
     locate_file,
@@ -46,7 +45,5 @@ def build(config: Mapping[str, Json], *, pretrained: bool) -> "keras.Model":
 
     size = require_size("inception_resnet_v2", "input_size", config["input_size"], least=75)
     source = config["weights"]
-    if source is not None and not pretrained:
-        raise ConfigError("inception_resnet_v2: weights are given, but pretrained is False")
-    file = None if source is None else locate_file(source)
+    file = locate_file(source) if pretrained and source is not None else None
     return inception_resnet_v2(size, pretrained=pretrained, weights_file=file)

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 from emonet.plugin import (
     BackboneSpec,
-    ConfigError,
     HubError,
     Json,
     hookimpl,
@@ -48,12 +47,10 @@ def build(config: Mapping[str, Json], *, pretrained: bool) -> "keras.Model":
     size = require_size("resnet50", "input_size", config["input_size"], least=32)
     require_choice("resnet50", "variant", config["variant"], ("imagenet", "vggface2"))
     source = config["weights"]
-    if source is not None and not pretrained:
-        raise ConfigError("resnet50: weights are given, but pretrained is False")
     if config["variant"] == "imagenet":
         from emonet_resnet50.architecture import resnet50
 
-        file = None if source is None else locate_file(source)
+        file = locate_file(source) if pretrained and source is not None else None
         return resnet50(size, pretrained=pretrained, weights_file=file)
     from emonet_resnet50 import vggface2
 

@@ -10,7 +10,6 @@ from emonet.config import ComponentConfig, HeadConfig, NetworkConfig, Recognizer
 from emonet.errors import (
     ComponentNotFoundError,
     ConfigError,
-    PluginContractError,
     PluginError,
 )
 from emonet.network.ensemble import Ensemble
@@ -182,7 +181,6 @@ def build_network(
             distribution=part.distribution or None,
             pretrained=pretrained,
         )
-        _check_backbone(part.name, backbone)
         model = build_model(
             backbone,
             face_size=config.face_size,
@@ -258,15 +256,3 @@ def _with_components(
         for network in config.networks
     )
     return replace(config, detector=change(Kind.DETECTOR, config.detector), networks=networks)
-
-
-def _check_backbone(name: str, model: Any) -> None:
-    """Refuse a backbone whose shapes break the contract."""
-    shapes = (getattr(model, "input_shape", None), getattr(model, "output_shape", None))
-    match shapes:
-        case ((None, int(), int(), 3), (None, int())):
-            return
-    raise PluginContractError(
-        f"The backbone {name!r} must map (None, height, width, 3) to (None, num_features); "
-        f"its build returned {type(model).__name__} from {shapes[0]} to {shapes[1]}"
-    )

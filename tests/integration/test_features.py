@@ -61,15 +61,17 @@ def test_what_was_finished_when_a_run_died_is_not_computed_again(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    extract = features.extract_features
+    from emonet_bovw.extractor import Bovw
 
-    def dying(name, extractor, faces):
+    transform = Bovw.transform
+
+    def dying(self: Bovw, faces: np.ndarray) -> np.ndarray:
         if len(transformed) == 2:
             raise KeyboardInterrupt
-        return extract(name, extractor, faces)
+        return transform(self, faces)
 
     with monkeypatch.context() as patch:
-        patch.setattr(features, "extract_features", dying)
+        patch.setattr(Bovw, "transform", dying)
         with pytest.raises(KeyboardInterrupt):
             extract_all(*built, FACES, tmp_path, "test")
     assert transformed == [8, 8]

@@ -3,17 +3,16 @@
 import configparser
 import os
 import shutil
-import subprocess
 import sys
 import sysconfig
 import zipfile
 from pathlib import Path
 
 import pytest
+from tests.packaging.conftest import ROOT, execute
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
 PACKAGES = {
     "emonet",
     "emonet_bovw",
@@ -23,32 +22,6 @@ PACKAGES = {
     "emonet_resnet50",
 }
 MODEL = Path("emonet", "models", "default")
-
-
-def execute(*command: object, **options: object) -> str:
-    finished = subprocess.run(
-        [str(part) for part in command],
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-        **options,
-    )
-    assert finished.returncode == 0, finished.stdout + finished.stderr
-    return finished.stdout
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    tree = tmp_path_factory.mktemp("tree")
-    for folder in ("src", "plugins"):
-        ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
-        shutil.copytree(ROOT / folder, tree / folder, ignore=ignored)
-    for file in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / file, tree)
-    execute(sys.executable, "-m", "build", "--wheel", "--outdir", tree / "dist", tree)
-    (built,) = (tree / "dist").iterdir()
-    return built
 
 
 @pytest.fixture(scope="module")

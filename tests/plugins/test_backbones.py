@@ -369,6 +369,10 @@ def test_a_build_that_returns_no_pooled_rgb_model_is_refused(built) -> None:
     )
     info = PluginInfo(name="acme", distribution="acme", version="1", module="acme")
     catalog = Catalog([LoadedPlugin(info, {Kind.BACKBONE: (spec,)})])
-    config = describe_network(catalog, "acme_net", None, (), None, face_size=(48, 48), centred=False)
-    with pytest.raises(PluginContractError, match=r"'acme_net' \(plugin 'acme' of acme 1\) must map"):
+    config = describe_network(
+        catalog, "acme_net", None, (), None, face_size=(48, 48), centred=False
+    )
+    with pytest.raises(
+        PluginContractError, match=r"'acme_net' \(plugin 'acme' of acme 1\) must map"
+    ):
         build_network(catalog, config, num_classes=7)

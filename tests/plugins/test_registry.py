@@ -1,18 +1,17 @@
 """Discovery and catalog, with real distributions laid into a folder on sys.path."""
 
-import importlib
 import json
 import os
 import subprocess
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.plugins.conftest import Site, discover, plugin_of
 
 import emonet
 from emonet.errors import (
@@ -27,18 +26,8 @@ from emonet.errors import (
     PluginWarning,
 )
 from emonet.registry.catalog import Kind, get_catalog
-from emonet.registry.discovery import PluginInfo
 
 BUILT_IN = {"inception_resnet_v2", "resnet18", "resnet50"}
-
-#: What every module below starts with.
-PREAMBLE = """\
-from emonet.plugin import BackboneSpec, DetectorSpec, FeatureExtractorSpec, hookimpl
-
-def build(config, **arguments):
-    raise NotImplementedError("never built")
-
-"""
 
 GOOD = """
 @hookimpl
@@ -110,6 +99,11 @@ BROKEN = {
         PluginContractError,
         "catalog",
     ),
+    "looking at it raises": (
+        "def __dir__():\n    raise RuntimeError('snap')",
+        PluginContractError,
+        "RuntimeError: snap",
+    ),
     "hook raises": (backbones("1 / 0"), PluginLoadError, "ZeroDivisionError"),
     "bad spec": (backbones(SPEC.replace("acme_net", "Acme")), PluginContractError, "'Acme'"),
     "dict": (backbones(f"{{'acme_net': {SPEC}}}"), PluginContractError, "got dict"),
@@ -129,63 +123,6 @@ BROKEN = {
         "resnet50",
     ),
 }
-
-
-class Site:
-    """A folder on sys.path that distributions are laid into."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.modules: list[str] = []
-
-    def install(
-        self, distribution: str, source: str, *, name: str = "acme", version: str = "1.2.3"
-    ) -> str:
-        """Install a package of one module with one entry point; returns the module's name."""
-        module = distribution.replace("-", "_")
-        self.folder.mkdir(exist_ok=True)
-        (self.folder / f"{module}.py").write_text(PREAMBLE + source)
-        self.add_metadata(
-            distribution,
-            METADATA=f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n",
-            entry_points=f"[emonet]\n{name} = {module}\n",
-        )
-        self.modules.append(module)
-        return module
-
-    def add_metadata(self, distribution: str, **files: str) -> None:
-        """Write a .dist-info folder."""
-        folder = self.folder / f"{distribution.replace('-', '_')}-1.2.3.dist-info"
-        folder.mkdir(exist_ok=True)
-        for file, text in files.items():
-            (folder / f"{file}{'.txt' if file.islower() else ''}").write_text(text)
-        importlib.invalidate_caches()
-
-
-@pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh_catalog: None) -> Iterator[Site]:
-    folder = tmp_path / "site"
-    folder.mkdir()
-    monkeypatch.syspath_prepend(folder)
-    site = Site(folder)
-    yield site
-    for module in site.modules:
-        sys.modules.pop(module, None)
-    importlib.invalidate_caches()
-
-
-def discover() -> list[str]:
-    """Discover the plugins; returns the messages of the warnings that it gave."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        get_catalog()
-    assert {warning.category for warning in caught} <= {PluginWarning}
-    return [str(warning.message) for warning in caught]
-
-
-def plugin_of(distribution: str) -> PluginInfo:
-    (info,) = [info for info in emonet.list_plugins() if info.distribution == distribution]
-    return info
 
 
 def test_a_plugin_is_one_module_with_one_decorated_function(site: Site) -> None:

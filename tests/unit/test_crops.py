@@ -1,13 +1,10 @@
 """From a detector's boxes to crops that are framed as the training faces are."""
 
-import math
-
 import numpy as np
 import pytest
 from tests.conftest import FixedDetector, make_faces
 
 from emonet.config import Framing
-from emonet.errors import ImageError, PluginContractError, PluginRuntimeError
 from emonet.pipeline.crops import (
     LEAST_FOUND,
     crop_faces,
@@ -43,96 +40,6 @@ def test_surest_face_comes_first():
 def test_equally_sure_faces_keep_the_detectors_order():
     found = [Detection(Box(x, 0, 9, 9)) for x in (5, 1, 3)]
     assert detect_faces(FixedDetector(lambda image: found), IMAGE) == found
-
-
-@pytest.mark.parametrize("kind", [list, tuple, iter])
-def test_detector_may_return_any_iterable(kind):
-    found = [Detection(Box(0, 0, 9, 9))]
-    assert detect_faces(FixedDetector(lambda image: kind(found)), IMAGE) == found
-
-
-def test_no_face_is_no_error():
-    assert detect_faces(FixedDetector(lambda image: []), IMAGE) == []
-
-
-@pytest.mark.parametrize(
-    "box",
-    [Box(-5, -5, 10, 10), Box(95, 75, 10, 10), Box(-50, -50, 300, 300), Box(99.5, 0, 1, 1)],
-)
-def test_box_may_reach_over_the_edge(box):
-    assert detect_faces(FixedDetector(lambda image: [Detection(box)]), IMAGE) == [Detection(box)]
-
-
-@pytest.mark.parametrize(
-    "box",
-    [
-        Box(math.nan, 0, 9, 9),
-        Box(0, 0, math.nan, 9),
-        Box(0, math.inf, 9, 9),
-        Box(0, 0, 9, math.inf),
-        Box(0, 0, 0, 9),
-        Box(0, 0, 9, -1),
-        Box(100, 0, 9, 9),
-        Box(0, 80, 9, 9),
-        Box(-9, 0, 9, 9),
-        Box(0, -9, 9, 9),
-    ],
-    ids=str,
-)
-def test_impossible_box_breaks_the_contract(box):
-    detector = FixedDetector(lambda image: [Detection(Box(0, 0, 9, 9)), Detection(box)])
-    with pytest.raises(PluginContractError, match=r"FixedDetector .*100x80.* it returned ") as info:
-        detect_faces(detector, IMAGE)
-    assert repr(box) in str(info.value)
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        (1, 2, 3, 4),
-        Box(1, 2, 3, 4),
-        None,
-        Detection((1, 2, 3, 4)),
-        Detection(None),
-        Detection(Box("1", 2, 3, 4)),
-        Detection(Box(1, 2, 3, 4), score=None),
-        Detection(Box(1, 2, 3, 4), score=math.nan),
-    ],
-    ids=repr,
-)
-def test_wrong_type_breaks_the_contract(wrong):
-    with pytest.raises(PluginContractError, match="FixedDetector must return Detections"):
-        detect_faces(FixedDetector(lambda image: [wrong]), IMAGE)
-
-
-def test_detector_that_raises_is_named_with_its_cause():
-    def fail(image):
-        raise ZeroDivisionError("no eyes")
-
-    message = "FixedDetector failed on a 100x80 image: ZeroDivisionError: no eyes"
-    with pytest.raises(PluginRuntimeError, match=message) as caught:
-        detect_faces(FixedDetector(fail), IMAGE)
-    assert isinstance(caught.value.__cause__, ZeroDivisionError)
-
-
-def test_detector_that_raises_halfway_is_named():
-    def fail_late(image):
-        yield Detection(Box(0, 0, 9, 9))
-        raise ZeroDivisionError
-
-    with pytest.raises(PluginRuntimeError, match="FixedDetector failed"):
-        detect_faces(FixedDetector(fail_late), IMAGE)
-
-
-def test_error_that_a_detector_raises_on_purpose_is_left_alone():
-    error = ImageError("too dark")
-
-    def refuse(image):
-        raise error
-
-    with pytest.raises(ImageError) as caught:
-        detect_faces(FixedDetector(refuse), IMAGE)
-    assert caught.value is error
 
 
 def test_unframed_box_is_cut_out_pixel_by_pixel(textured):

@@ -11,6 +11,7 @@ from emonet.config import Framing
 from emonet.errors import EmonetError, ImageError, NotFittedError, PluginRuntimeError
 from emonet.labels import FER2013
 from emonet.prediction import CHUNK_FACES, CHUNK_IMAGES, stream_results
+from emonet.registry.guard import GuardedDetector
 from emonet.results import Box, Detection
 
 LABELS = ("dark", "bright")
@@ -40,7 +41,7 @@ class Brightness:
 def stream(sources, *, detect=lambda image: faces_in_a_row(1), classify=None):
     return stream_results(
         sources,
-        detector=FixedDetector(detect),
+        detector=GuardedDetector(FixedDetector(detect), "detector fixed"),
         framing=Framing(),
         face_sizes=[(8, 8)],
         classify=classify or Brightness(),

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 import emonet
 import emonet.errors
@@ -30,18 +30,19 @@ def public_api() -> list[str]:
 
 def described(module: ModuleType, name: str) -> Iterator[str]:
     value, path = getattr(module, name), f"{module.__name__}.{name}"
-    if not inspect.isclass(value):
-        yield f"{path}{signature(value) if callable(value) else ''}"
-        return
-    if issubclass(value, BaseException):
-        bases = ", ".join(base.__name__ for base in value.__bases__)
-        yield f"{path} < {bases}"
-        return
-    yield f"{path}{signature(value)}"
-    for member, attribute in sorted(inspect.getmembers(value)):
-        if not member.startswith("_"):
-            shown = signature(attribute) if inspect.isroutine(attribute) else ""
-            yield f"{path}.{member}{shown}"
+    ours = getattr(value, "__module__", "").startswith("emonet")
+    if not ours or not callable(value):
+        yield path
+    elif not inspect.isclass(value):
+        yield f"{path}{signature(value)}"
+    elif issubclass(value, BaseException):
+        yield f"{path} < {', '.join(base.__name__ for base in value.__bases__)}"
+    else:
+        yield path if Protocol in value.__bases__ else f"{path}{signature(value)}"
+        for member, attribute in sorted(inspect.getmembers(value)):
+            if not member.startswith("_"):
+                shown = signature(attribute) if inspect.isroutine(attribute) else ""
+                yield f"{path}.{member}{shown}"
 
 
 def signature(value: Any) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from emonet.network.network import Network, extract_features
+from emonet.network.network import Network
 from emonet.pipeline.crops import FacesBySize
 
 __all__ = ["Ensemble", "calibrate", "weighted_mean"]
@@ -50,10 +50,10 @@ class Ensemble:
                 members.append(np.empty((0, network.num_classes), np.float32))
                 continue
             features = []
-            for name, extractor in network.extractors.items():
+            for extractor in network.extractors.values():
                 key = (id(extractor), network.face_size)
                 if key not in vectors:
-                    vectors[key] = extract_features(name, extractor, crops)
+                    vectors[key] = extractor.transform(crops)
                 features.append(vectors[key])
             members.append(network.predict_proba(crops, features))
         return members

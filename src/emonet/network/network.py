@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emonet.errors import PluginContractError
 from emonet.network.batching import run_in_batches
 from emonet.network.runtimes import KerasRuntime
 from emonet.network.weights import get_weights, set_weights
@@ -16,7 +15,7 @@ from emonet.plugin import FeatureExtractor
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["Network", "extract_features"]
+__all__ = ["Network"]
 
 
 class Network:
@@ -54,7 +53,7 @@ class Network:
 
     def features(self, faces: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """Run every feature extractor on uint8 (n, height, width) faces."""
-        return [extract_features(*part, faces) for part in self.extractors.items()]
+        return [extractor.transform(faces) for extractor in self.extractors.values()]
 
     def predict_proba(
         self, faces: NDArray[np.uint8], features: Sequence[NDArray[np.float32]] | None = None
@@ -93,21 +92,3 @@ class Network:
             keys = [key for key in weights if key.startswith(prefix)]
             extractor.set_state({key.removeprefix(prefix): weights.pop(key) for key in keys})
         set_weights(self.model, weights, where=where)
-
-
-def extract_features(
-    name: str, extractor: FeatureExtractor, faces: NDArray[np.uint8]
-) -> NDArray[np.float32]:
-    """Run a feature extractor on uint8 (n, height, width) faces and check what it returns.
-
-    Raises:
-        PluginContractError: it returned another shape, or not finite numbers.
-    """
-    vectors = np.asarray(extractor.transform(faces), np.float32)
-    expected = (len(faces), extractor.num_features)
-    if vectors.shape != expected or not np.isfinite(vectors).all():
-        raise PluginContractError(
-            f"The feature extractor {name!r} must return finite numbers of shape "
-            f"{expected}; it returned shape {vectors.shape}"
-        )
-    return vectors

@@ -3,7 +3,7 @@
 import os
 import threading
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -12,15 +12,19 @@ from emonet.config import nearest
 from emonet.errors import (
     ComponentNotFoundError,
     ConfigError,
-    EmonetError,
     PluginConflictError,
     PluginContractError,
-    PluginRuntimeError,
     PluginVersionError,
     PluginWarning,
 )
 from emonet.plugin import ComponentSpec, Json
 from emonet.registry.discovery import Kind, LoadedPlugin, PluginInfo, failed, load_plugins
+from emonet.registry.guard import (
+    GuardedDetector,
+    GuardedExtractor,
+    call_plugin,
+    checked_backbone,
+)
 
 __all__ = ["Catalog", "Component", "Kind", "get_catalog"]
 
@@ -31,8 +35,12 @@ OWN_DISTRIBUTION = "emonet"
 class Component:
     """A spec and the plugin that offers it."""
 
+    kind: Kind
     spec: ComponentSpec
     plugin: PluginInfo
+
+    def __str__(self) -> str:
+        return f"{self.kind.value.replace('_', ' ')} {self.spec.name!r} ({self.plugin})"
 
 
 class Catalog:
@@ -74,7 +82,7 @@ class Catalog:
         for kind, specs in plugin.specs.items():
             for spec in specs:
                 offers = self._components.setdefault((kind, spec.name), [])
-                offers.append(Component(spec, plugin.info))
+                offers.append(Component(kind, spec, plugin.info))
 
     @property
     def plugins(self) -> list[PluginInfo]:
@@ -158,21 +166,22 @@ class Catalog:
             PluginVersionError: it is newer than the plugin, or too old for it.
         """
         current = spec.config_version
-        if version > current:
-            raise PluginVersionError(
-                f"{spec.name} was saved with config version {version}; the installed plugin "
-                f"knows up to {current}. Upgrade the plugin."
-            )
-        if version < current:
+        if version != current:
+            owner = self._owner(spec)
+            saved = f"{spec.name} was saved with config version {version}; the installed"
+            if version > current:
+                raise PluginVersionError(
+                    f"{saved} {owner.plugin} knows up to {current}. Upgrade the plugin."
+                )
             if spec.upgrade is None:
                 raise PluginVersionError(
-                    f"{spec.name} was saved with config version {version}; the installed "
-                    f"plugin reads only {current}. Install an older release of the plugin."
+                    f"{saved} {owner.plugin} reads only {current}. Install an older release "
+                    f"of the plugin."
                 )
-            config = self._run(spec, "upgrade", spec.upgrade, version, dict(config))
+            config = call_plugin(str(owner), "upgrade", spec.upgrade, version, dict(config))
             if not isinstance(config, Mapping):
                 raise PluginContractError(
-                    f"{spec.name}: upgrade must return a configuration, got {config!r}"
+                    f"The {owner}: upgrade must return a configuration, got {config!r}"
                 )
         return self.complete_config(spec, config)
 
@@ -196,28 +205,26 @@ class Catalog:
 
         Raises:
             PluginRuntimeError: the plugin's code raised something that is no EmonetError.
+            PluginContractError: what it built is not what the contract says.
         """
-        spec = self.get(kind, name, distribution=distribution).spec
+        component = self.get(kind, name, distribution=distribution)
+        who, spec = str(component), component.spec
         complete = self.complete_config(spec, config)
-        return self._run(spec, "build", spec.build, complete, **arguments)
+        built = call_plugin(who, "build", spec.build, complete, **arguments)
+        return _GUARDS[kind](built, who)
 
-    def _run(self, spec: ComponentSpec, action: str, code: Any, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return code(*args, **kwargs)
-        except EmonetError:
-            raise
-        except Exception as error:
-            owners = [
-                str(offer.plugin)
-                for offers in self._components.values()
-                for offer in offers
-                if offer.spec is spec
-            ]
-            raise PluginRuntimeError(
-                f"{spec.name} failed in {action} ({', '.join(owners)}): "
-                f"{type(error).__name__}: {error}"
-            ) from error
+    def _owner(self, spec: ComponentSpec) -> Component:
+        """Return the component that a spec of this catalog's belongs to."""
+        return next(
+            offer for offers in self._components.values() for offer in offers if offer.spec is spec
+        )
 
+
+_GUARDS: Mapping[Kind, Callable[[Any, str], Any]] = {
+    Kind.BACKBONE: checked_backbone,
+    Kind.FEATURE_EXTRACTOR: GuardedExtractor,
+    Kind.DETECTOR: GuardedDetector,
+}
 
 _catalog: Catalog | None = None
 _loading = False

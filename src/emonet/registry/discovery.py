@@ -155,7 +155,7 @@ def _call_hooks(info: PluginInfo, module: Any) -> dict[Kind, tuple[ComponentSpec
     try:
         manager.register(module, name=info.name)
         manager.check_pending()
-    except (pluggy.PluginValidationError, ValueError, TypeError) as error:
+    except (Exception, SystemExit) as error:
         raise PluginContractError(
             f"The {info} has a hook that emonet can't call: {_cause(error)}"
         ) from error

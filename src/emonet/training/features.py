@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from emonet.config import ComponentConfig, NetworkConfig
 from emonet.files import beside
-from emonet.network.network import Network, extract_features
+from emonet.network.network import Network
 from emonet.plugin import FeatureExtractor
 from emonet.training.progress import progress_bar
 
@@ -21,7 +21,7 @@ __all__ = ["extract_all"]
 logger = logging.getLogger("emonet")
 
 #: A run that is killed loses the chunk that it was at.
-CHUNK_FACES = 2048
+CHUNK_FACES = 8192
 
 
 def extract_all(
@@ -63,17 +63,17 @@ def _extract(
     with progress_bar(title, len(chunks)) as advance:
         for chunk in chunks:
             file = cache and cache / f"{part.name}-{_key(identity, faces[chunk])}.npy"
-            vectors[chunk] = _kept(file, part.name, extractor, faces[chunk])
+            vectors[chunk] = _kept(file, extractor, faces[chunk])
             advance()
     return vectors
 
 
 def _kept(
-    file: Path | None, name: str, extractor: FeatureExtractor, faces: NDArray[np.uint8]
+    file: Path | None, extractor: FeatureExtractor, faces: NDArray[np.uint8]
 ) -> NDArray[np.float32]:
     """Return vectors from their file, which is written first where it is not there."""
     if file is None:
-        return extract_features(name, extractor, faces)
+        return extractor.transform(faces)
     try:
         vectors = np.load(file, allow_pickle=False)
         if vectors.shape == (len(faces), extractor.num_features) and vectors.dtype == np.float32:
@@ -83,7 +83,7 @@ def _kept(
         pass
     except (OSError, ValueError, EOFError) as error:
         logger.warning("%s can't be read (%s); its features are computed again", file, error)
-    computed = extract_features(name, extractor, faces)
+    computed = extractor.transform(faces)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with beside(file) as temporary, temporary.open("wb") as opened:

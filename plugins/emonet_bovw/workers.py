@@ -1,0 +1,112 @@
+"""Landmarks of many faces, on every core.
+
+dlib's shape predictor holds Python's global lock, so threads would not help. Forking a process
+in which TensorFlow runs is unsafe, and multiprocessing would run the user's script again; so
+each worker is a Python of its own that gets faces on its standard input.
+"""
+
+import io
+import os
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emonet_bovw.landmarks import load_predictor, locate_landmarks
+
+__all__ = ["locate_in_parallel"]
+
+#: Starting a worker takes as long as some hundred faces.
+LEAST_PER_WORKER = 1000
+
+
+def locate_in_parallel(
+    predictor: Any, model: Path, faces: NDArray[np.uint8]
+) -> NDArray[np.float32]:
+    """Do what locate_landmarks does, in several processes where there are many faces.
+
+    Args:
+        predictor: from load_predictor(model), for this process's own share.
+        model: the predictor's file.
+        faces: uint8 (n, height, width) grey.
+
+    Returns:
+        float32 (n, 136).
+    """
+    count = min(os.cpu_count() or 1, len(faces) // LEAST_PER_WORKER)
+    if count < 2 or not sys.executable:
+        return locate_landmarks(predictor, faces)
+    mine, *others = np.array_split(faces, count)
+    workers = [_start(model, share) for share in others]
+    try:
+        parts = [locate_landmarks(predictor, mine)]
+        for worker, share in zip(workers, others, strict=True):
+            parts.append(_result(worker, len(share)))
+    except _WorkerError:
+        # Whatever a worker lacks, this process has.
+        return locate_landmarks(predictor, faces)
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait()
+            if worker.stdout is not None:
+                worker.stdout.close()
+    return np.concatenate(parts)
+
+
+class _WorkerError(Exception):
+    """A worker did not do its share."""
+
+
+def _start(model: Path, faces: NDArray[np.uint8]) -> "subprocess.Popen[bytes]":
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    worker = subprocess.Popen(  # noqa: S603
+        [sys.executable, "-m", "emonet_bovw.workers", str(model)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=environment,
+    )
+    with suppress(OSError):  # it died: its result will be missing
+        if worker.stdin is not None:
+            with worker.stdin:
+                worker.stdin.write(_packed(faces))
+    return worker
+
+
+def _result(worker: "subprocess.Popen[bytes]", count: int) -> NDArray[np.float32]:
+    output = worker.stdout.read() if worker.stdout is not None else b""
+    try:
+        coordinates = _unpacked(output)
+    except (ValueError, EOFError, OSError) as error:
+        raise _WorkerError from error
+    if worker.wait() != 0 or len(coordinates) != count:
+        raise _WorkerError
+    return np.asarray(coordinates, np.float32)
+
+
+def _work() -> None:
+    """Be a worker: faces in, coordinates out."""
+    predictor = load_predictor(Path(sys.argv[1]))
+    faces = _unpacked(sys.stdin.buffer.read())
+    sys.stdout.buffer.write(_packed(locate_landmarks(predictor, faces)))
+
+
+def _packed(array: NDArray[Any]) -> bytes:
+    """Return an array in NumPy's file format, which np.save can't write to a pipe."""
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+def _unpacked(data: bytes) -> NDArray[Any]:
+    array: NDArray[Any] = np.load(io.BytesIO(data), allow_pickle=False)
+    return array
+
+
+if __name__ == "__main__":
+    _work()

@@ -1,0 +1,75 @@
+"""Landmarks of many faces come from several processes, and are the same."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.conftest import make_faces
+
+from emonet_bovw import workers
+from emonet_bovw.landmarks import find_model, load_predictor, locate_landmarks
+
+FACES = make_faces(3).images
+
+
+@pytest.fixture(scope="module")
+def expected() -> np.ndarray:
+    return locate_landmarks(load_predictor(find_model()), FACES)
+
+
+@pytest.fixture(autouse=True)
+def _two_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "LEAST_PER_WORKER", 10)
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen]:
+    start, processes = workers._start, []
+
+    def noting(model: Path, faces: np.ndarray) -> subprocess.Popen:
+        processes.append(start(model, faces))
+        return processes[-1]
+
+    monkeypatch.setattr(workers, "_start", noting)
+    return processes
+
+
+def test_they_are_the_same_as_from_one_process(
+    expected: np.ndarray, started: list[subprocess.Popen]
+) -> None:
+    predictor = load_predictor(find_model())
+    found = workers.locate_in_parallel(predictor, find_model(), FACES)
+    np.testing.assert_array_equal(found, expected)
+    assert [process.returncode for process in started] == [0]
+
+
+def test_few_faces_start_nothing(started: list[subprocess.Popen]) -> None:
+    predictor = load_predictor(find_model())
+    assert workers.locate_in_parallel(predictor, find_model(), FACES[:19]).shape == (19, 136)
+    assert workers.locate_in_parallel(predictor, find_model(), FACES[:0]).shape == (0, 136)
+    assert started == []
+
+
+def test_what_a_worker_can_not_do_this_process_does(
+    expected: np.ndarray, started: list[subprocess.Popen], tmp_path: Path
+) -> None:
+    found = workers.locate_in_parallel(
+        load_predictor(find_model()), tmp_path / "missing.dat", FACES
+    )
+    np.testing.assert_array_equal(found, expected)
+    assert [process.returncode for process in started] == [1]
+
+
+def test_an_interrupted_search_leaves_no_process(
+    started: list[subprocess.Popen], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(predictor: object, faces: np.ndarray) -> np.ndarray:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(workers, "locate_landmarks", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        workers.locate_in_parallel(None, find_model(), FACES)
+    assert [process.poll() is not None for process in started] == [True]
