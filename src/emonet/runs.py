@@ -26,6 +26,7 @@ def train_folder(
     folder: Path,
     *,
     dtype: Dtype = "float32",
+    license: str | None = None,
     **arguments: Any,
 ) -> None:
     """Train a recognizer and save it, with its validation figures.
@@ -39,18 +40,19 @@ def train_folder(
         validation: likewise; chooses the epoch.
         folder: the model folder; also holds checkpoints while they are needed.
         dtype: of the saved weights.
+        license: of the weights, for the model card.
         **arguments: for EmotionRecognizer.fit.
     """
     checkpoints = _checkpoints(folder)
     folder.mkdir(parents=True, exist_ok=True)
     recognizer.fit(train, validation, checkpoint_dir=checkpoints, **arguments)
-    recognizer.save_pretrained(folder, dtype=dtype)
+    recognizer.save_pretrained(folder, dtype=dtype, license=license)
     if validation is not None:
         # What is saved is evaluated, not what was trained: float16 rounds.
         recognizer = EmotionRecognizer.from_pretrained(folder)
         report = recognizer.evaluate(validation)
         recognizer.note_evaluation("PublicTest", report)
-        recognizer.save_pretrained(folder, dtype=dtype)
+        recognizer.save_pretrained(folder, dtype=dtype, license=license)
         logger.info("accuracy on PublicTest: %.4f", report.accuracy)
     # The checkpoints go last: while they are there, something may be left to do.
     shutil.rmtree(checkpoints)

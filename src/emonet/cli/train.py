@@ -49,6 +49,9 @@ def train(
     dtype: Annotated[
         Dtype, typer.Option(help="Of the saved weights: float32 or float16.")
     ] = "float32",
+    license: Annotated[
+        str | None, typer.Option(help="Of the weights, for the model card: mit, cc-by-4.0 ...")
+    ] = None,
 ) -> None:
     """Train a network on the Training split and keep the epoch that is best on PublicTest.
 
@@ -78,6 +81,7 @@ def train(
         validation,
         out,
         dtype=dtype,
+        license=license,
         recipe=recipe,
         epochs=epochs,
         precision=precision,

@@ -105,7 +105,12 @@ class Pretrained:
         return self._weights
 
     def save_pretrained(
-        self, folder: str | Path, *, dtype: Dtype = "float32", title: str | None = None
+        self,
+        folder: str | Path,
+        *,
+        dtype: Dtype = "float32",
+        title: str | None = None,
+        license: str | None = None,
     ) -> None:
         """Write a model folder: config.json, weights, training.json and a model card.
 
@@ -115,6 +120,7 @@ class Pretrained:
             folder: made when needed.
             dtype: ``"float32"``, or ``"float16"`` for half the size.
             title: the card's headline; by default the folder's name.
+            license: of the weights, as the Hub abbreviates it; the card names it.
 
         Raises:
             NotFittedError: there is nothing to save yet.
@@ -124,7 +130,7 @@ class Pretrained:
         config = portable(get_catalog(), self._config)
         record = self._training
         texts = {
-            "README.md": model_card(config, title or folder.name, record),
+            "README.md": model_card(config, title or folder.name, record, license=license),
             RECORD_FILE: None if record is None else record_to_json(record),
         }
         write_folder(folder, config, weights, texts=texts, dtype=dtype)
@@ -137,6 +143,7 @@ class Pretrained:
         commit_message: str = "Upload an emonet model",
         token: str | None = None,
         dtype: Dtype = "float32",
+        license: str | None = None,
     ) -> str:
         """Upload the model folder as one commit; the repository is made when needed.
 
@@ -146,6 +153,7 @@ class Pretrained:
             commit_message: of the commit.
             token: with the right to write; by default the one logged in with.
             dtype: as for save_pretrained.
+            license: likewise.
 
         Returns:
             The commit's hash, which ``from_pretrained(revision=...)`` takes.
@@ -155,7 +163,7 @@ class Pretrained:
             HubError: the Hub can't be reached or refuses.
         """
         with TemporaryDirectory() as folder:
-            self.save_pretrained(folder, dtype=dtype, title=repository)
+            self.save_pretrained(folder, dtype=dtype, title=repository, license=license)
             return push_folder(
                 Path(folder),
                 repository,
