@@ -580,3 +580,16 @@ def test_an_evaluation_is_kept_and_shown(folder: Path, tmp_path: Path, recorded:
     assert "# My own model" in card
     assert f"PrivateTest: accuracy {100 * report.accuracy:.2f} %" in card
     assert "None" not in card
+
+
+def test_a_detector_that_is_replaced_need_not_be_installed(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(tiny_folder, tmp_path / "model")
+    edit_config(folder, lambda config: config["detector"].update(name="acme", plugin="acme"))
+    with pytest.raises(ComponentNotFoundError, match="acme"):
+        EmotionRecognizer.from_pretrained(folder)
+    loaded = EmotionRecognizer.from_pretrained(
+        folder, detector="dlib_hog", detector_config={"upsample": 0}
+    )
+    assert loaded.config.detector.config["upsample"] == 0

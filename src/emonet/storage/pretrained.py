@@ -68,7 +68,11 @@ class Pretrained:
             local_files_only=local_files_only,
         )
         # Before any weights are fetched: what is missing here is said at once.
-        config = resolve(catalog, model.config)
+        config = model.config
+        if detector is not None and detector != config.detector.name:
+            # Then the model's own need not be installed.
+            config = with_detector(catalog, config, detector, {})
+        config = resolve(catalog, config)
         loaded = cls.__new__(cls)
         loaded._start(with_detector(catalog, config, detector, detector_config or {}))
         loaded._weights, loaded._training = model.weights(), model.record()
