@@ -1,6 +1,5 @@
 """YuNet (Wu et al. 2023) through OpenCV's FaceDetectorYN."""
 
-import hashlib
 import threading
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from emonet.plugin import (
     HubError,
     ModelNotFoundError,
     WeightsError,
+    locate_file,
     require_number,
 )
 from emonet_detectors.shrinking import shrunk
@@ -99,20 +99,12 @@ class YuNet:
 
 def fetch() -> Path:
     """Return the published file from the Hub's cache, fetching it at first use."""
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
     try:
-        path = Path(hf_hub_download(REPOSITORY, FILE, revision=REVISION, library_name="emonet"))
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        return locate_file(f"hf://{REPOSITORY}@{REVISION}/{FILE}", sha256=SHA256)
+    except HubError as error:
         raise HubError(
-            f"yunet: {FILE} can't be fetched from {REPOSITORY} ({error}). Download it where "
-            f"there is a connection and pass its path as model_path, or use dlib_hog."
+            f"yunet: {error} Download it where there is a connection and pass its path as "
+            f"model_path, or use dlib_hog."
         ) from error
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    if digest != SHA256:
-        raise WeightsError(
-            f"yunet: {path} is not the file that was published: its SHA-256 is {digest}, "
-            f"expected {SHA256}. Delete it and try again."
-        )
-    return path
+    except WeightsError as error:
+        raise WeightsError(f"yunet: {error}") from error

@@ -6,11 +6,16 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from emonet.errors import ConfigError, HubError, ModelNotFoundError, WeightsError
 
-__all__ = ["beside", "locate_file"]
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+__all__ = ["ask_hub_first", "beside", "hub_client", "locate_file"]
 
 
 @contextmanager
@@ -63,15 +68,52 @@ def locate_file(source: str, *, sha256: str | None = None) -> Path:
     return path
 
 
-def _from_hub(source: str) -> Path:
-    from huggingface_hub import hf_hub_download
+def hub_client(token: str | None = None) -> "HfApi":
+    """Return the Hub's client, which gives the Hub emonet's name and version.
 
+    Args:
+        token: for what is private; None: the one that the client is logged in with.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.constants import HF_HUB_ETAG_TIMEOUT
+
+    class Client(HfApi):
+        def repo_info(self, *arguments: Any, **options: Any) -> Any:
+            # The client's own would wait without end for a Hub that does not answer.
+            return super().repo_info(*arguments, **{"timeout": HF_HUB_ETAG_TIMEOUT, **options})
+
+    return Client(token=token, library_name="emonet", library_version=version("emonet"))
+
+
+def ask_hub_first(
+    client: "HfApi",
+    repository: str,
+    file: str,
+    *,
+    revision: str | None,
+    cache_dir: Path | None = None,
+) -> None:
+    """Ask once about a file, unless it is in the cache, and raise what is wrong.
+
+    To download it, the client asks seven times in half a minute where nobody answers, and
+    waits for minutes where somebody listens and says nothing.
+    """
+    from huggingface_hub import hf_hub_url, try_to_load_from_cache
+
+    found = try_to_load_from_cache(repository, file, cache_dir=cache_dir, revision=revision)
+    if not isinstance(found, str):
+        client.get_hf_file_metadata(url=hf_hub_url(repository, file, revision=revision))
+
+
+def _from_hub(source: str) -> Path:
     parts = re.fullmatch(r"hf://([^/@]+/[^/@]+)(?:@([^/]+))?/(.+)", source)
     if parts is None:
         raise ConfigError(f"A file on the Hub is written hf://org/name/file, got {source!r}")
     repository, revision, file = parts.groups()
+    client = hub_client()
     try:
-        return Path(hf_hub_download(repository, file, revision=revision, library_name="emonet"))
+        ask_hub_first(client, repository, file, revision=revision)
+        return Path(client.hf_hub_download(repository, file, revision=revision))
     except Exception as error:
         # Beside its own errors the client lets those of its transport and the disk through.
         raise HubError(f"{source} can't be fetched: {type(error).__name__}: {error}") from error

@@ -248,6 +248,7 @@ def assert_same_model(one: Path, other: Path) -> None:
     assert records[0] == records[1]
 
 
+@pytest.mark.slow
 def test_a_killed_command_started_again_writes_the_same_bytes(
     fer2013_csv: Path, tmp_path: Path
 ) -> None:

@@ -1,12 +1,21 @@
 """The model card: README.md of a model folder, in the Hub's format."""
 
+from collections.abc import Sequence
 from html import escape
+from typing import TYPE_CHECKING
 
 from emonet.config import RecognizerConfig
 from emonet.ensembling import LearntWeights
 from emonet.training.record import TrainingRecord
 
+if TYPE_CHECKING:
+    from huggingface_hub import EvalResult, ModelCardData
+
 __all__ = ["model_card"]
+
+#: What is FER-2013 for certain: its training split's digest, and the size of both test splits.
+_FER2013_DIGEST = "a532ea796b7343e2b1ab2401c3b3743f88102706ca46fe4b0b4f8e11e1fe93a6"
+_FER2013_TEST_FACES = 3589
 
 _BODY = """\
 # {title}
@@ -67,21 +76,25 @@ epoch is in `training.json`.
 """
 
 
-def model_card(config: RecognizerConfig, title: str, training: TrainingRecord | None = None) -> str:
+def model_card(
+    config: RecognizerConfig,
+    title: str,
+    training: TrainingRecord | None = None,
+    *,
+    license: str | None = None,
+    datasets: Sequence[str] | None = None,
+) -> str:
     """Return the text of README.md.
 
     Args:
         config: the recognizer.
         title: the headline.
         training: how the recognizer was trained, if that is known.
+        license: the weights' licence, as the Hub abbreviates it; None says nothing.
+        datasets: their names on the Hub; None names FER-2013 where the record proves it.
     """
-    from huggingface_hub import ModelCardData
-
-    metadata = ModelCardData(
-        library_name="emonet",
-        pipeline_tag="image-classification",
-        tags=["facial-expression-recognition", "emotion"],
-    )
+    training = training or TrainingRecord()
+    metadata = _metadata(title, training, license, datasets)
     rows = [
         f"| {network.name} | {network.backbone.name} | "
         f"{', '.join(part.name for part in network.features) or 'none'} | {network.weight:g} |"
@@ -96,11 +109,64 @@ def model_card(config: RecognizerConfig, title: str, training: TrainingRecord | 
         networks="\n".join(rows),
         detector=config.detector.name,
         sizes=" and ".join(f"{height}x{width}" for height, width in config.face_sizes),
-        evaluation=_evaluation(training) if training and training.evaluation else "",
-        weights=_weights(training.learnt_weights) if training and training.learnt_weights else "",
-        training=_training(training) if training and training.history else "",
+        evaluation=_evaluation(training) if training.evaluation else "",
+        weights=_weights(training.learnt_weights) if training.learnt_weights else "",
+        training=_training(training) if training.history else "",
     )
     return f"---\n{metadata.to_yaml()}\n---\n\n{body}"
+
+
+def _metadata(
+    title: str, training: TrainingRecord, license: str | None, datasets: Sequence[str] | None
+) -> "ModelCardData":
+    """Return what the Hub sorts and finds models by, and draws its tables of results from."""
+    from huggingface_hub import ModelCardData
+
+    if datasets is None:
+        datasets = ["fer2013"] if _learnt_from_fer2013(training) else []
+    results = [result for split in training.evaluation for result in _results(split, training)]
+    return ModelCardData(
+        library_name="emonet",
+        license=license,
+        pipeline_tag="image-classification",
+        tags=["facial-expression-recognition", "emotion"],
+        datasets=list(datasets) or None,
+        metrics=["accuracy", "f1"] if results else None,
+        model_name=title if results else None,
+        eval_results=results or None,
+    )
+
+
+def _results(split: str, training: TrainingRecord) -> "list[EvalResult]":
+    from huggingface_hub import EvalResult
+
+    report = training.evaluation[split]
+    known = report.n == _FER2013_TEST_FACES and _learnt_from_fer2013(training)
+    figures = (
+        ("accuracy", "Accuracy", report.accuracy, None),
+        ("f1", "Macro F1", report.macro_f1, {"average": "macro"}),
+    )
+    return [
+        EvalResult(
+            task_type="image-classification",
+            task_name="Facial expression recognition",
+            dataset_type="fer2013" if known else "unknown",
+            dataset_name="FER-2013" if known else "unknown",
+            dataset_split=split,
+            metric_type=metric,
+            metric_name=name,
+            metric_value=value,
+            metric_args=arguments,
+        )
+        for metric, name, value, arguments in figures
+    ]
+
+
+def _learnt_from_fer2013(training: TrainingRecord) -> bool:
+    """Whether every network that a record tells of was trained on FER-2013's training split."""
+    records = list(training.members.values()) or [training]
+    data = [record.data.get("training") for record in records]
+    return all(part is not None and part.sha256 == _FER2013_DIGEST for part in data)
 
 
 def _evaluation(training: TrainingRecord) -> str:

@@ -1,18 +1,25 @@
 """The Hugging Face Hub, through its own client, cache and settings."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib.metadata import version
+from json import JSONDecodeError
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from emonet.errors import HubError, ModelNotFoundError
-
-if TYPE_CHECKING:
-    from huggingface_hub import HfApi
+from emonet.errors import ConfigError, HubError, ModelError, ModelNotFoundError
+from emonet.files import ask_hub_first, hub_client
+from emonet.storage.folder import CONFIG_FILE
+from emonet.training.record import RECORD_FILE
 
 __all__ = ["HubRepository", "push_folder"]
+
+#: What to do where the Hub answers with one of these.
+_ADVICE = {
+    401: "Log in with 'hf auth login', or pass a token that is valid.",
+    403: "Log in with 'hf auth login', or pass a token that has this right.",
+    429: "It was asked too often: try again later, or log in, which allows more.",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,13 +58,17 @@ class HubRepository:
             ModelNotFoundError: there is no such repository or revision.
             HubError: the Hub can't be reached or refuses, and the cache does not know.
         """
+        client = hub_client(token)
         with _translated(name):
-            resolved = _client(token).resolve_revision(
+            commit = client.resolve_revision(
                 name, revision=revision, cache_dir=cache_dir, local_files_only=local_files_only
-            )
+            ).resolved
+            if commit == revision and not local_files_only:
+                # A commit stands for itself, so nobody was asked yet.
+                ask_hub_first(client, name, CONFIG_FILE, revision=commit, cache_dir=cache_dir)
         return cls(
             name=name,
-            commit=resolved.resolved,
+            commit=commit,
             cache_dir=cache_dir,
             token=token,
             local_files_only=local_files_only,
@@ -68,14 +79,26 @@ class HubRepository:
 
         Args:
             file: its name in the repository.
-            again: replace the cache's copy.
+            again: replace the cache's copy, which is damaged.
 
         Raises:
             ModelNotFoundError: the repository has no such file.
             HubError: it can't be fetched.
         """
+        from huggingface_hub import _CACHED_NO_EXIST, try_to_load_from_cache
+        from huggingface_hub.errors import EntryNotFoundError
+
+        client = hub_client(self.token)
         with _translated(self.name):
-            path = _client(self.token).hf_hub_download(
+            entry = try_to_load_from_cache(self.name, file, self.cache_dir, self.commit)
+            if entry is _CACHED_NO_EXIST:
+                # A commit does not change, so nobody needs to be asked again.
+                raise EntryNotFoundError(f"{self.name} has no {file}")
+            if again and isinstance(entry, str) and not self.local_files_only:
+                # The client fetches what is stored anew, but keeps an entry that leads elsewhere.
+                client.repo_info(self.name, revision=self.commit)
+                Path(entry).unlink(missing_ok=True)
+            path = client.hf_hub_download(
                 self.name,
                 file,
                 revision=self.commit,
@@ -89,64 +112,96 @@ class HubRepository:
 def push_folder(
     folder: Path, name: str, *, private: bool | None, commit_message: str, token: str | None
 ) -> str:
-    """Upload a folder as one commit, into a repository that is made when needed.
+    """Upload a model folder as one commit, into a repository that is made when needed.
+
+    Weights and a training record that the repository has from another model are deleted, other
+    files stay.
 
     Returns:
         The commit's hash.
 
     Raises:
+        ConfigError: the name is not ``"org/name"``.
         HubError: the Hub can't be reached or refuses.
         ModelNotFoundError: nobody, or nobody with this token, may see the repository.
     """
-    client = _client(token)
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+
+    # Of a bare name the client would make a repository of the user's, and then not find it.
+    if not re.fullmatch(r"[^/]+/[^/]+", name):
+        raise ConfigError(f"A repository on the Hub is named 'org/name', got {name!r}")
+    client = hub_client(token)
+    files = {path.name: path for path in sorted(folder.iterdir())}
     with _translated(name):
         client.create_repo(name, private=private, exist_ok=True)
-        commit = client.upload_folder(
-            repo_id=name, folder_path=folder, commit_message=commit_message
+        there = [sibling.rfilename for sibling in client.model_info(name).siblings or ()]
+        commit = client.create_commit(
+            name,
+            operations=[
+                *(CommitOperationAdd(file, path) for file, path in files.items()),
+                *(CommitOperationDelete(file) for file in there if _is_outdated(file, files)),
+            ],
+            commit_message=commit_message,
         )
     return str(commit.oid)
 
 
-def _client(token: str | None) -> "HfApi":
-    from huggingface_hub import HfApi
-
-    return HfApi(token=token, library_name="emonet", library_version=version("emonet"))
+def _is_outdated(file: str, files: Container[str]) -> bool:
+    ours = file == RECORD_FILE or ("/" not in file and file.endswith(".safetensors"))
+    return ours and file not in files
 
 
 @contextmanager
 def _translated(repository: str) -> Iterator[None]:
     """Turn the client's errors into emonet's."""
+    try:
+        yield
+    except Exception as error:
+        # Beside its own errors the client lets those of its transport and the disk through.
+        raise _as_ours(repository, error) from error
+
+
+def _as_ours(repository: str, error: BaseException) -> ModelError:
     from huggingface_hub.errors import (
+        EntryNotFoundError,
         GatedRepoError,
+        HfHubHTTPError,
         HFValidationError,
         LocalEntryNotFoundError,
-        RemoteEntryNotFoundError,
         RepositoryNotFoundError,
         RevisionNotFoundError,
         RevisionResolutionError,
     )
 
-    try:
-        yield
-    except (LocalEntryNotFoundError, RevisionResolutionError) as error:
-        raise HubError(
-            f"{repository} is not in the local cache, and the Hub was not reached: {error}"
-        ) from error
-    except GatedRepoError as error:
-        raise HubError(
+    if isinstance(error, LocalEntryNotFoundError | RevisionResolutionError):
+        # What the client can't get it looks for in its cache; the cause tells why it couldn't.
+        if isinstance(error.__cause__, HfHubHTTPError):
+            return _as_ours(repository, error.__cause__)
+        return HubError(
+            f"{repository} is not in the local cache, and the Hub was not reached: "
+            f"{error.__cause__ or error}"
+        )
+    if isinstance(error, GatedRepoError):
+        return HubError(
             f"{repository} is gated: ask for access on its page, and pass a token. {error}"
-        ) from error
-    except (
-        HFValidationError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-        RemoteEntryNotFoundError,
-    ) as error:
-        raise ModelNotFoundError(
+        )
+    if isinstance(
+        error,
+        HFValidationError | RepositoryNotFoundError | RevisionNotFoundError | EntryNotFoundError,
+    ):
+        return ModelNotFoundError(
             f"The Hub has no such model, or this token may not see it: {error}"
-        ) from error
-    except Exception as error:
-        # Beside its own errors the client lets those of its transport and the disk through.
-        raise HubError(
-            f"Exchanging files of {repository} with the Hub failed: {type(error).__name__}: {error}"
-        ) from error
+        )
+    if isinstance(error, HfHubHTTPError):
+        status = error.response.status_code
+        advice = _ADVICE.get(status, "Try again later." if status >= 500 else "")
+        return HubError(f"The Hub did not do what was asked of {repository}: {error} {advice}")
+    if isinstance(error, JSONDecodeError):
+        return HubError(
+            f"Something else than the Hub answered when it was asked for {repository}: log in to "
+            f"the network that you are in, or see to HF_ENDPOINT and the proxy. HF_HUB_OFFLINE=1 "
+            f"uses what is in the cache. ({error})"
+        )
+    return HubError(
+        f"Exchanging files of {repository} with the Hub failed: {type(error).__name__}: {error}"
+    )

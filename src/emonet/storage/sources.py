@@ -1,12 +1,14 @@
 """Where a model comes from: bundled with emonet, a folder, or the Hub."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from emonet.config import RecognizerConfig, nearest
-from emonet.errors import ModelError, ModelNotFoundError, WeightsError
+from emonet.errors import ConfigError, HubError, ModelError, ModelNotFoundError, WeightsError
 from emonet.storage.folder import CONFIG_FILE, Weights, read_config, read_weights, weights_file
 from emonet.storage.hub import HubRepository
 from emonet.training.record import RECORD_FILE, TrainingRecord, read_record
@@ -15,6 +17,8 @@ __all__ = ["ModelSource", "bundled_models", "open_model"]
 
 BUNDLED = Path(__file__).parent.parent / "models"
 DEFAULT = "default"
+
+T = TypeVar("T")
 
 
 class Fetch(Protocol):
@@ -49,11 +53,7 @@ class ModelSource:
 
     def _read(self, network: str) -> Weights:
         file = weights_file(network)
-        digest = self.config.files[file]
-        try:
-            return read_weights(self.fetch(file), digest)
-        except WeightsError:
-            return read_weights(self.fetch(file, again=True), digest)
+        return _read(self.fetch, file, partial(read_weights, digest=self.config.files[file]))
 
     def record(self) -> TrainingRecord | None:
         """Return how the model was trained; None where that can't be had."""
@@ -103,11 +103,11 @@ def open_model(
     repository = HubRepository.resolve(
         source,
         revision=revision,
-        cache_dir=None if cache_dir is None else Path(cache_dir),
+        cache_dir=None if cache_dir is None else Path(cache_dir).expanduser(),
         token=token,
         local_files_only=local_files_only,
     )
-    return ModelSource(read_config(repository.fetch(CONFIG_FILE)), repository.fetch)
+    return ModelSource(_read(repository.fetch, CONFIG_FILE, read_config), repository.fetch)
 
 
 def _local(folder: Path) -> ModelSource:
@@ -115,3 +115,15 @@ def _local(folder: Path) -> ModelSource:
         return folder / file
 
     return ModelSource(read_config(folder / CONFIG_FILE), fetch)
+
+
+def _read(fetch: Fetch, file: str, read: Callable[[Path], T]) -> T:
+    """Fetch a file and read it; a damaged copy is fetched once more."""
+    try:
+        return read(fetch(file))
+    except (ConfigError, WeightsError) as damage:
+        try:
+            path = fetch(file, again=True)
+        except HubError:
+            raise damage from None
+        return read(path)

@@ -1,0 +1,671 @@
+"""Models on the Hub: the real client against a Hub on loopback, healthy and failing."""
+
+import functools
+import json
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+from huggingface_hub import ModelCard
+from tests.integration.hub_client import HubClient, fingerprint
+from tests.integration.hub_server import (
+    READER,
+    WRITER,
+    Answer,
+    Fault,
+    Hub,
+    Repository,
+    Request,
+    altered,
+    cut,
+    hang_up,
+    hang_up_afterwards,
+    ignore,
+    instead,
+    once,
+    read_folder,
+    refusal,
+    stall,
+)
+
+from emonet import EmotionRecognizer, TrainingRecord
+from emonet.config import config_from_json, config_to_json
+from emonet.storage.card import model_card
+from emonet.storage.folder import write_folder
+from emonet.storage.sources import BUNDLED
+
+NAME = "org/model"
+WEIGHTS = "resnet18.safetensors"
+USER_AGENT = f"emonet/{version('emonet')}; hf_hub/2"
+#: The least that the client waits in all, in seconds, where it tries again as it likes to is 23.
+AT_ONCE = 15
+FILES = {"README.md", "config.json", "training.json", WEIGHTS}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Hub]:
+    hub = Hub()
+    yield hub
+    hub.stop()
+
+
+@pytest.fixture(scope="module")
+def client(server: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubClient]:
+    client = HubClient(server.url, tmp_path_factory.mktemp("hub"))
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def hub(server: Hub) -> Hub:
+    """The Hub with the bundled model as its one repository."""
+    server.repositories.clear()
+    server.storage.clear()
+    server.add(NAME, BUNDLED / "default")
+    server.requests.clear()
+    return server
+
+
+@pytest.fixture(scope="module")
+def default() -> dict[str, Any]:
+    return fingerprint(EmotionRecognizer.from_pretrained())
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder with two networks, and no record of their training."""
+    model = EmotionRecognizer.from_pretrained()
+    (first,), (weights,) = model.config.networks, model.weights.values()
+    networks = (replace(first, name="a"), replace(first, name="b", weight=0.5))
+    folder = tmp_path_factory.mktemp("models") / "pair"
+    write_folder(
+        folder,
+        replace(model.config, networks=networks),
+        {"a": weights, "b": {name: array / 2 for name, array in weights.items()}},
+        texts={},
+        dtype="float16",
+    )
+    return folder
+
+
+def weights_read(hub: Hub) -> list[str]:
+    return [line for line in hub.lines if line.startswith("GET /storage/")]
+
+
+def changed(folder: Path, **values: Any) -> dict[str, bytes]:
+    """Return a folder's files with something else in config.json."""
+    files = read_folder(folder)
+    return {**files, "config.json": json.dumps(json.loads(files["config.json"]) | values).encode()}
+
+
+# Loading
+
+
+def test_what_is_loaded_is_the_folder_and_only_what_is_needed_is_asked_for(
+    hub: Hub, client: HubClient, default: dict[str, Any], tmp_path: Path
+) -> None:
+    outcome = client("load", NAME, cache_dir=tmp_path, token=READER)
+    assert outcome.value == default, outcome.message
+    commit = hub.repositories[NAME].refs["main"]
+    file = f"/{NAME}/resolve/{commit}"
+    digest = json.loads((BUNDLED / "default" / "config.json").read_text())["files"][WEIGHTS]
+    assert hub.lines == [
+        f"GET /api/models/{NAME}",
+        f"HEAD {file}/config.json",
+        f"GET {file}/config.json",
+        f"HEAD {file}/{WEIGHTS}",
+        f"GET /storage/{digest}",
+        f"HEAD {file}/training.json",
+        f"GET {file}/training.json",
+    ]
+    for request in hub.requests:
+        assert request.headers["user-agent"].startswith(USER_AGENT)
+        # The storage of large files is another house: no token for it.
+        assert request.token == (None if "/storage/" in request.path else READER)
+    assert "training.json: 100%" in client.log
+
+
+def test_a_second_load_works_without_the_hub(
+    hub: Hub, client: HubClient, default: dict[str, Any], tmp_path: Path
+) -> None:
+    client("load", NAME, cache_dir=tmp_path)
+    hub.requests.clear()
+    assert client("load", NAME, cache_dir=tmp_path, local_files_only=True).value == default
+    assert hub.lines == []
+    assert client("load", NAME, cache_dir=tmp_path).value == default
+    assert hub.lines == [f"GET /api/models/{NAME}"]
+    hub.stop()
+    try:
+        unreachable = client("load", NAME, cache_dir=tmp_path)
+    finally:
+        hub.start()
+    assert unreachable.value == default
+    assert unreachable.seconds < AT_ONCE
+
+
+def test_offline_mode_and_a_quiet_client_are_honoured(
+    hub: Hub, default: dict[str, Any], tmp_path: Path
+) -> None:
+    quiet = HubClient(hub.url, tmp_path, HF_HUB_DISABLE_PROGRESS_BARS="1")
+    assert quiet("load", NAME).value == default
+    assert quiet.log == ""
+    quiet.close()
+    hub.requests.clear()
+    offline = HubClient(hub.url, tmp_path, HF_HUB_OFFLINE="1")
+    assert offline("load", NAME).value == default
+    unknown = offline("load", "org/other")
+    assert unknown.error == "HubError"
+    assert "offline mode" in unknown.message
+    unknown = offline("load", NAME, revision="1" * 40)
+    assert unknown.error == "HubError"
+    assert "offline mode" in unknown.message
+    assert unknown.seconds < AT_ONCE
+    offline.close()
+    assert hub.lines == []
+
+
+def test_a_commit_gives_the_same_bits_for_ever(
+    hub: Hub, client: HubClient, default: dict[str, Any], pair: Path, tmp_path: Path
+) -> None:
+    repository = hub.repositories[NAME]
+    old = repository.refs["main"]
+    repository.refs["v1"] = old
+    new = repository.commit(read_folder(pair), "two networks")
+    assert client("load", NAME, revision="v1", cache_dir=tmp_path).value == default
+    assert client("load", NAME, revision=old, cache_dir=tmp_path).value == default
+    latest = client("load", NAME, cache_dir=tmp_path).value
+    assert latest == fingerprint(EmotionRecognizer.from_pretrained(pair))
+    repository.refs["v1"] = new
+    assert client("load", NAME, revision="v1", cache_dir=tmp_path).value == latest
+    hub.requests.clear()
+    assert client("load", NAME, revision=old, cache_dir=tmp_path).value == default
+    assert hub.lines == []
+
+
+def test_every_network_is_fetched_and_no_other_file(
+    hub: Hub, client: HubClient, pair: Path, tmp_path: Path
+) -> None:
+    files = read_folder(pair)
+    more = {"c.safetensors": b"not in config.json", "x/a.safetensors": b"", "notes.txt": b""}
+    hub.repositories[NAME].commit({**files, **more})
+    expected = fingerprint(EmotionRecognizer.from_pretrained(pair))
+    assert client("load", NAME, cache_dir=tmp_path).value == expected
+    fetched = {line.rsplit("/", 1)[1] for line in hub.lines if line.startswith("HEAD")}
+    assert fetched == {"config.json", "a.safetensors", "b.safetensors", "training.json"}
+    # That there is no training.json is known from now on.
+    hub.stop()
+    try:
+        again = client("load", NAME, cache_dir=tmp_path)
+    finally:
+        hub.start()
+    assert again.value == expected
+    assert again.seconds < AT_ONCE
+
+
+def test_a_missing_plugin_is_said_before_any_weights_are_fetched(
+    hub: Hub, client: HubClient, tmp_path: Path
+) -> None:
+    config = config_from_json((BUNDLED / "default" / "config.json").read_bytes(), where="")
+    (network,) = config.networks
+    foreign = replace(network.backbone, name="acme_net", plugin="acme", distribution="acme-emonet")
+    config = replace(config, networks=(replace(network, backbone=foreign),))
+    files = read_folder(BUNDLED / "default")
+    hub.repositories[NAME].commit({**files, "config.json": config_to_json(config).encode()})
+    outcome = client("load", NAME, cache_dir=tmp_path)
+    assert outcome.error == "ComponentNotFoundError"
+    assert "acme-emonet" in outcome.message
+    assert {line.rsplit("/", 1)[1] for line in hub.lines} == {"model", "config.json"}
+
+
+def test_a_private_model_needs_a_token(
+    hub: Hub, client: HubClient, default: dict[str, Any], tmp_path: Path
+) -> None:
+    hub.add("org/private", BUNDLED / "default", private=True)
+    stranger = client("load", "org/private", cache_dir=tmp_path)
+    assert stranger.error == "ModelNotFoundError"
+    assert "token" in stranger.message
+    assert client("load", "org/private", cache_dir=tmp_path, token=READER).value == default
+
+
+# Loading that fails
+
+API = "GET /api/models/"
+CONFIG = "(HEAD|GET) .*/config.json"
+LARGE = "GET /storage/"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "fault", "error", "part"),
+    [
+        (API, instead(refusal(403, "No")), "HubError", "that has this right"),
+        (API, instead(refusal(429, "Slow down")), "HubError", "asked too often"),
+        (API, instead(refusal(500, "Oops")), "HubError", "500"),
+        (API, hang_up, "HubError", "disconnected"),
+        (API, instead(Answer(body=b"<p>Welcome to our hotel</p>")), "HubError", "Something else"),
+        (CONFIG, instead(refusal(403, "No")), "HubError", "that has this right"),
+        (LARGE, instead(refusal(500, "Oops")), "HubError", "500"),
+        (LARGE, altered, "WeightsError", "SHA-256"),
+    ],
+)
+def test_a_failing_hub_is_said_and_the_next_try_succeeds(
+    hub: Hub,
+    client: HubClient,
+    default: dict[str, Any],
+    tmp_path: Path,
+    pattern: str,
+    fault: Fault,
+    error: str,
+    part: str,
+) -> None:
+    with hub.failing(pattern, fault):
+        outcome = client("load", NAME, cache_dir=tmp_path)
+    assert (outcome.error, part in outcome.message) == (error, True), outcome
+    assert outcome.seconds < AT_ONCE
+    assert client("load", NAME, cache_dir=tmp_path).value == default
+
+
+@pytest.mark.parametrize("revision", [None, "v1", "1" * 40])
+def test_an_unreachable_hub_is_said_at_once(
+    hub: Hub, client: HubClient, tmp_path: Path, revision: str | None
+) -> None:
+    hub.stop()
+    try:
+        outcome = client("load", NAME, revision=revision, cache_dir=tmp_path)
+    finally:
+        hub.start()
+    assert (outcome.error, "refused" in outcome.message) == ("HubError", True), outcome
+    assert outcome.seconds < AT_ONCE
+
+
+def test_what_is_not_there_is_said(hub: Hub, client: HubClient, tmp_path: Path) -> None:
+    files = read_folder(BUNDLED / "default")
+    for name in ("config.json", WEIGHTS):
+        hub.repositories[f"org/no-{name}"] = Repository()
+        hub.repositories[f"org/no-{name}"].commit({key: files[key] for key in FILES - {name}})
+    hub.add("org/gated", BUNDLED / "default", gated=True)
+    for arguments, options, error, part in (
+        (["org/nothing"], {}, "ModelNotFoundError", "org/nothing"),
+        ([NAME], {"revision": "v9"}, "ModelNotFoundError", "v9"),
+        ([NAME], {"revision": "1" * 40}, "ModelNotFoundError", "1" * 40),
+        (["org/no-config.json"], {}, "ModelNotFoundError", "config.json"),
+        ([f"org/no-{WEIGHTS}"], {}, "ModelNotFoundError", WEIGHTS),
+        (["org/gated"], {"token": READER}, "HubError", "is gated"),
+        ([NAME], {"token": "hf_wrong"}, "HubError", "Invalid credentials"),
+        (["org/two--dashes"], {}, "ModelNotFoundError", "--"),
+    ):
+        outcome = client("load", *arguments, cache_dir=tmp_path, **options)
+        assert (outcome.error, part in outcome.message) == (error, True), outcome
+        assert "hf_" not in outcome.message.replace("hf_hub", ""), "no token is shown"
+
+
+def test_a_full_disk_is_said_and_the_next_try_succeeds(
+    hub: Hub, client: HubClient, default: dict[str, Any], tmp_path: Path
+) -> None:
+    outcome = client("load_on_a_full_disk", NAME, 2**20, cache_dir=tmp_path)
+    assert (outcome.error, "File too large" in outcome.message) == ("HubError", True), outcome
+    assert client("load", NAME, cache_dir=tmp_path).value == default
+
+
+@pytest.mark.parametrize("file", ["config.json", WEIGHTS])
+def test_a_file_that_was_damaged_in_the_cache_is_fetched_again(
+    hub: Hub, client: HubClient, default: dict[str, Any], tmp_path: Path, file: str
+) -> None:
+    client("load", NAME, cache_dir=tmp_path)
+    (entry,) = tmp_path.rglob(f"snapshots/*/{file}")
+    entry.resolve().write_bytes(entry.read_bytes()[:1000])
+    offline = client("load", NAME, cache_dir=tmp_path, local_files_only=True)
+    assert offline.error in ("ConfigError", "WeightsError")
+    assert str(entry) in offline.message
+    assert client("load", NAME, cache_dir=tmp_path).value == default
+    assert entry.read_bytes() == (BUNDLED / "default" / file).read_bytes()
+
+
+def test_other_weights_under_the_same_commit_are_never_used(
+    hub: Hub, client: HubClient, default: dict[str, Any], tmp_path: Path
+) -> None:
+    """The commit is rewritten on the Hub, so that even the name of the content is another."""
+    (commit,) = hub.repositories[NAME].commits.values()
+    right = commit.files[WEIGHTS]
+    commit.files[WEIGHTS] = right[:-1] + bytes([right[-1] ^ 1])
+    outcome = client("load", NAME, cache_dir=tmp_path)
+    assert (outcome.error, "SHA-256" in outcome.message) == ("WeightsError", True), outcome
+    assert len(weights_read(hub)) == 2
+    commit.files[WEIGHTS] = right
+    assert client("load", NAME, cache_dir=tmp_path).value == default
+
+
+def test_a_connection_that_is_cut_is_tried_again(
+    hub: Hub, client: HubClient, default: dict[str, Any], tmp_path: Path
+) -> None:
+    with hub.failing(LARGE, cut):
+        outcome = client("load", NAME, cache_dir=tmp_path)
+    assert (outcome.error, "closed" in outcome.message) == ("HubError", True), outcome
+    assert len(weights_read(hub)) == 6
+    assert outcome.seconds < 15
+    assert not [path for path in tmp_path.rglob("*safetensors*") if ".locks" not in path.parts]
+    assert client("load", NAME, cache_dir=tmp_path).value == default
+
+
+def test_a_download_goes_on_where_it_was_cut(
+    hub: Hub, client: HubClient, default: dict[str, Any], tmp_path: Path
+) -> None:
+    EmotionRecognizer.from_pretrained().save_pretrained(tmp_path / "single")
+    hub.add(NAME, tmp_path / "single")
+    late = functools.partial(cut, share=0.95)
+    with hub.failing(LARGE, once(late)):
+        outcome = client("load", NAME, cache_dir=tmp_path)
+    expected = fingerprint(EmotionRecognizer.from_pretrained(tmp_path / "single"))
+    assert outcome.value == expected, outcome.message
+    ranges = [
+        request.headers.get("range") for request in hub.requests if "/storage/" in request.path
+    ]
+    assert ranges == [None, f"bytes={10 * 2**20}-"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("pattern", "fault", "error", "part", "seconds"),
+    [
+        (API, ignore, "HubError", "timed out", AT_ONCE),
+        ("HEAD .*/config.json", instead(refusal(503, "Busy")), "HubError", "503", 90),
+        (LARGE, stall, "HubError", "timed out", 60),
+        (LARGE, instead(refusal(429, "Slow down")), "HubError", "asked too often", 90),
+    ],
+)
+def test_a_hub_that_keeps_failing_is_given_up(
+    hub: Hub,
+    default: dict[str, Any],
+    tmp_path: Path,
+    pattern: str,
+    fault: Fault,
+    error: str,
+    part: str,
+    seconds: float,
+) -> None:
+    impatient = {"HF_HUB_DOWNLOAD_TIMEOUT": "1", "HF_HUB_ETAG_TIMEOUT": "1"}
+    client = HubClient(hub.url, tmp_path, **impatient)
+    with hub.failing(pattern, fault):
+        outcome = client("load", NAME)
+    assert (outcome.error, part in outcome.message) == (error, True), outcome
+    assert outcome.seconds < seconds
+    client.close()
+    client = HubClient(hub.url, tmp_path)
+    assert client("load", NAME).value == default
+    client.close()
+
+
+# Sharing
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    """The bundled model as save_pretrained writes it."""
+    EmotionRecognizer.from_pretrained().save_pretrained(
+        tmp_path / "saved", title="me/mine", dtype="float16"
+    )
+    return tmp_path / "saved"
+
+
+def test_what_arrives_is_what_save_pretrained_writes_and_can_be_loaded(
+    hub: Hub, client: HubClient, saved: Path, tmp_path: Path
+) -> None:
+    pushed = client(
+        "push",
+        "default",
+        "me/mine",
+        token=WRITER,
+        dtype="float16",
+        private=True,
+        commit_message="First",
+    )
+    mine = hub.repositories["me/mine"]
+    assert pushed.value == mine.refs["main"], pushed
+    commit = mine.commits[pushed.value]
+    assert commit.files.keys() == FILES | {".gitattributes"}
+    assert {name: commit.files[name] for name in FILES} == read_folder(saved)
+    assert commit.message == "First"
+    assert mine.private
+    for request in hub.requests:
+        if "/storage/" in request.path:
+            assert request.token is None
+        else:
+            assert request.headers["user-agent"].startswith(USER_AGENT)
+            assert request.token == WRITER
+    loaded = client("load", "me/mine", revision=pushed.value, cache_dir=tmp_path, token=READER)
+    assert loaded.value == fingerprint(EmotionRecognizer.from_pretrained(saved))
+    # The same once more is no new commit, and nothing is uploaded.
+    hub.requests.clear()
+    again = client("push", "default", "me/mine", token=WRITER, dtype="float16")
+    assert again.value == pushed.value
+    assert not [line for line in hub.lines if line.startswith("PUT")]
+
+
+def test_another_model_leaves_nothing_of_the_last_but_what_people_added(
+    hub: Hub, client: HubClient, pair: Path, tmp_path: Path
+) -> None:
+    repository = hub.repositories[NAME]
+    people = {"x/b.safetensors": b"", "example.jpg": b"", ".gitattributes": b""}
+    repository.commit({**read_folder(BUNDLED / "default"), **people})
+    count = len(repository.commits)
+    pushed = client("push", str(pair), NAME, token=WRITER, dtype="float16")
+    files = repository.commits[pushed.value].files
+    ours = {"README.md", "config.json", "a.safetensors", "b.safetensors"}
+    assert files.keys() == ours | people.keys()
+    assert len(repository.commits) == count + 1
+    expected = fingerprint(EmotionRecognizer.from_pretrained(pair))
+    assert client("load", NAME, cache_dir=tmp_path).value["weights"] == expected["weights"]
+
+
+CREATE, COMMIT, UPLOAD = "POST /api/repos/create", "POST .*/commit/main", "PUT /storage/"
+
+
+@pytest.mark.parametrize(
+    ("token", "pattern", "fault", "part"),
+    [
+        (None, None, None, "401"),
+        ("hf_wrong", None, None, "401"),
+        (READER, None, None, "403"),
+        (WRITER, CREATE, instead(refusal(500, "Oops")), "500"),
+        (WRITER, CREATE, hang_up, "disconnected"),
+        (WRITER, COMMIT, instead(refusal(403, "No")), "403"),
+        (WRITER, COMMIT, instead(refusal(500, "Oops")), "500"),
+        (WRITER, COMMIT, hang_up, "disconnected"),
+        (WRITER, UPLOAD, instead(refusal(403, "Expired")), WEIGHTS),
+    ],
+)
+def test_a_push_that_fails_is_said_and_the_next_one_succeeds(
+    hub: Hub,
+    client: HubClient,
+    token: str | None,
+    pattern: str | None,
+    fault: Fault | None,
+    part: str,
+) -> None:
+    with hub.failing(pattern or "^$", fault or hang_up):
+        outcome = client("push", "default", "me/mine", token=token, dtype="float16")
+    assert (outcome.error, part in outcome.message) == ("HubError", True), outcome
+    assert "hf_" not in outcome.message
+    assert outcome.seconds < AT_ONCE
+    mine = hub.repositories.get("me/mine", Repository())
+    assert not [commit for commit in mine.commits.values() if "config.json" in commit.files]
+    pushed = client("push", "default", "me/mine", token=WRITER, dtype="float16")
+    assert pushed.value == hub.repositories["me/mine"].refs["main"], pushed
+    # What had arrived is not uploaded twice.
+    assert len([line for line in hub.lines if line.startswith("PUT")]) == 1 + (pattern == UPLOAD)
+
+
+def test_a_push_whose_answer_is_lost_can_be_done_again(hub: Hub, client: HubClient) -> None:
+    with hub.failing(COMMIT, hang_up_afterwards):
+        assert client("push", "default", "me/mine", token=WRITER).error == "HubError"
+    mine = hub.repositories["me/mine"]
+    assert client("push", "default", "me/mine", token=WRITER).value == mine.refs["main"]
+    assert len(mine.commits) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pattern", ["POST .*/preupload/", UPLOAD])
+@pytest.mark.parametrize("fault", [instead(refusal(500, "Oops")), hang_up], ids=["500", "hang up"])
+def test_an_upload_that_keeps_failing_is_given_up(
+    hub: Hub, client: HubClient, pattern: str, fault: Fault
+) -> None:
+    with hub.failing(pattern, fault):
+        outcome = client("push", "default", "me/mine", token=WRITER, dtype="float16")
+    assert outcome.error == "HubError", outcome
+    assert len([line for line in hub.lines if re.search(pattern, line)]) == 6
+    assert outcome.seconds < 90
+    assert client("push", "default", "me/mine", token=WRITER, dtype="float16").value
+
+
+RESULTS = {
+    "task": {"type": "image-classification", "name": "Facial expression recognition"},
+    "dataset": {"name": "FER-2013", "type": "fer2013", "split": "PublicTest"},
+}
+
+
+def test_the_card_on_the_hub_has_metadata_that_the_client_reads(
+    hub: Hub, client: HubClient
+) -> None:
+    client("push", "default", "me/mine", token=WRITER, dtype="float16", license="mit")
+    card = client("card", "me/mine")
+    report = EmotionRecognizer.from_pretrained().training.evaluation["PublicTest"]
+    metrics = [
+        {"type": "accuracy", "name": "Accuracy", "value": report.accuracy},
+        {
+            "type": "f1",
+            "name": "Macro F1",
+            "value": report.macro_f1,
+            "args": {"average": "macro"},
+        },
+    ]
+    assert card.value == {
+        "library_name": "emonet",
+        "license": "mit",
+        "pipeline_tag": "image-classification",
+        "tags": ["facial-expression-recognition", "emotion"],
+        "datasets": ["fer2013"],
+        "metrics": ["accuracy", "f1"],
+        "model-index": [{"name": "me/mine", "results": [{**RESULTS, "metrics": metrics}]}],
+    }, card
+
+
+def test_a_card_claims_no_more_than_is_known() -> None:
+    model = EmotionRecognizer.from_pretrained()
+    title = "a: 'title' --- # \n"
+    bare = ModelCard(model_card(model.config, title)).data.to_dict()
+    assert bare.keys() == {"library_name", "pipeline_tag", "tags"}
+    given = model_card(model.config, title, license="mit", datasets=["org/faces"])
+    data = ModelCard(given).data
+    assert (data.license, data.datasets, data.eval_results) == ("mit", ["org/faces"], None)
+
+    record = model.training
+    report = record.evaluation["PublicTest"]
+    elsewhere = replace(record, evaluation={"mine": replace(report, n=100)})
+    data = ModelCard(model_card(model.config, title, elsewhere)).data
+    assert data.datasets == ["fer2013"]
+    assert {(r.dataset_type, r.dataset_split) for r in data.eval_results} == {("unknown", "mine")}
+    assert data.model_name == title
+
+    other = replace(record, data={"training": replace(record.data["training"], sha256="0" * 64)})
+    for members, expected in (({"a": record}, ["fer2013"]), ({"a": record, "b": other}, None)):
+        whole = TrainingRecord(members=members, evaluation=record.evaluation)
+        data = ModelCard(model_card(model.config, title, whole)).data
+        assert data.datasets == expected
+        assert {r.dataset_type for r in data.eval_results} == {(expected or ["unknown"])[0]}
+
+
+def test_the_page_about_the_hub_does_what_it_says(hub: Hub, tmp_path: Path) -> None:
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "hub.md"
+    share, load, pinned = re.findall(r"^```py\n(.*?)^```", page.read_text(), re.S | re.M)
+    shutil.copytree(BUNDLED / "default", tmp_path / "my_model")
+    client = HubClient(hub.url, tmp_path, HF_TOKEN=WRITER)
+    shared = client("run", share, str(tmp_path))
+    assert shared.value == hub.repositories["me/emotions"].refs["main"] + "\n", shared
+    assert client("card", "me/emotions").value["license"] == "mit"
+    code = f"commit = {shared.value!r}.strip()\n" + load + pinned
+    loaded = client("run", code, str(tmp_path))
+    assert loaded.value == f"{EmotionRecognizer.from_pretrained().labels}\n", loaded
+    client.close()
+
+
+@pytest.mark.parametrize("name", ["mine", "", "me/", "a/b/c"])
+def test_a_name_that_is_none_makes_no_repository(hub: Hub, client: HubClient, name: str) -> None:
+    outcome = client("push", "default", name, token=WRITER, dtype="float16")
+    assert (outcome.error, repr(name) in outcome.message) == ("ConfigError", True), outcome
+    assert hub.lines == []
+
+
+class XetHub(Hub):
+    """A Hub that keeps large files with Xet, whose server is a folder here.
+
+    Xet's client speaks to the folder itself; the Hub's part is to say where it is.
+    """
+
+    def __init__(self, folder: Path, digests: dict[str, str]) -> None:
+        self.place, self.digests = f"local://{folder}", digests
+        super().__init__()
+
+    def _route(self, request: Request) -> Answer:
+        if "-token/" in request.path:
+            expires = int(time.time()) + 3600
+            access = {"casUrl": self.place, "accessToken": "token", "exp": expires}
+            headers = {"X-Xet-Cas-Url": self.place, "X-Xet-Access-Token": "token"}
+            headers["X-Xet-Token-Expiration"] = str(expires)
+            return Answer(headers=headers, body=json.dumps(access).encode())
+        answer = super()._route(request)
+        if "X-Linked-Etag" in answer.headers:
+            digest = self.digests[answer.headers["X-Linked-Etag"].strip('"')]
+            name, commit = re.findall("/(.*)/resolve/(.*)/", request.path)[0]
+            token = f"{self.url}/api/models/{name}/xet-read-token/{commit}"
+            answer.headers.update({"X-Xet-Hash": digest, "X-Xet-Refresh-Route": token})
+        return answer
+
+
+@pytest.mark.slow
+def test_xet_carries_a_model_there_and_back(tmp_path: Path, default: dict[str, Any]) -> None:
+    import hf_xet
+
+    weights = BUNDLED / "default" / WEIGHTS
+    (found,) = hf_xet.hash_files([str(weights)])
+    sha256 = json.loads((BUNDLED / "default" / "config.json").read_text())["files"][WEIGHTS]
+    (tmp_path / "xet").mkdir()
+    hub = XetHub(tmp_path / "xet", {sha256: found.hash})
+    # What a commit refers to is with Xet; the Hub itself needs only know that it is.
+    hub.storage[sha256] = weights.read_bytes()
+    client = HubClient(hub.url, tmp_path, HF_HUB_DISABLE_XET="0")
+    pushed = client("push", "default", "me/mine", token=WRITER, dtype="float16")
+    assert pushed.value == hub.repositories["me/mine"].refs["main"], pushed
+    loaded = client("load", "me/mine", cache_dir=tmp_path / "cache")
+    client.close()
+    hub.stop()
+    assert loaded.value["weights"] == default["weights"], loaded
+    assert not [line for line in hub.lines if "/storage/" in line or "lfs" in line]
+
+
+# Single files
+
+
+def test_a_plugin_s_file_comes_from_the_hub_once(hub: Hub, client: HubClient) -> None:
+    hub.repositories["org/files"] = Repository()
+    commit = hub.repositories["org/files"].commit({"model.txt": b"content"})
+    assert client("locate", f"hf://org/files@{commit}/model.txt").value == "content"
+    assert all(request.headers["user-agent"].startswith(USER_AGENT) for request in hub.requests)
+    hub.requests.clear()
+    assert client("locate", f"hf://org/files@{commit}/model.txt").value == "content"
+    assert hub.lines == []
+    hub.stop()
+    try:
+        other = client("locate", "hf://org/other/model.txt")
+        pinned = client("locate", f"hf://org/files@{'1' * 40}/model.txt")
+        detector = client("yunet")
+    finally:
+        hub.start()
+    for outcome in (other, pinned, detector):
+        assert (outcome.error, "refused" in outcome.message) == ("HubError", True), outcome
+        assert outcome.seconds < AT_ONCE
+    assert "model_path" in detector.message
