@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from emonet.plugin import Box, Detection, require_number
 from emonet_detectors.shrinking import shrunk
 
+LARGEST = 8192
+
 
 class DlibHog:
     """Finds frontal faces of some 80 pixels and more; 40 with ``upsample`` 1.
@@ -21,8 +23,9 @@ class DlibHog:
 
     def __init__(self, upsample: int, score_threshold: float, max_side: int) -> None:
         require_number("dlib_hog", "upsample", upsample, 0, 4, whole=True)
-        require_number("dlib_hog", "score_threshold", score_threshold, -10, 10)
-        require_number("dlib_hog", "max_side", max_side, 80, whole=True)
+        require_number("dlib_hog", "score_threshold", score_threshold, -1, 10)
+        # The doubled image is held in memory.
+        require_number("dlib_hog", "max_side", max_side, 80, LARGEST >> upsample, whole=True)
         self._upsample = upsample
         self._score_threshold = score_threshold
         self._max_side = max_side

@@ -25,6 +25,7 @@ FILE = "face_detection_yunet_2023mar.onnx"
 SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 
 MOST_CANDIDATES = 5000
+LARGEST = 4096
 
 
 class YuNet:
@@ -54,7 +55,7 @@ class YuNet:
     ) -> None:
         require_number("yunet", "score_threshold", score_threshold, 0, 1)
         require_number("yunet", "nms_threshold", nms_threshold, 0, 1)
-        require_number("yunet", "max_side", max_side, 32, whole=True)
+        require_number("yunet", "max_side", max_side, 32, LARGEST, whole=True)
         if model_path is not None and not isinstance(model_path, str):
             raise ConfigError(f"yunet: model_path must be a path or None, got {model_path!r}")
         self._path = fetch() if model_path is None else Path(model_path)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import keras
 
 INPUT_SIZE = (139, 139)
+# A model from a stranger must not ask for any memory.
+MAX_SIDE = 512
 
 
 @hookimpl
@@ -41,9 +43,10 @@ def build(config: Mapping[str, Json], *, pretrained: bool) -> "keras.Model":
             ``hf://org/name/file`` or an address; None lets Keras download it once.
         pretrained: whether to load that file.
     """
-    from emonet_inception_resnet_v2.architecture import inception_resnet_v2
-
-    size = require_size("inception_resnet_v2", "input_size", config["input_size"], least=75)
+    size = require_size("inception_resnet_v2", "input_size", config["input_size"], 75, MAX_SIDE)
     source = config["weights"]
     file = locate_file(source) if pretrained and source is not None else None
+
+    from emonet_inception_resnet_v2.architecture import inception_resnet_v2
+
     return inception_resnet_v2(size, pretrained=pretrained, weights_file=file)

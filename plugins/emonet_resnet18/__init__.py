@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 INPUT_SIZE = (48, 48)
 # Of a full ResNet-18 the width is 64. A model from a stranger must not ask for any memory.
-LIMITS = {"width": 256, "stem_stride": 8}
+LIMITS = {"width": 128, "stem_stride": 8}
+MAX_SIDE = 256
 
 
 @hookimpl
@@ -36,11 +37,12 @@ def emonet_register_backbones() -> list[BackboneSpec]:
 
 def build(config: Mapping[str, Json], *, pretrained: bool) -> "keras.Model":
     """Build the backbone; ``width`` is the channel count of the first of its four stages."""
-    from emonet_resnet18.architecture import resnet18
-
     if pretrained:
         raise ConfigError("resnet18 has no pretrained weights of its own; use pretrained=False")
     for key in LIMITS:
         require_number("resnet18", key, config[key], 1, LIMITS[key], whole=True)
-    size = require_size("resnet18", "input_size", config["input_size"], least=16)
+    size = require_size("resnet18", "input_size", config["input_size"], 16, MAX_SIDE)
+
+    from emonet_resnet18.architecture import resnet18
+
     return resnet18(size, width=config["width"], stem_stride=config["stem_stride"])

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import keras
 
 INPUT_SIZE = (197, 197)
+# A model from a stranger must not ask for any memory.
+MAX_SIDE = 512
 
 
 @hookimpl
@@ -44,7 +46,7 @@ def build(config: Mapping[str, Json], *, pretrained: bool) -> "keras.Model":
             ``hf://org/name/file`` or an address; None means where it was published.
         pretrained: whether to load that file.
     """
-    size = require_size("resnet50", "input_size", config["input_size"], least=32)
+    size = require_size("resnet50", "input_size", config["input_size"], 32, MAX_SIDE)
     require_choice("resnet50", "variant", config["variant"], ("imagenet", "vggface2"))
     source = config["weights"]
     if config["variant"] == "imagenet":

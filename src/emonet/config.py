@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from functools import cache
 from importlib.metadata import version
 from typing import Annotated, Any, Literal, get_args
 
@@ -30,8 +31,12 @@ __all__ = [
 #: Raised when an older emonet could not read what this one writes.
 FORMAT_VERSION = 1
 
-MAX_UNITS = 16384
+# A model from a stranger must not ask for any memory.
+MAX_UNITS = 4096
+MAX_LAYERS = 4
 MAX_NETWORKS = 64
+MAX_LABELS = 1000
+MAX_FACE_SIZES = 8
 
 # pydantic reads this from each dataclass; nothing unknown, converted or not finite gets in.
 _STRICT = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
@@ -53,14 +58,17 @@ Name = Annotated[str, _Pattern(f"^{NAME_PATTERN.pattern}$")]
 Label = Annotated[
     str,
     _Pattern(
-        # No control characters, nor those that turn a text's direction round.
-        r"^[^\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069]{1,64}$"
+        # No control characters, nor those that are not seen or turn a text's direction round.
+        r"^[^\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u2064\u2066-\u206f"
+        r"\ufeff\ufff9-\ufffb\U000e0001-\U000e007f]{1,64}$"
     ),
 ]
 PackageName = Annotated[str, _Pattern(r"^([A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?)?$")]
 PackageVersion = Annotated[str, _Pattern(r"^[A-Za-z0-9.+!_-]{0,64}$")]
 Digest = Annotated[str, _Pattern(r"^[0-9a-f]{64}$")]
 FileName = Annotated[str, _Pattern(r"^[a-z][a-z0-9_]{0,63}\.safetensors$")]
+# Errors repeat it; the plugin that it is for says which there are.
+Setting = Annotated[str, _Pattern(r"^(?s:.){1,64}$")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +77,7 @@ class ComponentConfig:
 
     __pydantic_config__ = _STRICT
     name: Name
-    config: dict[str, Json] = field(default_factory=dict)
+    config: dict[Setting, Json] = field(default_factory=dict)
     config_version: int = 1
     plugin: PackageName = ""
     distribution: PackageName = ""
@@ -104,14 +112,14 @@ class HeadConfig:
         """Refuse a head that can't be built, or only on a machine of another size.
 
         Raises:
-            ConfigError: a width is not 1 to 16384, there are more than 8, or the dropout is
+            ConfigError: a width is not 1 to 4096, there are more than 4, or the dropout is
                 not in 0..1.
         """
         widths = (*self.units, self.feature_units)
-        if len(widths) > 9 or not all(1 <= width <= MAX_UNITS for width in widths):
+        if len(self.units) > MAX_LAYERS or not all(1 <= width <= MAX_UNITS for width in widths):
             raise ConfigError(
-                f"head: units must be up to 8 widths of 1 to {MAX_UNITS}, and feature_units "
-                f"one, got {self.units} and {self.feature_units}"
+                f"head: units must be up to {MAX_LAYERS} widths of 1 to {MAX_UNITS}, and "
+                f"feature_units one, got {self.units!s:.80} and {self.feature_units!s:.80}"
             )
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"head.dropout: must be in 0..1, below 1, got {self.dropout}")
@@ -140,8 +148,11 @@ class NetworkConfig:
         """Refuse faces that no network can be built for.
 
         Raises:
-            ConfigError: a side is not 8 to 1024 pixels.
+            ConfigError: a side is not 8 to 1024 pixels, or an extractor is there twice.
         """
+        extractors = [part.name for part in self.features]
+        if len(set(extractors)) != len(extractors):
+            raise ConfigError(f"features: names repeat in {extractors!s:.200}")
         if not all(8 <= side <= 1024 for side in self.face_size):
             raise ConfigError(f"face_size: sides of 8 to 1024 pixels, got {self.face_size}")
 
@@ -162,13 +173,18 @@ class Framing:
     shift_y: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse a square without extent.
+        """Refuse a square without extent, or out of all proportion to the box.
 
         Raises:
-            ConfigError: scale is not above 0.
+            ConfigError: scale is not 0.05 to 10, or a shift is not -100 to 100.
         """
-        if not self.scale > 0:
-            raise ConfigError(f"framing.scale: must be above 0, got {self.scale}")
+        if not 0.05 <= self.scale <= 10:
+            raise ConfigError(f"framing.scale: must be 0.05 to 10, got {self.scale}")
+        if not all(-100 <= shift <= 100 for shift in (self.shift_x, self.shift_y)):
+            raise ConfigError(
+                f"framing: shift_x and shift_y must be -100 to 100, got {self.shift_x} "
+                f"and {self.shift_y}"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,18 +218,39 @@ class RecognizerConfig:
         weights = [network.weight for network in self.networks]
         checks = (
             (len(self.labels) >= 2, f"labels: two or more are needed, got {self.labels}"),
-            (len(set(self.labels)) == len(self.labels), f"labels: repeated in {self.labels}"),
+            (
+                len(self.labels) <= MAX_LABELS,
+                f"labels: at most {MAX_LABELS} are possible, got {len(self.labels)}",
+            ),
+            (
+                len(set(self.labels)) == len(self.labels),
+                f"labels: repeated in {self.labels!s:.200}",
+            ),
             (
                 0 < len(names) <= MAX_NETWORKS,
                 f"networks: 1 to {MAX_NETWORKS} are needed, got {len(names)}",
             ),
             (len(set(names)) == len(names), f"networks: names repeat in {names}"),
             (
+                # Every face is cut out once for each of them.
+                len(self.face_sizes) <= MAX_FACE_SIZES,
+                f"networks: at most {MAX_FACE_SIZES} different face_size, got "
+                f"{len(self.face_sizes)}",
+            ),
+            (
                 min(weights, default=0) >= 0 and sum(weights) > 0,
                 f"networks: weights must be >= 0 and not all 0, got {weights}",
             ),
+            (
+                1e-6 <= sum(weights) <= 1e6,
+                f"networks: weights must have a sum of 1e-6 to 1e6, got {sum(weights)}",
+            ),
             (self.format_version >= 1, f"format_version: 1 or more, got {self.format_version}"),
             (self.temperature > 0, f"temperature: must be above 0, got {self.temperature}"),
+            (
+                0.1 <= self.temperature <= 100,
+                f"temperature: must be 0.1 to 100, got {self.temperature}",
+            ),
         )
         for holds, message in checks:
             if not holds:
@@ -259,7 +296,7 @@ def config_from_json(text: str | bytes, *, where: str) -> RecognizerConfig:
         ConfigVersionError: it was written in a newer format.
         ConfigError: it is no JSON, or a key is unknown, missing or of the wrong type.
     """
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     try:
         data = json.loads(
@@ -272,11 +309,12 @@ def config_from_json(text: str | bytes, *, where: str) -> RecognizerConfig:
     written = data.get("format_version")
     if isinstance(written, int) and written > FORMAT_VERSION:
         raise ConfigVersionError(
-            f"{where} has format version {written}; this emonet reads up to {FORMAT_VERSION}. "
+            f"{where} has format version {written!s:.40}; this emonet reads up to "
+            f"{FORMAT_VERSION}. "
             f"Upgrade emonet."
         )
     try:
-        config: RecognizerConfig = TypeAdapter(RecognizerConfig).validate_json(text)
+        config: RecognizerConfig = _adapter().validate_json(text)
     except ValidationError as error:
         raise ConfigError(f"{where}: {_explain(error.errors()[0])}") from None
     except ConfigError as error:
@@ -290,13 +328,21 @@ def nearest(name: str, known: Any) -> str:
     return f" Did you mean {close[0]!r}?" if close else ""
 
 
+@cache
+def _adapter() -> Any:
+    """Return pydantic's reader of a configuration, which takes longer to make than to use."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(RecognizerConfig)
+
+
 def _explain(error: Mapping[str, Any]) -> str:
     """Turn pydantic's first error into one sentence with the JSON path."""
     if error["type"] == "value_error":
         # One of ours, which names its place itself.
         return str(error["ctx"]["error"])
     # Keys come from a stranger's file, and may hold what a terminal would obey.
-    path = ".".join(ascii(part).strip("'") for part in error["loc"])
+    path = ".".join(f"{part!a:.80}".strip("'") for part in error["loc"])
     if error["type"] == "unexpected_keyword_argument":
         return f"{path}: unknown key.{nearest(str(error['loc'][-1]), _keys(RecognizerConfig))}"
     received = (
@@ -310,7 +356,7 @@ def _explain(error: Mapping[str, Any]) -> str:
 def _finite(text: str) -> float:
     """Read a number, unless it is Infinity, NaN or beyond what a float holds."""
     if not math.isfinite(number := float(text)):
-        raise ValueError(f"{text} is not a finite number")
+        raise ValueError(f"{text:.40} is not a finite number")
     return number
 
 

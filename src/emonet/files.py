@@ -1,8 +1,8 @@
 """Files: found wherever they are, and written so that none is ever half there."""
 
 import hashlib
-import os
 import re
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,7 +21,8 @@ __all__ = ["ask_hub_first", "beside", "hub_client", "locate_file"]
 @contextmanager
 def beside(path: Path) -> Iterator[Path]:
     """Yield a temporary path, for a file or folder, that takes the real name when all went well."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    # A name that nobody can foresee: in a stranger's folder, a link may wait under one.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         yield temporary
         temporary.replace(path)

@@ -219,7 +219,9 @@ def require_number(
     kinds = int if whole else (int, float)
     if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
         kind = "a whole number" if whole else "a number"
-        raise ConfigError(f"{component}: {key} must be {kind} of {low:g}..{high:g}, got {value!r}")
+        raise ConfigError(
+            f"{component}: {key} must be {kind} of {low:g}..{high:g}, got {value!r:.200}"
+        )
 
 
 def require_size(
@@ -231,7 +233,7 @@ def require_size(
         ConfigError: it is something else.
     """
     if not isinstance(value, list | tuple) or len(value) != 2:
-        raise ConfigError(f"{component}: {key} must be [height, width], got {value!r}")
+        raise ConfigError(f"{component}: {key} must be [height, width], got {value!r:.200}")
     for side in value:
         require_number(component, key, side, least, most, whole=True)
     return (value[0], value[1])
@@ -247,7 +249,7 @@ def require_choice(component: str, key: str, value: Json, choices: Collection[Js
         value is choice or (value == choice and type(value) is type(choice)) for choice in choices
     ):
         listed = ", ".join(repr(choice) for choice in choices)
-        raise ConfigError(f"{component}: {key} must be one of {listed}, got {value!r}")
+        raise ConfigError(f"{component}: {key} must be one of {listed}, got {value!r:.200}")
 
 
 def _is_json(value: object) -> bool:

@@ -75,5 +75,9 @@ def main() -> NoReturn:
 
 
 def _fail(message: str, status: int) -> NoReturn:
-    print(f"emonet: {message}", file=sys.stderr)
+    # It may repeat a name that a stranger chose, such as a folder's, which a terminal would obey.
+    shown = "".join(
+        char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in message
+    )
+    print(f"emonet: {shown[:5000]}", file=sys.stderr)
     sys.exit(status)

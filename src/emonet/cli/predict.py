@@ -99,6 +99,11 @@ def _print_json(results: Iterable[ImageResult]) -> bool:
     return failed
 
 
+def _shown(text: object) -> str:
+    """Return a text without what a terminal would obey; a file's name may hold anything."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in str(text))
+
+
 def _print_table(results: Iterable[ImageResult]) -> bool:
     from rich.console import Console
     from rich.table import Table
@@ -107,15 +112,15 @@ def _print_table(results: Iterable[ImageResult]) -> bool:
     table = Table("image", "box (x, y, width, height)", "emotion", "score")
     failed = False
     for result in results:
-        name = Text(str(result.path))
+        name = Text(_shown(result.path))
         if result.error is not None:
             failed = True
-            table.add_row(name, "", Text(f"error: {result.error}", style="red"), "")
+            table.add_row(name, "", Text(_shown(f"error: {result.error}"), style="red"), "")
         elif not result.faces:
             table.add_row(name, "", "no face", "")
         for face in result.faces:
             box = ", ".join(str(value) for value in face.to_dict()["box"])
-            table.add_row(name, box, face.label, f"{100 * face.score:.0f} %")
+            table.add_row(name, box, Text(face.label), f"{100 * face.score:.0f} %")
             name = Text("")
     Console().print(table)
     return failed

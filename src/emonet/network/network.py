@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from emonet.errors import WeightsError
 from emonet.network.batching import run_in_batches
 from emonet.network.runtimes import KerasRuntime
 from emonet.network.weights import get_weights, set_weights
@@ -66,11 +67,17 @@ class Network:
 
         Returns:
             float32 (n, classes); rows sum to 1.
+
+        Raises:
+            WeightsError: they are not finite.
         """
         if features is None:
             features = self.features(faces)
         with self._lock:
-            return run_in_batches(self._runtime, faces, features)
+            probabilities = run_in_batches(self._runtime, faces, features)
+        if not np.isfinite(probabilities).all():
+            raise WeightsError("The network gives no finite numbers: its weights are of no use")
+        return probabilities
 
     def get_weights(self) -> dict[str, NDArray[Any]]:
         """Return the model's weights and the extractors' states as named arrays."""

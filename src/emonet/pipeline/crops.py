@@ -159,7 +159,9 @@ def _square(image: NDArray[np.uint8], box: Box, framing: Framing) -> NDArray[np.
     """Cut the framed square out of an image, at least one pixel of it inside."""
     import cv2
 
-    side = max(1, round(framing.scale * _side(box)))
+    # A square of more than twice the image's side would be border for the most part.
+    most = 2 * max(image.shape[:2])
+    side = min(max(1, round(framing.scale * _side(box))), most)
     left = round(box.x + box.width / 2 + framing.shift_x * _side(box) - side / 2)
     top = round(box.y + box.height / 2 + framing.shift_y * _side(box) - side / 2)
     height, width = image.shape[:2]

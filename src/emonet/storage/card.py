@@ -101,11 +101,11 @@ def model_card(
         for network in config.networks
     ]
     body = _BODY.format(
-        title=escape(title),
+        title=_plain(title),
         version=config.emonet_version,
         count=len(config.labels),
         # Whoever shows the card as HTML must not run what a stranger called a label.
-        labels=escape(", ".join(config.labels)),
+        labels=_plain(", ".join(config.labels)),
         networks="\n".join(rows),
         detector=config.detector.name,
         sizes=" and ".join(f"{height}x{width}" for height, width in config.face_sizes),
@@ -171,7 +171,7 @@ def _learnt_from_fer2013(training: TrainingRecord) -> bool:
 
 def _evaluation(training: TrainingRecord) -> str:
     figures = "".join(
-        f"- {name}: accuracy {100 * report.accuracy:.2f} % (95 % interval "
+        f"- {_plain(name)}: accuracy {100 * report.accuracy:.2f} % (95 % interval "
         f"{100 * report.accuracy_interval_95[0]:.2f} to "
         f"{100 * report.accuracy_interval_95[1]:.2f} %), macro F1 "
         f"{100 * report.macro_f1:.2f} %, {report.n} faces, single crop\n"
@@ -182,7 +182,8 @@ def _evaluation(training: TrainingRecord) -> str:
 
 def _weights(learnt: LearntWeights) -> str:
     figures = [
-        (name, f"{learnt.weights[name]:.4f}", learnt.members[name]) for name in learnt.weights
+        (_plain(name), f"{learnt.weights[name]:.4f}", learnt.members.get(name, float("nan")))
+        for name in learnt.weights
     ]
     figures += [("plain mean", "", learnt.mean), ("with these weights", "", learnt.learnt)]
     return _WEIGHTS.format(
@@ -195,9 +196,21 @@ def _weights(learnt: LearntWeights) -> str:
 
 def _training(training: TrainingRecord) -> str:
     return _TRAINING.format(
-        command=training.command,
+        # Backticks in it would end the block.
+        command=_line(training.command).replace("`", "'"),
         seed=training.seed,
         epochs=len(training.history),
         minutes=sum(record.seconds for record in training.history) / 60,
-        versions=", ".join(f"{name} {value}" for name, value in training.versions.items()),
+        versions=_plain(", ".join(f"{name} {value}" for name, value in training.versions.items())),
     )
+
+
+def _plain(text: str) -> str:
+    """Return a text that a stranger may have written without HTML or Markdown of theirs."""
+    escaped = escape(_line(text), quote=False)
+    return escaped.translate({ord(char): f"&#{ord(char)};" for char in "[]`*_|"})
+
+
+def _line(text: str) -> str:
+    """Return a text as one line without control characters."""
+    return "".join(char if char.isprintable() else " " for char in text[:1000])

@@ -1,6 +1,7 @@
 """A model folder: config.json, one safetensors file per network, and a model card."""
 
 import hashlib
+import os
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emonet.config import RecognizerConfig, config_from_json, config_to_json
-from emonet.errors import ConfigError, ModelNotFoundError, WeightsError
+from emonet.errors import ConfigError, EmonetError, ModelNotFoundError, WeightsError
 from emonet.files import beside
 
 __all__ = [
@@ -26,9 +27,11 @@ __all__ = [
 ]
 
 CONFIG_FILE = "config.json"
-MAX_CONFIG_BYTES = 4 * 2**20
-MAX_WEIGHTS_BYTES = 512 * 2**20
-MAX_HEADER_BYTES = 8 * 2**20
+# Of 64 networks with extractors, and of one network with 10,000 weights: parsers of JSON need
+# many times as much memory.
+MAX_CONFIG_BYTES = 2**18
+MAX_WEIGHTS_BYTES = 384 * 2**20
+MAX_HEADER_BYTES = 2**20
 
 Weights = dict[str, NDArray[Any]]
 Dtype = Literal["float32", "float16"]
@@ -50,7 +53,8 @@ def write_folder(
     """Write a model folder, all of it or nothing; config.json comes last.
 
     Args:
-        folder: made when needed; files of the same names are replaced.
+        folder: made when needed; files of the same names are replaced, and weights of the
+            model that was there before are removed.
         config: what to store; its ``files`` are filled in.
         weights: each network's arrays by network name.
         texts: further files by name, such as README.md; None removes what is there.
@@ -65,6 +69,7 @@ def write_folder(
     if dtype not in get_args(Dtype):
         raise ConfigError(f"dtype must be 'float16' or 'float32', got {dtype!r}")
     folder.mkdir(parents=True, exist_ok=True)
+    replaced = _listed_weights(folder)
     digests = {}
     # Everything is written beside first. Then names change, the first entered comes last.
     with ExitStack() as stack:
@@ -81,6 +86,8 @@ def write_folder(
                 stack.enter_context(beside(folder / file)).write_text(text, encoding="utf-8")
         stored = config_to_json(replace(config, files=digests))
         config_file.write_text(stored, encoding="utf-8")
+    for file in replaced - digests.keys():
+        (folder / file).unlink(missing_ok=True)
 
 
 def write_config(folder: Path, config: RecognizerConfig) -> None:
@@ -96,56 +103,95 @@ def read_config(path: Path) -> RecognizerConfig:
         ModelNotFoundError: there is no such file.
         ConfigError: it is malformed, or names a file for no network.
     """
-    if not path.is_file():
+    try:
+        # A link may lead to a device, which has no end.
+        found = path.is_file()
+        text = _read_bytes(path, MAX_CONFIG_BYTES) if found else None
+    except OSError as error:
+        raise ConfigError(f"{path} can't be read: {error}") from error
+    if not found:
         raise ModelNotFoundError(f"No model in {path.parent}: it has no {path.name}")
-    if path.stat().st_size > MAX_CONFIG_BYTES:
-        raise ConfigError(f"{path} is larger than {MAX_CONFIG_BYTES} bytes: not a model's")
-    config = config_from_json(path.read_bytes(), where=str(path))
+    if text is None:
+        raise ConfigError(f"{path} is empty or larger than {MAX_CONFIG_BYTES} bytes: no model's")
+    config = config_from_json(text, where=str(path))
     expected = {weights_file(network.name) for network in config.networks}
     if set(config.files) != expected:
         raise ConfigError(f"{path}: files must list {sorted(expected)}, got {sorted(config.files)}")
     return config
 
 
-def read_weights(path: Path, digest: str) -> Weights:
+def read_weights(path: Path, digest: str, most: int = MAX_WEIGHTS_BYTES) -> Weights:
     """Read one network's arrays.
 
     Args:
         path: the safetensors file.
         digest: its SHA-256 as config.json has it.
+        most: refuse more bytes than these, or than any network's.
 
     Raises:
         WeightsError: the file is missing, altered, truncated, too large, or not of
             safetensors' format, or a weight is not finite.
     """
     from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+    from safetensors.numpy import load
 
     try:
         # A link may lead to a device, which has no end.
         if not path.is_file():
             raise WeightsError(f"There is no weights file {path}")
-        with path.open("rb") as file:
-            size, header = path.stat().st_size, int.from_bytes(file.read(8), "little")
-            if size > MAX_WEIGHTS_BYTES or header > MAX_HEADER_BYTES:
-                raise WeightsError(f"{path} is not a network's weights: {size} bytes, or no header")
-            file.seek(0)
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+        most = min(most, MAX_WEIGHTS_BYTES)
+        data = _read_bytes(path, most)
     except OSError as error:
         raise WeightsError(f"The weights file {path} can't be read: {error}") from error
+    if data is None or int.from_bytes(data[:8], "little") > MAX_HEADER_BYTES:
+        raise WeightsError(
+            f"{path} is not a network's weights: it is empty, larger than {most} "
+            f"bytes, or its header is larger than {MAX_HEADER_BYTES}"
+        )
+    # What is checked is what is parsed: the file is read once.
+    found = hashlib.sha256(data).hexdigest()
     if found != digest:
         raise WeightsError(
             f"The weights file {path} was altered or damaged: its SHA-256 is {found}, "
             f"config.json says {digest}. Get the model again."
         )
     try:
-        weights = dict(load_file(path))
-    except (SafetensorError, ValueError, KeyError, TypeError, OSError) as error:
-        raise WeightsError(f"{path} is not a safetensors file: {error}") from error
+        weights = dict(load(data))
+    except (SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
+        # The parser repeats names from the file, which a terminal might obey.
+        raise WeightsError(f"{path} is not a safetensors file: {str(error)!a:.300}") from error
     for name, array in weights.items():
-        if not np.issubdtype(array.dtype, np.number) or not np.isfinite(array).all():
-            raise WeightsError(f"{path}: the weight {name!r} has values that are no finite numbers")
+        if array.dtype.kind not in "biuf" or not _all_finite(array):
+            raise WeightsError(
+                f"{path}: the weight {name!r:.80} has values that are no finite numbers"
+            )
     return weights
+
+
+def _all_finite(array: NDArray[Any]) -> bool:
+    """Tell whether all numbers are finite as float32, which networks compute in."""
+    with np.errstate(over="ignore"):
+        return bool(np.isfinite(array.astype(np.float32, copy=False)).all())
+
+
+def _read_bytes(path: Path, most: int) -> bytes | None:
+    """Return a file's bytes; None if it has none, or more than so many.
+
+    A file without a size, such as one of /proc, may have no end, or wait for ever.
+    """
+    with path.open("rb") as file:
+        if not 0 < os.fstat(file.fileno()).st_size <= most:
+            return None
+        data = file.read(most + 1)
+    return data if len(data) <= most else None
+
+
+def _listed_weights(folder: Path) -> set[str]:
+    """Return the weights files of the model in a folder; none where it can't be read."""
+    try:
+        return set(read_config(folder / CONFIG_FILE).files)
+    except EmonetError:
+        return set()
 
 
 def _converted(name: str, array: NDArray[Any], dtype: str) -> NDArray[Any]:

@@ -18,6 +18,9 @@ __all__ = ["ModelSource", "bundled_models", "open_model"]
 BUNDLED = Path(__file__).parent.parent / "models"
 DEFAULT = "default"
 
+#: Of all weights together: the paper's four networks have 632 MB.
+MAX_MODEL_BYTES = 640 * 2**20
+
 T = TypeVar("T")
 
 
@@ -49,11 +52,14 @@ class ModelSource:
             ModelNotFoundError: the repository lacks a file.
             HubError: the Hub can't be reached or refuses.
         """
-        return {network.name: self._read(network.name) for network in self.config.networks}
-
-    def _read(self, network: str) -> Weights:
-        file = weights_file(network)
-        return _read(self.fetch, file, partial(read_weights, digest=self.config.files[file]))
+        weights: dict[str, Weights] = {}
+        left = MAX_MODEL_BYTES
+        for network in self.config.networks:
+            file = weights_file(network.name)
+            read = partial(read_weights, digest=self.config.files[file], most=left)
+            weights[network.name] = _read(self.fetch, file, read)
+            left -= sum(array.nbytes for array in weights[network.name].values())
+        return weights
 
     def record(self) -> TrainingRecord | None:
         """Return how the model was trained; None where that can't be had."""
@@ -92,11 +98,11 @@ def open_model(
     """
     if source is None or (isinstance(source, str) and source in bundled_models()):
         return _local(BUNDLED / (source or DEFAULT))
-    if isinstance(source, Path) or Path(source).is_dir():
+    if isinstance(source, Path) or _is_folder(source):
         return _local(Path(source))
     if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", source):
         raise ModelNotFoundError(
-            f"No model {source!r}: it is no folder, no Hub repository (org/name), and not "
+            f"No model {source!r:.200}: it is no folder, no Hub repository (org/name), and not "
             f"among the bundled models {', '.join(bundled_models())}."
             f"{nearest(source, bundled_models())}"
         )
@@ -108,6 +114,13 @@ def open_model(
         local_files_only=local_files_only,
     )
     return ModelSource(_read(repository.fetch, CONFIG_FILE, read_config), repository.fetch)
+
+
+def _is_folder(source: str) -> bool:
+    try:
+        return Path(source).is_dir()
+    except (OSError, ValueError):  # too long, or no path at all
+        return False
 
 
 def _local(folder: Path) -> ModelSource:

@@ -26,7 +26,8 @@ __all__ = [
 ]
 
 RECORD_FILE = "training.json"
-MAX_RECORD_BYTES = 16 * 2**20
+# Read, it takes up to eighty times the memory.
+MAX_RECORD_BYTES = 4 * 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +129,8 @@ def read_record(path: Path) -> TrainingRecord | None:
     from pydantic import TypeAdapter
 
     try:
-        if not path.is_file() or path.stat().st_size > MAX_RECORD_BYTES:
+        # A file without a size, such as one of /proc, may have no end.
+        if not path.is_file() or not 0 < path.stat().st_size <= MAX_RECORD_BYTES:
             return None
         record: TrainingRecord = TypeAdapter(TrainingRecord).validate_json(path.read_bytes())
     except (OSError, ValueError):

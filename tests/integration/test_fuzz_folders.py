@@ -1,0 +1,295 @@
+"""Real model folders, damaged at random: each loads and does no harm, or is an EmonetError.
+
+A case is a list of small mutations, which a failure shows, so that it can be run again:
+``load(mutated(files(), mutations), folder)``. In the fast tests there are a few hundred
+cases; ``pytest -m slow tests/integration/test_fuzz_folders.py`` tries 10,000.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import load_file, save
+
+from emonet import EmotionRecognizer
+from emonet.errors import EmonetError
+from emonet.storage.sources import BUNDLED
+
+FAST_CASES = 200
+SLOW_CASES = 10_000
+PREDICTED_CASES = 40
+
+CONFIG, RECORD, WEIGHTS = "config.json", "training.json", "resnet18.safetensors"
+SECONDS = 10
+
+Files = dict[str, bytes]
+
+
+class Mutation(NamedTuple):
+    """One change to one file.
+
+    Attributes:
+        file: its name.
+        kind: what is done.
+        at: where, in 0..1 of the bytes, or of the values in it.
+        size: how many bytes are concerned.
+        value: what is put there: some JSON, as text.
+    """
+
+    file: str
+    kind: str
+    at: float
+    size: int
+    value: str
+
+
+#: Values that parsers and users of configurations stumble over.
+NASTY = (
+    "null", "true", "0", "-1", "1", "0.5", "1e308", "1e999", "5e-324", "NaN", "-Infinity", "[]",
+    "{}", '""', "[[[[]]]]", str(2**31), str(2**63), str(2**64), "9" * 400, '"../../x"',
+    '"/etc/passwd"', '"\\u001b[2J"', '"\\ud800"', '"\\u0000"', '"resnet50"', '"yunet"', '"F16"',
+    '"F8_E4M3"', '"C64"', "[0, 4]", "[1000000000000]", '{"a": [{}]}', '"' + "x" * 999 + '"',
+)  # fmt: skip
+
+#: Bytes that mean something to a parser of JSON.
+FRAGMENTS = (
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b'"',
+    b",",
+    b":",
+    b"\\",
+    b"\0",
+    b"\xff",
+    b"9" * 50,
+    b"-",
+    b"e9",
+)
+
+JSON = st.one_of(
+    st.sampled_from(NASTY),
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
+        lambda inner: (
+            st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3)
+        ),
+        max_leaves=6,
+    ).map(json.dumps),
+)
+KINDS = ("flip", "cut", "remove", "repeat", "insert", "replace", "delete", "rename", "body")
+MUTATIONS = st.lists(
+    st.builds(
+        Mutation,
+        file=st.sampled_from([CONFIG, RECORD, WEIGHTS]),
+        kind=st.sampled_from(KINDS),
+        at=st.floats(0, 1),
+        size=st.integers(1, 64),
+        value=JSON,
+    ),
+    min_size=1,
+    max_size=3,
+)
+
+
+@cache
+def bundled() -> Files:
+    """The bundled model's files, with those of its weights that are small."""
+    arrays = {
+        name: a for name, a in load_file(BUNDLED / "default" / WEIGHTS).items() if a.size < 99
+    }
+    record = json.loads((BUNDLED / "default" / RECORD).read_text())
+    record["history"] = record["history"][:2]
+    return {
+        CONFIG: (BUNDLED / "default" / CONFIG).read_bytes(),
+        RECORD: json.dumps(record).encode(),
+        WEIGHTS: save(arrays),
+    }
+
+
+def mutated(files: Files, mutations: list[Mutation], *, digest: bool = True) -> Files:
+    """Return the files with mutations made, and as a rule with the digest that fits them."""
+    changed = dict(files)
+    for mutation in mutations:
+        changed[mutation.file] = _mutated(changed[mutation.file], mutation)
+    if digest:
+        # Without it hardly a case would reach the parser of the weights.
+        old, new = (hashlib.sha256(part[WEIGHTS]).hexdigest() for part in (files, changed))
+        known = json.loads(files[CONFIG])["files"][WEIGHTS]
+        for stored in (old, known):
+            changed[CONFIG] = changed[CONFIG].replace(stored.encode(), new.encode())
+    return changed
+
+
+def _mutated(data: bytes, mutation: Mutation) -> bytes:
+    if mutation.kind in ("replace", "delete", "rename"):
+        if mutation.file != WEIGHTS:
+            return _restructured(data, mutation)
+        size = int.from_bytes(data[:8], "little")
+        header = _restructured(data[8 : 8 + size], mutation)
+        return len(header).to_bytes(8, "little") + header + data[8 + size :]
+    start = min(int(mutation.at * len(data)), max(0, len(data) - 1))
+    if mutation.kind == "body" and mutation.file == WEIGHTS:
+        # Behind the header, where any bytes are numbers, or none.
+        start = min(len(data), 8 + int.from_bytes(data[:8], "little") + 2 * mutation.size)
+    before, here, after = data[:start], data[start:][: mutation.size], data[start + mutation.size :]
+    match mutation.kind:
+        case "cut":
+            return before
+        case "remove":
+            return before + after
+        case "repeat":
+            return before + here * 2 + after
+        case "insert":
+            fragment = FRAGMENTS[mutation.size % len(FRAGMENTS)]
+            return before + fragment + here + after
+        case _:
+            return before + bytes(byte ^ (1 << mutation.size % 8) for byte in here) + after
+
+
+def _restructured(text: bytes, mutation: Mutation) -> bytes:
+    """Change one value, or one key, of a JSON text; one that is none any more stays."""
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    places = list(_places(data))
+    if not places:
+        return text
+    parent, key = places[min(int(mutation.at * len(places)), len(places) - 1)]
+    if mutation.kind == "replace":
+        parent[key] = "HERE"
+    elif mutation.kind == "rename" and isinstance(parent, dict):
+        parent[mutation.value] = parent.pop(key)
+    else:
+        del parent[key]
+    return json.dumps(data).replace('"HERE"', mutation.value).encode()
+
+
+def _places(data: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield every container and key in a JSON value."""
+    if isinstance(data, dict | list):
+        for key, value in data.items() if isinstance(data, dict) else enumerate(data):
+            yield data, key
+            yield from _places(value)
+
+
+def load(files: Files, folder: Path) -> EmotionRecognizer | None:
+    """Write a case and load it; None where that is refused as it should be."""
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    recognizer, message, start = None, "", time.process_time()
+    try:
+        recognizer = EmotionRecognizer.from_pretrained(folder)
+    except EmonetError as error:
+        message = str(error)
+    assert time.process_time() - start < SECONDS
+    assert all(char.isprintable() or char == "\n" for char in message), ascii(message)
+    assert len(message) < 5000
+    return recognizer
+
+
+def check(recognizer: EmotionRecognizer, folder: Path) -> None:
+    """Check that what was loaded is sound: it is saved, and then loads again as it was."""
+    assert all(label.isprintable() for label in recognizer.labels)
+    for arrays in recognizer.weights.values():
+        for array in arrays.values():
+            assert np.isfinite(array).all()
+    recognizer.save_pretrained(folder)
+    again = EmotionRecognizer.from_pretrained(folder)
+    assert again.labels == recognizer.labels
+    assert again.weights.keys() == recognizer.weights.keys()
+
+
+def run(mutations: list[Mutation], digest: bool, folder: Path) -> bool:
+    """Run one case; tell whether it loaded."""
+    recognizer = load(mutated(bundled(), mutations, digest=digest), folder)
+    if recognizer is not None:
+        check(recognizer, folder / "again")
+    return recognizer is not None
+
+
+def fuzz(cases: int) -> settings:
+    """Settings of Hypothesis that try the same cases on every machine."""
+    return settings(
+        max_examples=cases,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("fuzz")
+
+
+def test_the_undamaged_folder_loads(folder: Path) -> None:
+    assert run([], digest=False, folder=folder) is False
+    assert run([], digest=True, folder=folder)
+
+
+@fuzz(FAST_CASES)
+@given(mutations=MUTATIONS, digest=st.sampled_from([True, True, True, False]))
+def test_a_damaged_folder_loads_or_is_refused(
+    folder: Path, mutations: list[Mutation], digest: bool
+) -> None:
+    run(mutations, digest, folder)
+
+
+@pytest.mark.slow
+def test_ten_thousand_damaged_folders_load_or_are_refused(folder: Path) -> None:
+    loaded: list[bool] = []
+
+    @fuzz(SLOW_CASES)
+    @given(mutations=MUTATIONS, digest=st.sampled_from([True, True, True, False]))
+    def cases(mutations: list[Mutation], digest: bool) -> None:
+        loaded.append(run(mutations, digest, folder))
+
+    cases()
+    print(f"{len(loaded)} cases: {sum(loaded)} loaded, {len(loaded) - sum(loaded)} refused")
+    assert len(loaded) >= SLOW_CASES
+    assert 0.01 < sum(loaded) / len(loaded) < 0.9
+
+
+@pytest.mark.slow
+def test_damaged_folders_that_load_predict_or_are_refused(tmp_path: Path) -> None:
+    """With all of the weights, up to probabilities."""
+    files = bundled() | {WEIGHTS: (BUNDLED / "default" / WEIGHTS).read_bytes()}
+    faces = np.random.default_rng(0).integers(0, 256, (2, 48, 48)).astype(np.uint8)
+    outcomes: list[str] = []
+
+    @fuzz(PREDICTED_CASES)
+    @given(mutations=MUTATIONS.filter(_may_load))
+    def cases(mutations: list[Mutation]) -> None:
+        recognizer = load(mutated(files, mutations), tmp_path)
+        if recognizer is None:
+            outcomes.append("refused")
+            return
+        try:
+            probabilities = recognizer.predict_proba(faces)
+        except EmonetError:
+            outcomes.append("refused later")
+        else:
+            assert probabilities.shape == (2, len(recognizer.labels))
+            outcomes.append("predicted")
+
+    cases()
+    print({outcome: outcomes.count(outcome) for outcome in sorted(set(outcomes))})
+    assert "predicted" in outcomes
+
+
+def _may_load(mutations: list[Mutation]) -> bool:
+    """Tell whether a case stands a chance of getting past the parsers."""
+    structural = all(part.kind in ("replace", "body") for part in mutations)
+    return structural and len(mutations) == 1 and mutations[0].file != RECORD
