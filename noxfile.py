@@ -1,5 +1,7 @@
 """Everything that is checked: ``nox`` runs the sessions that CI runs, ``nox -s NAME`` one."""
 
+import os
+
 import nox
 
 nox.needs_version = ">=2025.2.9"
@@ -26,9 +28,10 @@ def types(session):
 
 @nox.session
 def tests(session):
-    """The fast tests; arguments go to pytest."""
+    """The fast tests, on up to four processors; arguments go to pytest."""
     session.install(".[dev]")
-    session.run("pytest", *session.posargs)
+    processes = str(min(os.cpu_count() or 1, 4))
+    session.run("pytest", "-n", processes, "--dist", "loadfile", *session.posargs)
 
 
 @nox.session
