@@ -34,9 +34,7 @@ def run(*, quick: bool) -> dict:
         epoch=0,
     )
     config = emonet.EmotionRecognizer("resnet18").config
-    network = build_network(
-        get_catalog(), config.networks[0], num_classes=7, seed=0
-    )
+    network = build_network(get_catalog(), config.networks[0], num_classes=7, seed=0)
     network.model.compile(
         keras.optimizers.SGD(0.01, momentum=0.9, nesterov=True), loss="categorical_crossentropy"
     )

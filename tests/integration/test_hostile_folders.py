@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,13 @@ HARMLESS = {"compile b'Mapping[str, TrainingRecord]'", "exec <string>"}
 INSTALLED = tuple({sys.prefix, sys.base_prefix, str(Path(__file__).parents[2])})
 
 ESCAPE = "\x1b]0;owned\x07"
+
+#: Defects that are known and not mended yet; whoever mends one takes its mark away.
+KNOWN = pytest.mark.xfail(reason="known, not mended yet")
+
+
+def cases(names: Iterable[str], *known: str) -> list[Any]:
+    return [pytest.param(name, marks=KNOWN) if name in known else name for name in names]
 
 
 @pytest.fixture(scope="module")
@@ -577,6 +584,8 @@ def photo(tmp_path_factory: pytest.TempPathFactory, astronaut: Path) -> Path:
 
 DETECTORS = {
     "largest image": {"upsample": 4},
+    "doubled to 6400 pixels": {"upsample": 4, "max_side": 400},
+    "doubled to 8192 pixels": {"upsample": 4, "max_side": 512},
     "largest image without shrinking": {"upsample": 4, "max_side": 10**9},
     "no shrinking": {"upsample": 0, "max_side": 10**400},
     "everything a face": {"score_threshold": -10},
@@ -587,10 +596,7 @@ DETECTORS = {
 }
 
 
-@pytest.mark.parametrize(
-    "case",
-    DETECTORS,
-)
+@pytest.mark.parametrize("case", cases(DETECTORS, "doubled to 8192 pixels"))
 def test_a_detectors_settings_do_not_take_the_machine(
     sandbox: Sandbox, folder: Path, photo: Path, case: str
 ) -> None:
@@ -676,6 +682,20 @@ def test_a_label_is_printed_as_it_is(run: Run, tmp_path: Path, astronaut: Path, 
     assert label in outcome.out
 
 
+@KNOWN
+def test_a_label_is_printed_as_it_is_by_evaluate(run: Run, tmp_path: Path, astronaut: Path) -> None:
+    labels = [f"[link=z]z[-link]{i}" for i in range(7)]
+    folder = shutil.copytree(BUNDLED / "default", tmp_path / "model")
+    edit_config(folder, lambda c: c.update(labels=labels))
+    for label in labels:
+        place = tmp_path / "data" / "test" / label
+        place.mkdir(parents=True)
+        shutil.copy(astronaut, place)
+    outcome = run("evaluate", "--data", tmp_path / "data", "--split", "test", "--model", folder)
+    assert outcome.status == 0
+    assert outcome.out.count("[link=z]z[-link]0") == 3
+
+
 def test_an_images_name_is_printed_without_what_a_terminal_obeys(run: Run, tmp_path: Path) -> None:
     (tmp_path / f"a{ESCAPE}\x9b2J.png").write_text("no image")
     outcome = run("predict", tmp_path)
@@ -700,12 +720,7 @@ def test_weights_whose_sums_are_beyond_numbers_give_no_probabilities(tmp_path: P
 
 @pytest.mark.parametrize(
     "source",
-    [
-        "x" * 5000,
-        f"a/{'b' * 5000}",
-        "a\0b",
-        f"a{ESCAPE}",
-    ],
+    ["x" * 5000, f"a/{'b' * 5000}", "a\0b", f"a{ESCAPE}"],
     ids=len,
 )
 def test_a_name_that_no_model_can_have_is_not_found(source: str) -> None:
