@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from emonet.plugin import Box, Detection, require_number
 from emonet_detectors.shrinking import shrunk
 
-LARGEST = 8192
+LARGEST = 6400
 
 
 class DlibHog:

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,13 +36,6 @@ HARMLESS = {"compile b'Mapping[str, TrainingRecord]'", "exec <string>"}
 INSTALLED = tuple({sys.prefix, sys.base_prefix, str(Path(__file__).parents[2])})
 
 ESCAPE = "\x1b]0;owned\x07"
-
-#: Defects that are known and not mended yet; whoever mends one takes its mark away.
-KNOWN = pytest.mark.xfail(reason="known, not mended yet")
-
-
-def cases(names: Iterable[str], *known: str) -> list[Any]:
-    return [pytest.param(name, marks=KNOWN) if name in known else name for name in names]
 
 
 @pytest.fixture(scope="module")
@@ -596,7 +589,7 @@ DETECTORS = {
 }
 
 
-@pytest.mark.parametrize("case", cases(DETECTORS, "doubled to 8192 pixels"))
+@pytest.mark.parametrize("case", DETECTORS)
 def test_a_detectors_settings_do_not_take_the_machine(
     sandbox: Sandbox, folder: Path, photo: Path, case: str
 ) -> None:
@@ -682,7 +675,6 @@ def test_a_label_is_printed_as_it_is(run: Run, tmp_path: Path, astronaut: Path, 
     assert label in outcome.out
 
 
-@KNOWN
 def test_a_label_is_printed_as_it_is_by_evaluate(run: Run, tmp_path: Path, astronaut: Path) -> None:
     labels = [f"[link=z]z[-link]{i}" for i in range(7)]
     folder = shutil.copytree(BUNDLED / "default", tmp_path / "model")

@@ -35,7 +35,8 @@ def evaluate(
 
 def _print_tables(report: Report) -> None:
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
+    from rich.text import Text
 
     low, high = report.accuracy_interval_95
     console = Console()
@@ -48,8 +49,9 @@ def _print_tables(report: Report) -> None:
     figures = Table("class", "precision", "recall", "F1", "faces")
     for label, row in report.per_class.items():
         numbers = (f"{value:.3f}" for value in (row.precision, row.recall, row.f1))
-        figures.add_row(label, *numbers, str(row.support))
-    confusion = Table("true \\ predicted", *report.per_class)
+        # As Text: a label in brackets is no markup.
+        figures.add_row(Text(label), *numbers, str(row.support))
+    confusion = Table("true \\ predicted", *(Column(Text(label)) for label in report.per_class))
     for label, counts in zip(report.per_class, report.confusion, strict=True):
-        confusion.add_row(label, *(str(count) for count in counts))
+        confusion.add_row(Text(label), *(str(count) for count in counts))
     console.print(figures, confusion)
