@@ -554,6 +554,13 @@ def test_the_card_on_the_hub_has_metadata_that_the_client_reads(
     }, card
 
 
+def test_a_card_says_how_to_load_the_model() -> None:
+    config = EmotionRecognizer.from_pretrained().config
+    assert 'from_pretrained("me/mine")' in model_card(config, "me/mine")
+    assert 'from_pretrained("path/to/this/folder")' in model_card(config, "default")
+    assert 'me/mine")\nprint' not in model_card(config, 'me/mine")\nprint("')
+
+
 def test_a_card_claims_no_more_than_is_known() -> None:
     model = EmotionRecognizer.from_pretrained()
     title = "a: 'title' --- # \n"

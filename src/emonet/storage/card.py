@@ -1,5 +1,6 @@
 """The model card: README.md of a model folder, in the Hub's format."""
 
+import re
 from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
@@ -17,6 +18,8 @@ __all__ = ["model_card"]
 _FER2013_DIGEST = "a532ea796b7343e2b1ab2401c3b3743f88102706ca46fe4b0b4f8e11e1fe93a6"
 _FER2013_TEST_FACES = 3589
 
+_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+
 _BODY = """\
 # {title}
 
@@ -26,7 +29,7 @@ A facial expression recognizer made with [emonet](https://pypi.org/project/emone
 ```python
 from emonet import EmotionRecognizer
 
-recognizer = EmotionRecognizer.from_pretrained("path/to/this/folder")
+recognizer = EmotionRecognizer.from_pretrained("{source}")
 print(recognizer.predict("photo.jpg").faces)
 ```
 
@@ -102,6 +105,8 @@ def model_card(
     ]
     body = _BODY.format(
         title=_plain(title),
+        # A repository's name is its headline.
+        source=title if _REPOSITORY.fullmatch(title) else "path/to/this/folder",
         version=config.emonet_version,
         count=len(config.labels),
         # Whoever shows the card as HTML must not run what a stranger called a label.
