@@ -1,10 +1,11 @@
 """What the integration tests share: the command line, and a backbone that trains in seconds."""
 
+import json
 import logging
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -28,8 +29,6 @@ class Outcome:
 
     @property
     def records(self) -> list[dict[str, Any]]:
-        import json
-
         return [json.loads(line) for line in self.out.splitlines()]
 
 
@@ -73,6 +72,13 @@ def run_process() -> Run:
         return Outcome(done.returncode, done.stdout, done.stderr)
 
     return call
+
+
+def edit_config(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    change(config)
+    path.write_text(json.dumps(config))
 
 
 def build_mini(config: Mapping[str, Any], *, pretrained: bool):

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from safetensors.numpy import load_file, save
-from tests.integration.conftest import Run
+from tests.integration.conftest import Run, edit_config
 from tests.integration.sandbox import CPU_SECONDS, Outcome, Sandbox, small_model
 
 from emonet import EmotionRecognizer
@@ -87,13 +87,6 @@ def sparing(outcome: Outcome) -> None:
 def reads_only(outcome: Outcome, folder: Path) -> None:
     outside = [path for path in outcome.read if not path.startswith((*INSTALLED, f"{folder}/"))]
     assert not outside
-
-
-def edit_config(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
-    path = folder / "config.json"
-    config = json.loads(path.read_text())
-    change(config)
-    path.write_text(json.dumps(config))
 
 
 def replace_weights(folder: Path, data: bytes) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.integration.conftest import Run
+from tests.integration.conftest import Run, edit_config
 
 from emonet import EmotionRecognizer
 from emonet.config import (
@@ -76,13 +76,6 @@ def test_a_huge_backbone_is_refused_before_keras_is_imported() -> None:
     messages = child(BUILD, json.dumps(HUGE)).splitlines()
     for (name, config), message in zip(HUGE, messages, strict=True):
         assert message.startswith(f"{name}: {next(iter(config))} must be"), message
-
-
-def edit_config(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
-    path = folder / "config.json"
-    config = json.loads(path.read_text())
-    change(config)
-    path.write_text(json.dumps(config))
 
 
 def network(**changes: Any) -> Callable[[Path], None]:

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 from tests.conftest import TINY, make_faces
+from tests.integration.conftest import edit_config
 
 from emonet import EmotionRecognizer
 from emonet.composition import build_network
@@ -47,13 +48,6 @@ def folder(tiny_folder: Path, tmp_path: Path) -> Path:
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in folder.iterdir()}
-
-
-def edit_config(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
-    path = folder / "config.json"
-    config = json.loads(path.read_text())
-    change(config)
-    path.write_text(json.dumps(config))
 
 
 def replace_weights(folder: Path, data: bytes) -> None:

@@ -9,15 +9,16 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.conftest import make_faces
+from tests.integration.conftest import Outcome, Run
 
 from emonet import EmotionRecognizer, Phase, Recipe
-from emonet.cli import main
 from emonet.data.augmentation import Augmentation
 from emonet.training.schedule import EpochRecord
 
@@ -299,28 +300,10 @@ def test_a_command_killed_again_and_again_writes_the_same_bytes(
 
 
 @pytest.fixture
-def run_train(
-    monkeypatch: pytest.MonkeyPatch, fer2013_csv: Path, capsys: pytest.CaptureFixture[str]
-):
-    """Run ``emonet train`` in this process; returns exit status and standard error."""
-    logger = logging.getLogger("emonet")
-    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
-
-    def run(out: Path, *options: str) -> tuple[int, str]:
-        arguments = ["--data", str(fer2013_csv), "--out", str(out), "--backbone", "mini"]
-        monkeypatch.setattr(
-            sys, "argv", ["emonet", "train", *arguments, "--detector", "whole_image", *options]
-        )
-        handlers, level = list(logger.handlers), logger.level
-        try:
-            with pytest.raises(SystemExit) as exited:
-                main()
-        finally:
-            logger.handlers = handlers
-            logger.setLevel(level)
-        return exited.value.code, capsys.readouterr().err
-
-    return run
+def run_train(run: Run, fer2013_csv: Path) -> Callable[..., Outcome]:
+    """Run ``emonet train`` in this process."""
+    fixed = ("--data", fer2013_csv, "--backbone", "mini", "--detector", "whole_image")
+    return lambda out, *options: run("train", "--out", out, *fixed, *options)
 
 
 def test_a_command_killed_before_its_evaluation_still_evaluates(
@@ -331,9 +314,8 @@ def test_a_command_killed_before_its_evaluation_still_evaluates(
 
     with monkeypatch.context() as patch:
         patch.setattr(EmotionRecognizer, "evaluate", interrupted)
-        assert run_train(tmp_path, "--epochs", "2")[0] == 130
-    status, _ = run_train(tmp_path, "--epochs", "2")
-    assert status == 0
+        assert run_train(tmp_path, "--epochs", "2").status == 130
+    assert run_train(tmp_path, "--epochs", "2").status == 0
     record = json.loads((tmp_path / "training.json").read_text())
     assert set(record["evaluation"]) == {"PublicTest"}
     assert not (tmp_path / "checkpoints").exists()
@@ -341,9 +323,9 @@ def test_a_command_killed_before_its_evaluation_still_evaluates(
 
 def test_another_command_does_not_go_on_with_a_run(run_train, tmp_path: Path) -> None:
     with Interrupting(1):
-        assert run_train(tmp_path, "--epochs", "2")[0] == 130
-    status, errors = run_train(tmp_path, "--epochs", "2", "--seed", "1")
-    assert status == 2
-    assert "holds a run with another seed" in errors
-    assert "Traceback" not in errors
-    assert run_train(tmp_path, "--epochs", "2")[0] == 0
+        assert run_train(tmp_path, "--epochs", "2").status == 130
+    refused = run_train(tmp_path, "--epochs", "2", "--seed", "1")
+    assert refused.status == 2
+    assert "holds a run with another seed" in refused.err
+    assert "Traceback" not in refused.err
+    assert run_train(tmp_path, "--epochs", "2").status == 0
