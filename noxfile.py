@@ -1,6 +1,7 @@
 """Everything that is checked: ``nox`` runs the sessions that CI runs, ``nox -s NAME`` one."""
 
 import os
+from pathlib import Path
 
 import nox
 
@@ -57,6 +58,15 @@ def docs(session):
 
 @nox.session
 def benchmarks(session):
-    """The benchmark suite; 'nox -s benchmarks -- --quick' is small."""
+    """The benchmark suite; 'nox -s benchmarks -- run --quick' is small."""
     session.install(".[dev]")
-    session.run("python", "-m", "benchmarks", *session.posargs)
+    session.run("python", "-m", "benchmarks", *(session.posargs or ("run",)))
+
+
+@nox.session
+def peers(session):
+    """Other libraries, each in an environment of its own, beside emonet in one run."""
+    session.install(".[dev]")
+    folder = str(Path(session.cache_dir) / "peers")
+    session.run("python", "-m", "benchmarks", "install-peers", folder)
+    session.run("python", "-m", "benchmarks", "run", "peers", "--peers", folder, *session.posargs)

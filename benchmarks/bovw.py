@@ -1,31 +1,44 @@
 """BOVW's HOG values for a batch, against scikit-image's ``hog`` called window by window."""
 
 import numpy as np
-from skimage.feature import hog
 
 import emonet
-from benchmarks.timing import milliseconds
+from benchmarks.faces import ready_faces
+from benchmarks.options import Options
+from benchmarks.timing import measure as timed
+
+KEYS = ("extractor",)
+METRICS = ("ms_per_face", "scikit_image_ms_per_face", "ratio")
+DETAILS = ("ms_p50", "ms_p95", "runs")
 
 
-def run(*, quick: bool) -> dict:
+def tasks(options: Options) -> list[list[dict]]:
+    """Return the one row to measure."""
+    return [[{"extractor": "bovw, HOG only, L1"}]]
+
+
+def measure(task: dict, options: Options) -> dict:
     """Return milliseconds per face of both, and how many times faster emonet is."""
-    faces = np.random.default_rng(0).integers(0, 256, (512, 48, 48), dtype=np.uint8)
-    sample = faces[: 4 if quick else 64]
+    faces = ready_faces(512, options.data)
+    sample = faces[: 4 if options.quick else 64]
     bovw = emonet.create_feature_extractor("bovw", landmarks=False, block_norm="L1")
-    repeat = 1 if quick else 9
-    batched = milliseconds(lambda: bovw.transform(faces), repeat=repeat)
-    looped = milliseconds(lambda: [window_by_window(face) for face in sample], repeat=repeat)
-    per_face = {name: value / len(faces) for name, value in batched.items()}
-    reference = {name: value / len(sample) for name, value in looped.items()}
+    limits = {"runs": options.runs, "seconds": options.seconds}
+    batched = timed(lambda: bovw.transform(faces), **limits)
+    looped = timed(lambda: [window_by_window(face) for face in sample], **limits)
+    per_face = batched["ms_p50"] / len(faces)
+    reference = looped["ms_p50"] / len(sample)
     return {
+        **batched,
         "ms_per_face": per_face,
         "scikit_image_ms_per_face": reference,
-        "ratio": reference["median"] / per_face["median"],
+        "ratio": reference / per_face,
     }
 
 
 def window_by_window(face: np.ndarray) -> np.ndarray:
     """Compute the same values with scikit-image, L1."""
+    from skimage.feature import hog
+
     windows = [
         face[top : top + 24, left : left + 24]
         for top in range(0, 48, 6)

@@ -1,9 +1,15 @@
-"""How long a new process takes until emonet is there."""
+"""How long a new process takes until emonet is there, and until it has answered."""
 
+import json
 import subprocess
 import sys
+import time
+from collections.abc import Callable
+from statistics import median
 
-from benchmarks.timing import milliseconds
+from benchmarks.options import Options
+from benchmarks.photos import example_photo
+from benchmarks.timing import measure as timed
 
 COMMANDS = {
     "python": ["-c", "pass"],
@@ -11,16 +17,78 @@ COMMANDS = {
     "import emonet": ["-c", "import emonet"],
     "emonet --help": ["-m", "emonet", "--help"],
 }
+MOST_RUNS = 9
+
+KEYS = ("process", "model")
+METRICS = ("ms_p50", "peak_rss_mib")
+DETAILS = ("python_ms", "import_ms", "load_ms", "first_answer_ms", "second_answer_ms", "runs")
+
+#: Tells when each step towards the first answer was done, and the peak of memory.
+FIRST_ANSWER = """
+import json, sys, time
+started, model, photo = float(sys.argv[1]), sys.argv[2], sys.argv[3]
+times = [time.time()]
+from emonet import EmotionRecognizer
+times.append(time.time())
+recognizer = EmotionRecognizer.from_pretrained(model)
+times.append(time.time())
+recognizer.predict(photo)
+times.append(time.time())
+recognizer.predict(photo)
+times.append(time.time())
+from benchmarks.memory import peak_mib
+print(json.dumps({"times": [1000 * (moment - started) for moment in times], "mib": peak_mib()}))
+"""
+STEPS = ("python", "import", "load", "first_answer", "second_answer")
 
 
-def run(*, quick: bool) -> dict:
-    """Return milliseconds of whole processes."""
-    return {
-        name: milliseconds(
-            lambda arguments=arguments: subprocess.run(
-                [sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL
-            ),
-            repeat=2 if quick else 9,
+def tasks(options: Options) -> list[list[dict]]:
+    """Return bare processes, and one up to each bundled model's first answer about a photo."""
+    from emonet.storage.sources import bundled_models
+
+    bare = [{"process": name, "model": ""} for name in COMMANDS]
+    models = [{"process": "first answer", "model": name} for name in bundled_models()]
+    return [bare + models]
+
+
+def measure(task: dict, options: Options) -> dict:
+    """Measure whole processes, from their start."""
+    runs = min(options.runs, MOST_RUNS)
+    if task["process"] in COMMANDS:
+        command = [sys.executable, *COMMANDS[task["process"]]]
+        return timed(
+            lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL),
+            runs=runs,
+            seconds=options.seconds,
         )
-        for name, arguments in COMMANDS.items()
+    samples: list[dict] = []
+    with example_photo() as photo:
+        timed(_first_answer(task["model"], photo, samples), runs=runs, seconds=options.seconds)
+    samples = samples[1:]  # the first found nothing in the file system's cache
+    return {
+        "ms_p50": median(sample["times"][STEPS.index("first_answer")] for sample in samples),
+        "peak_rss_mib": median(sample["mib"] for sample in samples),
+        **_steps([sample["times"] for sample in samples]),
+        "runs": len(samples),
+        "cut": len(samples) < runs,
+    }
+
+
+def _first_answer(model: str, photo: str, samples: list[dict]) -> Callable[[], None]:
+    def run() -> None:
+        command = [sys.executable, "-c", FIRST_ANSWER, str(time.time()), model, photo]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
+        samples.append(json.loads(done.stdout))
+
+    return run
+
+
+def _steps(samples: list[list[float]]) -> dict:
+    """Return the median of what each step took, from the moments at which they were done."""
+    taken = [
+        [end - start for start, end in zip([0, *times], times, strict=False)] for times in samples
+    ]
+    return {
+        f"{step}_ms": median(column)
+        for step, column in zip(STEPS, zip(*taken, strict=True), strict=True)
     }

@@ -9,7 +9,9 @@ from emonet.config import HeadConfig
 from emonet.data import FaceDataset, load_dataset
 from emonet.ensembling import LearntWeights
 from emonet.errors import EmonetError, EmonetWarning
+from emonet.evaluation.calibration import Calibration, CalibrationFigures, Coverage
 from emonet.evaluation.report import ClassReport, Report
+from emonet.evaluation.robustness import Robustness
 from emonet.recognizer import EmotionRecognizer
 from emonet.registry import (
     create_backbone,
@@ -21,6 +23,7 @@ from emonet.registry import (
     list_plugins,
 )
 from emonet.results import Box, Detection, Face, ImageResult
+from emonet.training.distillation import TeacherRecord
 from emonet.training.recipes import RECIPES, Phase, Recipe
 from emonet.training.record import TrainingRecord
 from emonet.training.schedule import EpochRecord
@@ -28,7 +31,10 @@ from emonet.training.schedule import EpochRecord
 __all__ = [
     "RECIPES",
     "Box",
+    "Calibration",
+    "CalibrationFigures",
     "ClassReport",
+    "Coverage",
     "Detection",
     "EmonetError",
     "EmonetWarning",
@@ -42,6 +48,8 @@ __all__ = [
     "Phase",
     "Recipe",
     "Report",
+    "Robustness",
+    "TeacherRecord",
     "TrainingRecord",
     "create_backbone",
     "create_detector",

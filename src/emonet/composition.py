@@ -1,5 +1,6 @@
 """From a configuration to working parts: looks components up and puts them together."""
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -10,10 +11,12 @@ from emonet.config import ComponentConfig, HeadConfig, NetworkConfig, Recognizer
 from emonet.errors import (
     ComponentNotFoundError,
     ConfigError,
+    ExportError,
     PluginError,
 )
 from emonet.network.ensemble import Ensemble
-from emonet.network.network import Network
+from emonet.network.network import KerasNetwork, Network
+from emonet.network.runtimes import ExportFormat
 from emonet.plugin import Detector, FeatureExtractor, Json
 from emonet.registry.catalog import Catalog, Kind
 
@@ -23,10 +26,14 @@ __all__ = [
     "build_network",
     "component",
     "describe_network",
+    "export",
+    "export_graphs",
     "portable",
     "resolve",
     "with_detector",
 ]
+
+logger = logging.getLogger("emonet")
 
 #: Components by name alone, or with configurations.
 Components = Iterable[str] | Mapping[str, Mapping[str, Json]]
@@ -152,7 +159,7 @@ def build_network(
     precision: str = "float32",
     seed: int | None = None,
     extractors: Mapping[str, FeatureExtractor] | None = None,
-) -> Network:
+) -> KerasNetwork:
     """Build one network with fresh (or pretrained) weights.
 
     Args:
@@ -189,22 +196,29 @@ def build_network(
             head=config.head,
             centred=config.centred,
         )
-    return Network(model, backbone, extractors)
+    return KerasNetwork(model, backbone, extractors)
 
 
 def build_ensemble(
     catalog: Catalog,
     config: RecognizerConfig,
     weights: Mapping[str, Mapping[str, NDArray[Any]]],
+    graphs: Mapping[str, bytes],
 ) -> Ensemble:
     """Build a recognizer's networks and give them their weights.
 
     Networks whose feature extractor is the same, and learns nothing, share one.
 
+    Args:
+        catalog: where components are looked up.
+        config: the recognizer.
+        weights: by network and by layer.
+        graphs: by network; one that is not there is built with Keras.
+
     Raises:
         WeightsError: the weights belong to another network.
     """
-    networks = []
+    networks: list[Network] = []
     shared: list[tuple[ComponentConfig, FeatureExtractor]] = []
 
     def extractor(part: ComponentConfig) -> FeatureExtractor:
@@ -217,15 +231,79 @@ def build_ensemble(
         return built
 
     for member in config.networks:
-        network = build_network(
-            catalog,
-            member,
-            num_classes=len(config.labels),
-            extractors={part.name: extractor(part) for part in member.features},
-        )
+        extractors = {part.name: extractor(part) for part in member.features}
+        count = len(config.labels)
+        if member.name in graphs:
+            network = Network.from_graph(
+                graphs[member.name],
+                weights[member.name],
+                extractors,
+                face_size=member.face_size,
+                num_classes=count,
+            )
+        else:
+            network = build_network(catalog, member, num_classes=count, extractors=extractors)
+            network.set_weights(weights[member.name], where=member.name)
+        networks.append(network)
+    return Ensemble(
+        networks=networks,
+        weights=[member.weight for member in config.networks],
+        temperature=config.temperature,
+        augmentation=config.test_time_augmentation,
+    )
+
+
+def export_graphs(catalog: Catalog, config: RecognizerConfig) -> dict[str, bytes]:
+    """Return the graphs of those networks that have one, by the network's name."""
+    graphs: dict[str, bytes] = {}
+    known: dict[str, bytes | None] = {}  # networks of one architecture have one graph
+    for network in config.networks:
+        architecture = repr(replace(network, name="any", weight=1.0))
+        if architecture not in known:
+            known[architecture] = _export_graph(catalog, network, len(config.labels))
+        if (graph := known[architecture]) is not None:
+            graphs[network.name] = graph
+    return graphs
+
+
+def export(
+    catalog: Catalog,
+    config: RecognizerConfig,
+    weights: Mapping[str, Mapping[str, NDArray[Any]]],
+    format: ExportFormat,
+) -> bytes:
+    """Return networks, calibration and views as the bytes of one file for other programs.
+
+    Raises:
+        ExportError: a network has feature extractors, which other programs lack, or a part
+            without a form in that format.
+    """
+    from emonet.network.exporting import exported, one_model
+
+    networks = []
+    for member in config.networks:
+        if member.features:
+            names = ", ".join(part.name for part in member.features)
+            raise ExportError(
+                f"{member.name} needs the feature extractor {names}, which other programs do "
+                f"not have: export a model of pixels alone"
+            )
+        network = build_network(catalog, member, num_classes=len(config.labels))
         network.set_weights(weights[member.name], where=member.name)
         networks.append(network)
-    return Ensemble(networks, [member.weight for member in config.networks], config.temperature)
+    shares = [member.weight for member in config.networks]
+    model = one_model(networks, shares, config.temperature, config.test_time_augmentation)
+    return exported(model, format)
+
+
+def _export_graph(catalog: Catalog, config: NetworkConfig, num_classes: int) -> bytes | None:
+    from emonet.network.graphs import export_graph
+
+    try:
+        return export_graph(build_network(catalog, config, num_classes=num_classes).model)
+    except ExportError as error:
+        logger.warning("%s is saved without a graph, so Keras runs it: %s", config.name, error)
+        return None
 
 
 def build_detector(catalog: Catalog, config: ComponentConfig) -> Detector:

@@ -24,6 +24,7 @@ __all__ = [
     "HeadConfig",
     "NetworkConfig",
     "RecognizerConfig",
+    "TestTimeAugmentation",
     "config_from_json",
     "config_to_json",
 ]
@@ -66,9 +67,12 @@ Label = Annotated[
 PackageName = Annotated[str, _Pattern(r"^([A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?)?$")]
 PackageVersion = Annotated[str, _Pattern(r"^[A-Za-z0-9.+!_-]{0,64}$")]
 Digest = Annotated[str, _Pattern(r"^[0-9a-f]{64}$")]
-FileName = Annotated[str, _Pattern(r"^[a-z][a-z0-9_]{0,63}\.safetensors$")]
+FileName = Annotated[str, _Pattern(r"^[a-z][a-z0-9_]{0,63}\.(safetensors|onnx)$")]
 # Errors repeat it; the plugin that it is for says which there are.
 Setting = Annotated[str, _Pattern(r"^(?s:.){1,64}$")]
+
+#: Which views of a face a prediction is the mean over: see network.views.
+TestTimeAugmentation = Literal["none", "mirror", "shift"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,7 +198,10 @@ class RecognizerConfig:
     Attributes:
         framing: by detector name, the one that it was trained with first.
         temperature: divides the log-probabilities of the ensemble; 1 leaves them.
-        files: SHA-256 of every weights file, by file name; empty until saved.
+        test_time_augmentation: ``none``; ``mirror`` averages over a face and its mirror image;
+            ``shift`` over both in place and shifted in four directions.
+        files: SHA-256 of every network's weights, and of its graph if there is one, by file
+            name; empty until saved.
     """
 
     __pydantic_config__ = _STRICT
@@ -206,6 +213,7 @@ class RecognizerConfig:
     framing: dict[Name, Framing] = field(default_factory=dict)
     networks: tuple[NetworkConfig, ...]
     temperature: float = 1.0
+    test_time_augmentation: TestTimeAugmentation = "none"
     files: dict[FileName, Digest] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -250,6 +258,12 @@ class RecognizerConfig:
             (
                 0.1 <= self.temperature <= 100,
                 f"temperature: must be 0.1 to 100, got {self.temperature}",
+            ),
+            (
+                self.test_time_augmentation in get_args(TestTimeAugmentation),
+                f"test_time_augmentation: must be one of "
+                f"{', '.join(get_args(TestTimeAugmentation))}, got "
+                f"{self.test_time_augmentation!r:.80}",
             ),
         )
         for holds, message in checks:

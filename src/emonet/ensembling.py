@@ -61,14 +61,15 @@ def merge(
 ) -> tuple[RecognizerConfig, dict[str, dict[str, NDArray[Any]]]]:
     """Put the networks of several recognizers into one, all members with the same say.
 
-    Detector, framing and the order of the labels are the first member's: members must have
-    learnt from faces that are framed alike.
+    Detector, framing, test-time augmentation and the order of the labels are the first
+    member's: members must have learnt from faces that are framed alike.
 
     Args:
         members: each one's configuration, and its weights by network and by layer.
 
     Returns:
-        The configuration of the ensemble and its weights.
+        The configuration of the ensemble and its weights. The temperature of a member goes
+        into its weights.
 
     Raises:
         ConfigError: there is no member, label sets differ, or a member is a calibrated
@@ -86,7 +87,10 @@ def merge(
                 f"{', '.join(config.labels)}, the first has {', '.join(first.labels)}"
             )
         if config.temperature != 1 and len(config.networks) > 1:
-            raise ConfigError("A member that is a calibrated ensemble can't be taken apart")
+            raise ConfigError(
+                "A member that is a calibrated ensemble can't be taken apart: give its own "
+                "members, and calibrate the whole"
+            )
         order = [config.labels.index(label) for label in first.labels]
         total = sum(network.weight for network in config.networks)
         for network in config.networks:

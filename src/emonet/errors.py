@@ -12,7 +12,8 @@
     ├── ModelError
     │   ├── ModelNotFoundError (FileNotFoundError)
     │   ├── HubError (OSError)                 network, permission or offline mode
-    │   └── WeightsError (ValueError)          missing, altered or incompatible weights
+    │   ├── WeightsError (ValueError)          missing, altered or incompatible weights
+    │   └── ExportError (RuntimeError)         a network has no form in the format asked for
     └── PluginError
         ├── ComponentNotFoundError (LookupError)   no installed plugin offers that name
         ├── PluginLoadError (ImportError)          installed, but failed to import or register
@@ -34,6 +35,7 @@ __all__ = [
     "DataError",
     "EmonetError",
     "EmonetWarning",
+    "ExportError",
     "HubError",
     "ImageError",
     "InputError",
@@ -103,6 +105,10 @@ class HubError(ModelError, OSError):
 
 class WeightsError(ModelError, ValueError):
     """Weights are missing, altered or don't fit the network that they are meant for."""
+
+
+class ExportError(ModelError, RuntimeError):
+    """A network can't be written in the format that was asked for."""
 
 
 class PluginError(EmonetError):

@@ -1,7 +1,15 @@
-"""From a stream of images to a stream of results, with the faces of many in one batch."""
+"""From a stream of images to a stream of results, with the faces of many in one batch.
 
+Images are read and their faces found in worker threads while the networks work on the faces of
+the images before: decoders, detectors and onnxruntime all let go of Python's lock.
+"""
+
+import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,73 +22,131 @@ from emonet.pipeline.images import ImageSource, load_image, source_path
 from emonet.plugin import Detector
 from emonet.results import Detection, Face, ImageResult
 
-__all__ = ["stream_results"]
+__all__ = ["Detectors", "stream_results"]
 
 # The networks run when this many faces, or images, have gathered: memory stays bounded.
 CHUNK_FACES = 128
 CHUNK_IMAGES = 64
+WORKERS = min(os.cpu_count() or 1, 8)
+# Images that were taken from the caller and are not done yet; each may be large.
+IMAGES_AHEAD = 2 * WORKERS
 
-Pending = list[tuple[ImageResult, list[Detection]]]
 Classify = Callable[[FacesBySize], NDArray[np.float32]]
+
+
+class Detectors:
+    """Detectors of one kind, each of which works on one image at a time.
+
+    Args:
+        build: makes another, whenever all others are at work.
+    """
+
+    def __init__(self, build: Callable[[], Detector]) -> None:
+        self._build = build
+        self._idle: deque[Detector] = deque()  # its methods are safe between threads
+
+    @contextmanager
+    def borrow(self) -> Iterator[Detector]:
+        """Hand out a detector that nobody else has meanwhile."""
+        try:
+            detector = self._idle.pop()
+        except IndexError:
+            detector = self._build()
+        try:
+            yield detector
+        finally:
+            self._idle.append(detector)
+
+
+@dataclass(frozen=True, slots=True)
+class _Detected:
+    """An image of which only what shows faces is left."""
+
+    result: ImageResult
+    detections: Sequence[Detection] = ()
+    crops: FacesBySize | None = None
 
 
 def stream_results(
     sources: Iterable[ImageSource],
     *,
-    detector: Detector,
+    detectors: Detectors,
     framing: Framing,
     face_sizes: Sequence[tuple[int, int]],
     classify: Classify,
     labels: tuple[str, ...],
+    min_score: float = 0.0,
 ) -> Iterator[ImageResult]:
     """Yield one result per image, in order; an image that fails yields one with its error.
 
     Args:
-        sources: images in any form that load_image takes.
-        detector: finds the faces.
-        framing: from the detector's boxes to crops.
+        sources: images in any form that load_image takes; the calling thread iterates.
+        detectors: find the faces.
+        framing: from a detector's boxes to crops.
         face_sizes: every (height, width) that classify needs the crops in, pixels.
         classify: maps crops, uint8 (n, height, width) by size, to float32 (n, classes).
         labels: the classes in column order.
+        min_score: a face whose score is below gets no label.
     """
-    pending: Pending = []
-    crops: list[FacesBySize] = []
-    for source in sources:
+
+    def detect(source: ImageSource) -> _Detected:
         path = source_path(source)
         try:
             image = load_image(source)
-            detections = detect_faces(detector, image)
+            with detectors.borrow() as detector:
+                detections = detect_faces(detector, image)
+            crops = crop_faces(image, detections, framing, face_sizes)
         except EmonetError as error:
-            pending.append((ImageResult(path, 0, 0, error=error), []))
-        else:
-            crops.append(crop_faces(image, detections, framing, face_sizes))
-            height, width = image.shape[:2]
-            pending.append((ImageResult(path, width, height), detections))
-        faces = sum(len(detections) for _, detections in pending)
+            return _Detected(ImageResult(path, 0, 0, error=error))
+        height, width = image.shape[:2]
+        return _Detected(ImageResult(path, width, height), detections, crops)
+
+    pending: list[_Detected] = []
+    for detected in _ahead(detect, sources):
+        pending.append(detected)
+        faces = sum(len(part.detections) for part in pending)
         if faces >= CHUNK_FACES or len(pending) >= CHUNK_IMAGES:
-            yield from _classified(pending, crops, classify, labels)
-            pending, crops = [], []
-    yield from _classified(pending, crops, classify, labels)
+            yield from _classified(pending, classify, labels, min_score)
+            pending = []
+    yield from _classified(pending, classify, labels, min_score)
+
+
+def _ahead(
+    detect: Callable[[ImageSource], _Detected], sources: Iterable[ImageSource]
+) -> Iterator[_Detected]:
+    """Yield what becomes of each image, in order, while worker threads are at the next ones."""
+    running: deque[Future[_Detected]] = deque()
+    with ThreadPoolExecutor(WORKERS, thread_name_prefix="emonet") as workers:
+        try:
+            for source in sources:
+                running.append(workers.submit(detect, source))
+                if len(running) >= IMAGES_AHEAD:
+                    yield running.popleft().result()
+            while running:
+                yield running.popleft().result()
+        finally:
+            # Whoever stops early does not wait for images that nobody has begun with.
+            workers.shutdown(wait=False, cancel_futures=True)
 
 
 def _classified(
-    pending: Pending,
-    crops: list[FacesBySize],
+    pending: Sequence[_Detected],
     classify: Classify,
     labels: tuple[str, ...],
+    min_score: float,
 ) -> Iterator[ImageResult]:
     """Classify all crops at once and hand each image its faces."""
-    found = any(detections for _, detections in pending)
-    rows = iter(classify(_joined(crops)) if found else ())
-    for result, detections in pending:
+    crops = [part.crops for part in pending if part.crops is not None and part.detections]
+    rows = iter(classify(_joined(crops)) if crops else ())
+    for part in pending:
+        size = (part.result.width, part.result.height)
         faces = tuple(
-            _face(detection, next(rows), labels, (result.width, result.height))
-            for detection in detections
+            _face(detection, next(rows), labels, size, min_score) for detection in part.detections
         )
-        yield replace(result, faces=faces)
+        yield replace(part.result, faces=faces)
 
 
-def _joined(parts: list[FacesBySize]) -> FacesBySize:
+def _joined(parts: Sequence[FacesBySize]) -> FacesBySize:
     """Put the crops of several images behind each other."""
     return {size: np.concatenate([part[size] for part in parts]) for size in parts[0]}
 
@@ -90,12 +156,14 @@ def _face(
     probabilities: NDArray[np.float32],
     labels: tuple[str, ...],
     image_size: tuple[int, int],
+    min_score: float,
 ) -> Face:
     best = int(probabilities.argmax())
+    score = float(probabilities[best])
     return Face(
         box=detection.box.clipped(*image_size),
-        label=labels[best],
-        score=float(probabilities[best]),
+        label=labels[best] if score >= min_score else None,
+        score=score,
         probabilities=dict(zip(labels, probabilities.tolist(), strict=True)),
         detection=detection,
     )

@@ -1,35 +1,32 @@
 """EmotionRecognizer: detector, crop, networks, labels and calibration put together."""
 
 import logging
-import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Self, cast, overload
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emonet.composition import (
-    Components,
-    build_detector,
-    build_ensemble,
-    component,
-    describe_network,
-)
+from emonet.composition import Components, component, describe_network
 from emonet.config import HeadConfig, RecognizerConfig
-from emonet.data import FaceDataset, Labelled, as_dataset
+from emonet.data import Labelled
 from emonet.ensembling import learn_weights, merge
-from emonet.evaluation.report import Report, make_report
+from emonet.evaluation.calibration import (
+    Calibration,
+    CalibrationFigures,
+    coverage_curve,
+    learn_temperature,
+)
+from emonet.evaluation.report import make_report
 from emonet.labels import FER2013
-from emonet.network.ensemble import Ensemble
-from emonet.pipeline.crops import FacesBySize, faces_by_size, measure_framing
-from emonet.pipeline.images import ImageSource, is_single_image
-from emonet.plugin import Detector, Json
-from emonet.prediction import stream_results
+from emonet.network.ensemble import calibrate
+from emonet.pipeline.crops import measure_framing
+from emonet.plugin import Json
+from emonet.predictor import Predictor
 from emonet.registry.catalog import Kind, get_catalog
-from emonet.results import ImageResult
-from emonet.storage.pretrained import Pretrained
+from emonet.training.distillation import Distillation
 from emonet.training.recipes import Precision, Recipe, get_recipe
 from emonet.training.record import TrainingRecord, merge_records
 
@@ -38,7 +35,7 @@ __all__ = ["EmotionRecognizer"]
 logger = logging.getLogger("emonet")
 
 
-class EmotionRecognizer(Pretrained):
+class EmotionRecognizer(Predictor):
     """Finds faces in images and tells which emotion each of them shows.
 
     Load one with :meth:`from_pretrained`, or describe one here and :meth:`fit` it.
@@ -101,9 +98,6 @@ class EmotionRecognizer(Pretrained):
     def _start(self, config: RecognizerConfig, *, pretrained: bool = False) -> None:
         super()._start(config)
         self._pretrained = pretrained
-        self._ensemble: Ensemble | None = None
-        self._detector: Detector | None = None
-        self._lock = threading.RLock()
 
     @classmethod
     def ensemble(cls, members: Iterable["EmotionRecognizer"]) -> Self:
@@ -111,8 +105,9 @@ class EmotionRecognizer(Pretrained):
 
         Args:
             members: fitted or loaded. Backbones, features, face sizes and the order of the
-                labels may differ. Detector, framing and order of the labels are the first
-                member's, so all must have learnt from faces that are framed alike.
+                labels may differ. Detector, framing, test-time augmentation and order of the
+                labels are the first member's, so all must have learnt from faces that are
+                framed alike.
 
         Returns:
             A recognizer like any other; :meth:`fit_weights` learns who has how much say.
@@ -126,74 +121,16 @@ class EmotionRecognizer(Pretrained):
         merged = cls.__new__(cls)
         merged._start(config)
         merged._weights = weights
+        parts = [(member, part.name) for member in members for part in member.config.networks]
+        merged._graphs = {
+            name: member._graphs[part]
+            for name, (member, part) in zip(weights, parts, strict=True)
+            if part in member._graphs
+        }
         merged._training = merge_records(
             config, [(member.config, member.training) for member in members]
         )
         return merged
-
-    # A str is one image, although it is an iterable of str.
-    @overload
-    def predict(self, images: ImageSource) -> ImageResult: ...  # type: ignore[overload-overlap]
-    @overload
-    def predict(self, images: Iterable[ImageSource]) -> list[ImageResult]: ...
-    def predict(
-        self, images: ImageSource | Iterable[ImageSource]
-    ) -> ImageResult | list[ImageResult]:
-        """Find the faces in one image or in many, and the emotion that each shows.
-
-        Args:
-            images: one image (a path, the bytes of a file, a PIL image, or an array of 2 or 3
-                dimensions: uint8 RGB or grey, or float in 0..1), or an iterable of images.
-
-        Returns:
-            An ImageResult for one image, a list of them for many. An image without a face
-            has no faces; that is no error.
-
-        Raises:
-            ImageError: the one image can't be read. Among many, such an image becomes a
-                result with its ``error`` set, and the others are done.
-            NotFittedError: the recognizer was neither fitted nor loaded.
-        """
-        if is_single_image(images):
-            (result,) = self.stream([images])
-            if result.error is not None:
-                raise result.error
-            return result
-        return list(self.stream(cast("Iterable[ImageSource]", images)))
-
-    def stream(self, images: Iterable[ImageSource]) -> Iterator[ImageResult]:
-        """Return an iterator over what predict returns for many images, in their order.
-
-        Faces of several images go through the networks together; memory does not grow with
-        the number of images.
-        """
-        _ = self.weights  # says so now if there are none
-        return stream_results(
-            images,
-            detector=self._get_detector(),
-            framing=self._config.framing_for(self._config.detector.name),
-            face_sizes=self._config.face_sizes,
-            classify=lambda faces: self._get_ensemble().predict_proba(faces),
-            labels=self.labels,
-        )
-
-    def predict_proba(
-        self, faces: NDArray[np.uint8] | Iterable[ImageSource]
-    ) -> NDArray[np.float32]:
-        """Tell the emotions of faces that are cut out already.
-
-        Args:
-            faces: uint8 (n, height, width) grey, or an iterable of images, each one face,
-                framed as the training faces are. Resized where the size differs.
-
-        Returns:
-            float32 (n, len(labels)); rows sum to 1.
-
-        Raises:
-            ImageError: an image can't be read.
-            NotFittedError: the recognizer was neither fitted nor loaded.
-        """
-        return self._get_ensemble().predict_proba(self._by_size(faces))
 
     def fit(
         self,
@@ -206,6 +143,8 @@ class EmotionRecognizer(Pretrained):
         seed: int = 0,
         checkpoint_dir: str | Path | None = None,
         feature_cache: str | Path | None = None,
+        teacher: "EmotionRecognizer | None" = None,
+        teacher_share: float = 0.7,
         command: str | None = None,
     ) -> Self:
         """Train the network; what was learnt before is forgotten.
@@ -220,12 +159,16 @@ class EmotionRecognizer(Pretrained):
             seed: of the initial weights, shuffling and augmentation.
             checkpoint_dir: every epoch is saved here; a run that was interrupted goes on.
             feature_cache: a folder where feature vectors are kept, to be found there again.
+            teacher: has a say in what is learnt: the targets are ``(1 - teacher_share) * label
+                + teacher_share * its probabilities`` (Hinton et al. 2015).
+            teacher_share: 0..1.
             command: what to note as the command that did it.
 
         Returns:
             The recognizer itself.
 
         Raises:
+            ConfigError: the teacher has other labels, or the share is not in 0..1.
             DataError: the data are malformed, lack a class, or have other labels.
             TrainingError: the loss diverged, or checkpoint_dir holds another run.
         """
@@ -243,8 +186,12 @@ class EmotionRecognizer(Pretrained):
             checkpoint_dir=checkpoint_dir,
             feature_cache=feature_cache,
             command=command,
+            distillation=None if teacher is None else Distillation(teacher, teacher_share),
         )
-        self._ensemble, self._weights = None, {self._config.networks[0].name: weights}
+        # Temperature and digests were those of what was learnt before.
+        self._config = replace(self._config, temperature=1.0, files={})
+        self._ensemble, self._graphs = None, {}
+        self._weights = {self._config.networks[0].name: weights}
         return self.measure_framing(train_set.images)
 
     def fit_weights(self, data: Labelled, *, seed: int = 0, command: str | None = None) -> Self:
@@ -278,28 +225,56 @@ class EmotionRecognizer(Pretrained):
                 "%.4f against %.4f", learnt.held_out, learnt.mean,
             )  # fmt: skip
         weighted = (replace(part, weight=learnt.weights[part.name]) for part in networks)
-        self._config = replace(self._config, networks=tuple(weighted))
-        self._ensemble = ensemble.with_weights([learnt.weights[name] for name in names])
+        self._config = replace(self._config, networks=tuple(weighted), temperature=1.0)
+        shares = [learnt.weights[name] for name in names]
+        self._ensemble = replace(ensemble, weights=shares, temperature=1.0)
         self._training = replace(
-            self._training or TrainingRecord(),
+            (self._training or TrainingRecord()).without_figures(),
             command=command or "EmotionRecognizer.fit_weights",
             learnt_weights=learnt,
-            evaluation={},
         )
         return self
 
-    def evaluate(self, data: Labelled) -> Report:
-        """Compare predictions for labelled faces with their labels.
+    def calibrate(self, data: Labelled, *, seed: int = 0) -> Self:
+        """Learn the temperature that makes scores tell how often they are right.
+
+        Temperature scaling (Guo et al. 2017) changes no label. A random half of the faces
+        teaches it, each class in the same proportion; ``training.calibration`` tells what it
+        is worth on the other half. Reports that were noted before are dropped, because their
+        log loss holds no longer.
 
         Args:
-            data: a FaceDataset, or (images uint8 (n, height, width), class indices (n,)).
+            data: faces that no network learnt from.
+            seed: of the halves.
+
+        Returns:
+            The recognizer itself.
 
         Raises:
-            DataError: there is no face, or the labels are others.
+            DataError: a class has one face only, or the labels are others.
             NotFittedError: the recognizer was neither fitted nor loaded.
         """
-        dataset = self._dataset(data)
-        return make_report(self.predict_proba(dataset.images), dataset.classes, self.labels)
+        learning, others = self._dataset(data).hold_out(0.5, seed=seed)
+        raw = replace(self._get_ensemble(), temperature=1.0)
+        temperature = learn_temperature(
+            raw.predict_proba(self._by_size(learning.images)), learning.classes
+        )
+        before = raw.predict_proba(self._by_size(others.images))
+        after = calibrate(before, temperature)
+        self._config = replace(self._config, temperature=temperature)
+        self._ensemble = replace(raw, temperature=temperature)
+        calibration = Calibration(
+            temperature=temperature,
+            learnt_on=len(learning),
+            faces=len(others),
+            before=CalibrationFigures.of(make_report(before, others.classes, self.labels)),
+            after=CalibrationFigures.of(make_report(after, others.classes, self.labels)),
+            coverage=coverage_curve(after, others.classes),
+            seed=seed,
+        )
+        record = self._training or TrainingRecord()
+        self._training = replace(record, evaluation={}, calibration=calibration)
+        return self
 
     def measure_framing(self, faces: NDArray[np.uint8]) -> Self:
         """Learn how training faces are framed in terms of the detector's boxes.
@@ -312,32 +287,8 @@ class EmotionRecognizer(Pretrained):
         Returns:
             The recognizer itself; unchanged if the detector finds too few of the faces.
         """
-        framing = measure_framing(self._get_detector(), faces)
+        with self._get_detectors().borrow() as detector:
+            framing = measure_framing(detector, faces)
         if framing is not None:
             self._config = self._config.with_framing(self._config.detector.name, framing)
         return self
-
-    def note_evaluation(self, split: str, report: Report) -> None:
-        """Add a report to the training record, so that the model card shows it."""
-        self._training = (self._training or TrainingRecord()).with_evaluation(split, report)
-
-    def _dataset(self, data: Labelled, *, sized: bool = False) -> FaceDataset:
-        """Check labelled data; training, unlike evaluation, takes no other size of faces."""
-        size = self._config.face_sizes[0] if sized else None
-        return as_dataset(data, labels=self.labels, face_size=size)
-
-    def _by_size(self, faces: NDArray[np.uint8] | Iterable[ImageSource]) -> FacesBySize:
-        return faces_by_size(faces, self._config.face_sizes)
-
-    def _get_ensemble(self) -> Ensemble:
-        """Build the networks at first use."""
-        with self._lock:
-            if self._ensemble is None:
-                self._ensemble = build_ensemble(get_catalog(), self._config, self.weights)
-            return self._ensemble
-
-    def _get_detector(self) -> Detector:
-        with self._lock:
-            if self._detector is None:
-                self._detector = build_detector(get_catalog(), self._config.detector)
-            return self._detector

@@ -57,14 +57,15 @@ class Face:
 
     Attributes:
         box: where the face is, clipped to the image, whole pixels.
-        label: the most probable class.
-        score: that class's probability, 0..1.
+        label: the most probable class; None where its score is below the lowest that was
+            asked for.
+        score: the most probable class's probability, 0..1.
         probabilities: every class's probability in label order; they sum to 1.
         detection: what the detector reported.
     """
 
     box: Box
-    label: str
+    label: str | None
     score: float
     probabilities: Mapping[str, float]
     detection: Detection

@@ -132,7 +132,8 @@ def crop(folder: str, *, image: str) -> Any:
 
     recognizer = EmotionRecognizer.from_pretrained(Path(folder))
     config, pixels = recognizer.config, load_image(image)
-    found = detect_faces(recognizer._get_detector(), pixels)
+    with recognizer._get_detectors().borrow() as detector:
+        found = detect_faces(detector, pixels)
     framing = config.framing_for(config.detector.name)
     crop_faces(pixels, found, framing, config.face_sizes)
     return len(found)

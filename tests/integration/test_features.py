@@ -11,7 +11,7 @@ from tests.conftest import make_faces
 from emonet import EmotionRecognizer, Phase, Recipe
 from emonet.composition import build_network
 from emonet.config import NetworkConfig
-from emonet.network.network import Network
+from emonet.network.network import KerasNetwork
 from emonet.registry.catalog import get_catalog
 from emonet.training import features
 from emonet.training.features import extract_all
@@ -24,7 +24,7 @@ RECIPE = Recipe(name="mini", phases=(Phase(epochs=1, learning_rate=0.01),), batc
 
 
 @pytest.fixture(scope="module")
-def built(mini_backbone: None) -> tuple[Network, NetworkConfig]:
+def built(mini_backbone: None) -> tuple[KerasNetwork, NetworkConfig]:
     config = EmotionRecognizer("mini", HOG, detector="whole_image").config.networks[0]
     return build_network(get_catalog(), config, num_classes=7), config
 
@@ -43,7 +43,7 @@ def transformed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def test_kept_vectors_are_the_extractors_own_and_computed_once(
-    built: tuple[Network, NetworkConfig], transformed: list[int], tmp_path: Path
+    built: tuple[KerasNetwork, NetworkConfig], transformed: list[int], tmp_path: Path
 ) -> None:
     (expected,) = built[0].features(FACES)
     transformed.clear()
@@ -56,7 +56,7 @@ def test_kept_vectors_are_the_extractors_own_and_computed_once(
 
 
 def test_what_was_finished_when_a_run_died_is_not_computed_again(
-    built: tuple[Network, NetworkConfig],
+    built: tuple[KerasNetwork, NetworkConfig],
     transformed: list[int],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -80,7 +80,7 @@ def test_what_was_finished_when_a_run_died_is_not_computed_again(
 
 
 def test_other_faces_and_other_settings_have_vectors_of_their_own(
-    built: tuple[Network, NetworkConfig], transformed: list[int], tmp_path: Path
+    built: tuple[KerasNetwork, NetworkConfig], transformed: list[int], tmp_path: Path
 ) -> None:
     network, config = built
     extract_all(network, config, FACES[:8], tmp_path, "test")
@@ -103,7 +103,7 @@ def test_other_faces_and_other_settings_have_vectors_of_their_own(
     ids=["empty", "truncated", "other shape", "pickled"],
 )
 def test_a_damaged_file_is_written_anew(
-    built: tuple[Network, NetworkConfig],
+    built: tuple[KerasNetwork, NetworkConfig],
     transformed: list[int],
     tmp_path: Path,
     damage: Callable[[Path], None],
@@ -120,13 +120,13 @@ def test_a_damaged_file_is_written_anew(
 
 
 def test_a_place_that_can_not_be_written_ends_nothing(
-    built: tuple[Network, NetworkConfig], tmp_path: Path, caplog: pytest.LogCaptureFixture
+    built: tuple[KerasNetwork, NetworkConfig], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     taken = tmp_path / "taken"
     taken.write_text("a file")
     (vectors,) = extract_all(*built, FACES[:8], taken, "test")
     np.testing.assert_array_equal(vectors, built[0].features(FACES[:8])[0])
-    assert "Features are not kept" in caplog.text
+    assert "is not kept" in caplog.text
 
 
 def test_fit_finds_features_again(transformed: list[int], tmp_path: Path) -> None:

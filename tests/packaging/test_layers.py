@@ -22,6 +22,7 @@ ROWS = (
     {"composition", "ensembling"},
     {"training", "evaluation", "storage"},
     {"prediction"},
+    {"predictor"},
     {"recognizer"},
     {"runs"},
     {"reproduction"},

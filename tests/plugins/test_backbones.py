@@ -12,7 +12,7 @@ from emonet import EmotionRecognizer, HeadConfig
 from emonet.composition import build_network, describe_network
 from emonet.errors import ConfigError, PluginContractError, WeightsError
 from emonet.network.fusion import keras_settings, set_mean_face
-from emonet.network.network import Network
+from emonet.network.network import KerasNetwork
 from emonet.plugin import BackboneSpec
 from emonet.registry.catalog import Catalog, Kind, get_catalog
 from emonet.registry.discovery import LoadedPlugin, PluginInfo
@@ -49,7 +49,7 @@ def run(model: keras.Model, pixels: np.ndarray) -> np.ndarray:
 
 def network_for(
     backbone: str = "resnet18", *, seed: int | None = 0, precision: str = "float32", **options
-) -> Network:
+) -> KerasNetwork:
     """Build a network as EmotionRecognizer does."""
     options.setdefault("backbone_config", {"width": 4})
     config = EmotionRecognizer(backbone, **options).config

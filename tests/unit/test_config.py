@@ -311,6 +311,13 @@ def test_contradiction_in_a_file_is_told_in_one_sentence(path, value, message):
     assert "Received" not in str(caught.value)
 
 
+def test_a_file_from_before_test_time_augmentation_has_none():
+    several = replace(CONFIG, test_time_augmentation="shift")
+    assert read(config_to_json(several)) == several
+    older = read(changed("test_time_augmentation", where=several))
+    assert older == replace(CONFIG, test_time_augmentation="none")
+
+
 def test_weights_that_are_all_zero_are_refused():
     with pytest.raises(ConfigError, match="weights must be >= 0 and not all 0, got"):
         replace(CONFIG, networks=(network(weight=0.0),))
@@ -328,6 +335,7 @@ def test_weights_that_are_all_zero_are_refused():
         ({"networks": (network(weight=float("nan")),)}, "weights must be"),
         ({"temperature": 0.0}, "temperature"),
         ({"temperature": float("nan")}, "temperature"),
+        ({"test_time_augmentation": "flip"}, "test_time_augmentation: .* got 'flip'"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

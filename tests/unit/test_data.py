@@ -12,7 +12,7 @@ from tests.conftest import make_faces, write_fer2013
 
 from emonet import FaceDataset, load_dataset
 from emonet.data import as_dataset
-from emonet.errors import DataError
+from emonet.errors import ConfigError, DataError
 from emonet.labels import FER2013, FERPLUS
 
 PIXELS = " ".join(["7"] * 48 * 48)
@@ -550,3 +550,15 @@ def test_what_was_written_is_what_is_read(tmp_path):
     faces = make_faces(1)
     again = load_dataset(write_fer2013(tmp_path / "a.csv", {"PrivateTest": faces}), "test")
     np.testing.assert_array_equal(again.images, faces.images)
+
+
+def test_faces_of_the_csv_file_are_resized(small_csv):
+    import cv2
+
+    whole = load_dataset(small_csv).images
+    smaller = load_dataset(small_csv, face_size=(44, 40)).images
+    assert smaller.shape == (len(whole), 44, 40)
+    expected = cv2.resize(whole[0], (40, 44), interpolation=cv2.INTER_AREA)
+    np.testing.assert_array_equal(smaller[0], expected)
+    with pytest.raises(ConfigError, match="face_size"):
+        load_dataset(small_csv, face_size=(0, 48))

@@ -1,6 +1,7 @@
 """Many images become one stream of results, in order, whatever befalls one of them."""
 
 import itertools
+import threading
 
 import numpy as np
 import pytest
@@ -10,7 +11,14 @@ from emonet import EmotionRecognizer
 from emonet.config import Framing
 from emonet.errors import EmonetError, ImageError, NotFittedError, PluginRuntimeError
 from emonet.labels import FER2013
-from emonet.prediction import CHUNK_FACES, CHUNK_IMAGES, stream_results
+from emonet.prediction import (
+    CHUNK_FACES,
+    CHUNK_IMAGES,
+    IMAGES_AHEAD,
+    WORKERS,
+    Detectors,
+    stream_results,
+)
 from emonet.registry.guard import GuardedDetector
 from emonet.results import Box, Detection
 
@@ -38,10 +46,11 @@ class Brightness:
         return np.stack([1 - bright, bright], axis=1).astype(np.float32)
 
 
-def stream(sources, *, detect=lambda image: faces_in_a_row(1), classify=None):
+def stream(sources, *, detect=lambda image: faces_in_a_row(1), detectors=None, classify=None):
+    fixed = Detectors(lambda: GuardedDetector(FixedDetector(detect), "detector fixed"))
     return stream_results(
         sources,
-        detector=GuardedDetector(FixedDetector(detect), "detector fixed"),
+        detectors=detectors or fixed,
         framing=Framing(),
         face_sizes=[(8, 8)],
         classify=classify or Brightness(),
@@ -185,7 +194,49 @@ def test_crowded_image_is_not_held_back():
             yield plain_image(index)
 
     next(stream(crowds(), detect=lambda image: faces_in_a_row(CHUNK_FACES)))
-    assert read == [0]
+    assert len(read) <= IMAGES_AHEAD
+
+
+def test_no_detector_is_used_by_two_threads_at_once_and_several_are_at_work():
+    at_work, most, threads = set(), [], set()
+    busy = threading.Event()
+
+    def detector():
+        own = object()
+
+        def detect(image):
+            assert own not in at_work
+            at_work.add(own)
+            most.append(len(at_work))
+            threads.add(threading.current_thread())
+            if not busy.is_set() and len(at_work) < min(2, WORKERS):
+                busy.wait(10)  # for another worker to come
+            busy.set()
+            at_work.remove(own)
+            return faces_in_a_row(1)
+
+        return GuardedDetector(FixedDetector(detect), "detector fixed")
+
+    results = list(stream([plain_image(9)] * 50, detectors=Detectors(detector)))
+    assert [len(result.faces) for result in results] == [1] * 50
+    assert max(most) == min(2, WORKERS)
+    assert threading.current_thread() not in threads
+
+
+def test_a_stream_that_is_left_early_ends_its_threads():
+    results = stream(plain_image(9) for _ in itertools.count())
+    next(results)
+    results.close()
+    assert not [t for t in threading.enumerate() if t.name.startswith("emonet")]
+
+
+def test_an_error_of_the_images_own_iterator_is_the_callers():
+    def broken():
+        yield plain_image(1)
+        raise KeyError("theirs")
+
+    with pytest.raises(KeyError, match="theirs"):
+        list(stream(broken()))
 
 
 @pytest.fixture(scope="module")

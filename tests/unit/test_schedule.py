@@ -189,3 +189,36 @@ def test_a_recipe_is_taken_as_it_is() -> None:
 def test_a_choice_that_does_not_exist_is_refused(make) -> None:
     with pytest.raises(ConfigError, match=r"rmsprop|linear|half|loss|float16"):
         make()
+
+
+def test_numbers_of_a_recipe_can_be_replaced():
+    scratch = RECIPES["scratch"]
+    changed = scratch.with_settings(
+        {"mixup": 0.4, "batch_size": 32, "augmentation.erase": 0.5, "augmentation.mirror": False}
+    )
+    augmentation = replace(scratch.augmentation, erase=0.5, mirror=False)
+    assert changed == replace(scratch, mixup=0.4, batch_size=32, augmentation=augmentation)
+    assert scratch.with_settings({}) == scratch
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"mixpu": 1}, "no setting 'mixpu'. Did you mean 'mixup'?"),
+        ({"augmentation.erose": 1}, "Did you mean 'augmentation.erase'?"),
+        ({"phases": 1}, "no setting 'phases'"),
+        ({"monitor": "val_loss"}, "no setting 'monitor'"),
+        ({"mixup": -0.1}, "mixup must be a number"),
+        ({"mixup": "much"}, "mixup must be a number"),
+        ({"label_smoothing": 1.5}, "label_smoothing must be a number of 0..1"),
+        ({"average": 2}, "average must be a number of 0..1"),
+        ({"batch_size": 0}, "batch_size must be a whole number"),
+        ({"calm_epochs": 1.5}, "calm_epochs must be a whole number"),
+        ({"augmentation.rotation": -1}, "rotation must be a number of 0..180"),
+        ({"augmentation.mirror": 1}, "mirror must be true or false, got 1"),
+    ],
+)
+def test_numbers_that_no_recipe_has_are_refused(settings, message):
+    with pytest.raises(ConfigError) as caught:
+        RECIPES["scratch"].with_settings(settings)
+    assert message in str(caught.value)

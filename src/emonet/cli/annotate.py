@@ -28,7 +28,7 @@ def annotate(path: Path, faces: Iterable[Face], target: Path) -> None:
     for face in faces:
         x, y, width, height = (int(value) for value in face.box)
         draw.rectangle((x, y, x + width, y + height), outline=COLOUR, width=unit)
-        text = f"{face.label} {100 * face.score:.0f} %"
+        text = f"{face.label or 'uncertain'} {100 * face.score:.0f} %"
         place = (x, y - 12 * unit) if y >= 12 * unit else (x, y + height)
         draw.rectangle(draw.textbbox(place, text, font=font), fill=COLOUR)
         draw.text(place, text, fill=(0, 0, 0), font=font)

@@ -7,7 +7,21 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from emonet.cli import ensemble, evaluate, filter_faces, framing, plugins, predict, reproduce, train
+from emonet.cli import (
+    calibrate,
+    distill,
+    ensemble,
+    evaluate,
+    export,
+    filter_faces,
+    framing,
+    info,
+    models,
+    plugins,
+    predict,
+    reproduce,
+    train,
+)
 from emonet.errors import EmonetError
 
 __all__ = ["app", "main"]
@@ -24,11 +38,16 @@ app = typer.Typer(
 )
 app.command()(predict.predict)
 app.command()(train.train)
+app.command()(distill.distill)
 app.command()(evaluate.evaluate)
 app.command()(ensemble.ensemble)
+app.command()(calibrate.calibrate)
+app.command()(export.export)
 app.command()(filter_faces.filter_faces)
 app.command()(reproduce.reproduce)
 app.command()(framing.framing)
+app.command()(models.models)
+app.command()(info.info)
 app.add_typer(plugins.app, name="plugins")
 
 

@@ -4,7 +4,15 @@ import logging
 import os
 import sys
 
-__all__ = ["import_keras_quietly"]
+from emonet.recognizer import EmotionRecognizer
+
+__all__ = ["import_keras_quietly", "prepare"]
+
+
+def prepare(recognizer: EmotionRecognizer) -> None:
+    """Import Keras now, quietly, if some network of the recognizer will be run by it."""
+    if "keras" in recognizer.runtimes.values():
+        import_keras_quietly()
 
 
 def import_keras_quietly() -> None:

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from emonet.cli.backend import import_keras_quietly
-from emonet.cli.options import Data, Json
+from emonet.cli.backend import prepare
+from emonet.cli.options import Data, Json, Views
 from emonet.data import load_dataset
 from emonet.ensembling import LearntWeights
 from emonet.errors import ConfigError
@@ -28,6 +28,7 @@ def ensemble(
     split: Annotated[
         str, typer.Option(help="The split that the weights are learnt on.")
     ] = "PublicTest",
+    test_time_augmentation: Views = None,
     seed: Annotated[int, typer.Option(help="Of the search.")] = 0,
     dtype: Annotated[
         Dtype, typer.Option(help="Of the saved weights: float32 or float16.")
@@ -42,8 +43,10 @@ def ensemble(
     if (out / CONFIG_FILE).exists():
         raise ConfigError(f"{out} holds a model already: choose another folder")
     whole = EmotionRecognizer.ensemble(EmotionRecognizer.from_pretrained(model) for model in models)
+    if test_time_augmentation is not None:
+        whole = whole.with_test_time_augmentation(test_time_augmentation)
     dataset = load_dataset(data, split, face_size=whole.config.face_sizes[0])
-    import_keras_quietly()
+    prepare(whole)
     whole.fit_weights(dataset, seed=seed, command=shlex.join(["emonet", *sys.argv[1:]]))
     whole.note_evaluation(split, whole.evaluate(dataset))
     whole.save_pretrained(out, dtype=dtype)

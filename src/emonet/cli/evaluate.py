@@ -5,11 +5,16 @@ from typing import Annotated
 
 import typer
 
-from emonet.cli.backend import import_keras_quietly
-from emonet.cli.options import Data, Json, Model
-from emonet.data import load_dataset
+from emonet.cli.backend import prepare
+from emonet.cli.options import Data, Json, Model, Runtime, Views
+from emonet.data import FaceDataset, load_dataset
+from emonet.data.splits import official_split
+from emonet.errors import ConfigError
 from emonet.evaluation.report import Report
+from emonet.evaluation.robustness import CHANGES, Robustness, measure_robustness
 from emonet.recognizer import EmotionRecognizer
+from emonet.storage.update import require_folder, update_folder
+from emonet.training.progress import progress_bar
 
 __all__ = ["evaluate"]
 
@@ -20,17 +25,61 @@ def evaluate(
         str, typer.Option(help="Training, PublicTest or PrivateTest (or train, validation, test).")
     ],
     model: Model = None,
+    test_time_augmentation: Views = None,
+    robustness: Annotated[
+        bool,
+        typer.Option("--robustness", help="Also measure what changes to the faces cost."),
+    ] = False,
+    note: Annotated[
+        bool,
+        typer.Option("--note", help="Write the figures into the model folder and its card."),
+    ] = False,
+    runtime: Runtime = None,
     as_json: Json = False,
 ) -> None:
     """Measure accuracy, figures per class, confusion and calibration on face crops."""
-    recognizer = EmotionRecognizer.from_pretrained(model)
+    folder = require_folder(model) if note else None
+    recognizer = EmotionRecognizer.from_pretrained(model, runtime=runtime)
+    own = recognizer.config.test_time_augmentation
+    if note and test_time_augmentation not in (None, own):
+        raise ConfigError(
+            f"--note writes down the model's own figures, whose test-time augmentation is "
+            f"{own}: leave out --test-time-augmentation {test_time_augmentation}"
+        )
+    if test_time_augmentation is not None:
+        recognizer = recognizer.with_test_time_augmentation(test_time_augmentation)
     dataset = load_dataset(data, split, face_size=recognizer.config.face_sizes[0])
-    import_keras_quietly()
+    prepare(recognizer)
     report = recognizer.evaluate(dataset)
+    costs = _measure(recognizer, dataset) if robustness else None
+    if folder is not None:
+        recognizer.note_evaluation(official_split(split), report, costs)
+        update_folder(folder, recognizer.training)
     if as_json:
-        print(json.dumps(report.to_dict()))
-    else:
-        _print_tables(report)
+        more = {} if costs is None else {"robustness": costs.to_dict()}
+        print(json.dumps({**report.to_dict(), **more}))
+        return
+    _print_tables(report)
+    if costs is not None:
+        _print_robustness(costs)
+
+
+def _measure(recognizer: EmotionRecognizer, dataset: FaceDataset) -> Robustness:
+    with progress_bar("Robustness", 1 + len(CHANGES)) as advance:
+        return measure_robustness(
+            recognizer.predict_proba, dataset.images, dataset.classes, advance=advance
+        )
+
+
+def _print_robustness(robustness: Robustness) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("faces", "accuracy", "points lost")
+    table.add_row("unchanged", f"{robustness.unchanged:.4f}", "")
+    for name, accuracy in robustness.changed.items():
+        table.add_row(name, f"{accuracy:.4f}", f"{robustness.drop(name):.2f}")
+    Console().print(table)
 
 
 def _print_tables(report: Report) -> None:

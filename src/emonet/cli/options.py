@@ -1,16 +1,31 @@
 """Options that several commands share."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 import typer
 
+from emonet.config import TestTimeAugmentation
 from emonet.errors import ConfigError
+from emonet.network.runtimes import RuntimeName
 from emonet.plugin import Json as JsonValue
 
-__all__ = ["BackboneOption", "Data", "DetectorOption", "Json", "Model", "parse_settings"]
+__all__ = [
+    "BackboneOption",
+    "Data",
+    "DetectorOption",
+    "Json",
+    "Model",
+    "Runtime",
+    "Views",
+    "options_of",
+    "parse_settings",
+]
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 Data = Annotated[
     Path,
@@ -29,6 +44,40 @@ BackboneOption = Annotated[
     list[str] | None,
     typer.Option(metavar="KEY=VALUE", help="A setting of the backbone; repeatable."),
 ]
+Runtime = Annotated[
+    RuntimeName | None,
+    typer.Option(help="What runs the networks: onnxruntime where the model has graphs, or keras."),
+]
+Views = Annotated[
+    TestTimeAugmentation | None,
+    typer.Option(
+        "--test-time-augmentation",
+        help="Average over views of each face: none, mirror (2) or shift (10).",
+    ),
+]
+
+
+def options_of(
+    function: Callable[..., Any], *, without: Collection[str] = ()
+) -> Callable[[Command], Command]:
+    """Give a command that takes ``**options`` the parameters of a function, so typed once.
+
+    Args:
+        function: whose parameters are meant.
+        without: the names of those that the command does not have.
+    """
+    shared = [
+        parameter.replace(kind=Parameter.KEYWORD_ONLY)
+        for parameter in signature(function).parameters.values()
+        if parameter.name not in without
+    ]
+
+    def decorate(command: Command) -> Command:
+        # What typer reads a command's options from.
+        command.__signature__ = Signature(shared)  # type: ignore[attr-defined]
+        return command
+
+    return decorate
 
 
 def parse_settings(given: Iterable[str] | None) -> dict[str, JsonValue]:

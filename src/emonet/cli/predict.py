@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from emonet.cli.backend import import_keras_quietly
-from emonet.cli.options import DetectorOption, Json, Model, parse_settings
+from emonet.cli.backend import prepare
+from emonet.cli.options import DetectorOption, Json, Model, Runtime, parse_settings
 from emonet.data.folders import IMAGE_SUFFIXES
 from emonet.errors import InputError
 from emonet.recognizer import EmotionRecognizer
@@ -27,6 +27,10 @@ def predict(
         str | None, typer.Option(help="A face detector other than the model's own.")
     ] = None,
     detector_option: DetectorOption = None,
+    min_score: Annotated[
+        float, typer.Option(help="Faces with a lower score, 0..1, are uncertain: no label.")
+    ] = 0.0,
+    runtime: Runtime = None,
     as_json: Json = False,
     save_annotated: Annotated[
         Path | None, typer.Option(help="Write each image with its faces marked to this folder.")
@@ -38,10 +42,13 @@ def predict(
     """
     files = list(_images(paths))
     recognizer = EmotionRecognizer.from_pretrained(
-        model, detector=detector, detector_config=parse_settings(detector_option)
+        model,
+        detector=detector,
+        detector_config=parse_settings(detector_option),
+        runtime=runtime,
     )
-    import_keras_quietly()
-    results = recognizer.stream(files)
+    prepare(recognizer)
+    results = recognizer.stream(files, min_score=min_score)
     if save_annotated is not None:
         results = _annotated(results, save_annotated)
     failed = _print_json(results) if as_json else _print_table(results)
@@ -120,7 +127,7 @@ def _print_table(results: Iterable[ImageResult]) -> bool:
             table.add_row(name, "", "no face", "")
         for face in result.faces:
             box = ", ".join(str(value) for value in face.to_dict()["box"])
-            table.add_row(name, box, Text(face.label), f"{100 * face.score:.0f} %")
+            table.add_row(name, box, Text(face.label or "uncertain"), f"{100 * face.score:.0f} %")
             name = Text("")
     Console().print(table)
     return failed

@@ -1,28 +1,38 @@
-"""``emonet train``: from a data set to a model folder, going on where it was interrupted."""
+"""``emonet train``, and what it shares with ``emonet distill``: from data to a model folder."""
 
 import logging
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from emonet.cli.backend import import_keras_quietly
-from emonet.cli.options import BackboneOption, Data, DetectorOption, parse_settings
+from emonet.cli.options import (
+    BackboneOption,
+    Data,
+    DetectorOption,
+    options_of,
+    parse_settings,
+)
 from emonet.data import FaceDataset, load_dataset
 from emonet.data.folders import folder_splits
 from emonet.recognizer import EmotionRecognizer
 from emonet.runs import is_finished, train_folder
 from emonet.storage.folder import Dtype
-from emonet.training.recipes import Precision
+from emonet.training.recipes import Precision, get_recipe
 
-__all__ = ["train"]
+__all__ = ["train", "train_model"]
 
 logger = logging.getLogger("emonet")
 
 
-def train(
+def train_model(
+    teacher: Annotated[
+        str | None,
+        typer.Argument(help="A bundled model, a model folder, or a Hub repository (org/name)."),
+    ],
     data: Data,
     out: Annotated[Path, typer.Option(help="The model folder to write; also holds checkpoints.")],
     backbone: Annotated[str, typer.Option(help="A backbone, see 'emonet plugins'.")] = "resnet18",
@@ -30,7 +40,17 @@ def train(
     features: Annotated[
         list[str] | None, typer.Option(help="A feature extractor to fuse; repeatable.")
     ] = None,
+    face_size: Annotated[
+        int, typer.Option(help="Side that faces are resized to when they are loaded, pixels.")
+    ] = 48,
     recipe: Annotated[str, typer.Option(help="scratch or paper.")] = "scratch",
+    recipe_option: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="A number of the recipe: mixup=0.4, augmentation.erase=0.5; repeatable.",
+        ),
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="Instead of the recipe's number.")] = None,
     precision: Annotated[
         Precision | None, typer.Option(help="Instead of the recipe's: float32 or bfloat16.")
@@ -52,18 +72,19 @@ def train(
     license: Annotated[
         str | None, typer.Option(help="Of the weights, for the model card: mit, cc-by-4.0 ...")
     ] = None,
+    teacher_share: Annotated[
+        float, typer.Option(help="Of the teacher's probabilities in the targets, 0..1.")
+    ] = 0.7,
 ) -> None:
-    """Train a network on the Training split and keep the epoch that is best on PublicTest.
-
-    Killed at any moment and started again with the same command, it goes on from the last
-    finished epoch. A folder of images without a validation split has a tenth held out.
-    """
+    """Train a network in a folder of its own; without a teacher, on the labels alone."""
     if is_finished(out):
         logger.info("%s holds a finished model; nothing to do", out)
         return
     out.mkdir(parents=True, exist_ok=True)
-    training = load_dataset(data, "Training", ferplus=ferplus)
-    validation = _validation(data)
+    size = (face_size, face_size)
+    chosen = get_recipe(recipe).with_settings(parse_settings(recipe_option))
+    training = load_dataset(data, "Training", ferplus=ferplus, face_size=size)
+    validation = _validation(data, size)
     recognizer = EmotionRecognizer(
         backbone,
         features or [],
@@ -71,9 +92,11 @@ def train(
         detector=detector,
         backbone_config=parse_settings(backbone_option),
         detector_config=parse_settings(detector_option),
+        face_size=size,
         centred=centred,
         pretrained=pretrained,
     )
+    taught_by = None if teacher is None else EmotionRecognizer.from_pretrained(teacher)
     import_keras_quietly()
     train_folder(
         recognizer,
@@ -82,18 +105,30 @@ def train(
         out,
         dtype=dtype,
         license=license,
-        recipe=recipe,
+        recipe=chosen,
         epochs=epochs,
         precision=precision,
         seed=seed,
         feature_cache=feature_cache or data.with_name(f"{data.name}.features"),
+        teacher=taught_by,
+        teacher_share=teacher_share,
         command=shlex.join(["emonet", *sys.argv[1:]]),
     )
 
 
-def _validation(data: Path) -> FaceDataset | None:
+@options_of(train_model, without=("teacher", "teacher_share"))
+def train(**options: Any) -> None:
+    """Train a network on the Training split and keep the epoch that is best on PublicTest.
+
+    Killed at any moment and started again with the same command, it goes on from the last
+    finished epoch. A folder of images without a validation split has a tenth held out.
+    """
+    train_model(teacher=None, **options)
+
+
+def _validation(data: Path, size: tuple[int, int]) -> FaceDataset | None:
     """Load the split that chooses the epoch; a folder of images may have none."""
     if data.is_dir() and "PublicTest" not in folder_splits(data):
         logger.info("Holding out a tenth of the training faces: %s has no validation", data)
         return None
-    return load_dataset(data, "PublicTest")
+    return load_dataset(data, "PublicTest", face_size=size)

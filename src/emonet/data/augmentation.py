@@ -9,7 +9,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from emonet.errors import ConfigError
+from emonet.plugin import require_number
+
 __all__ = ["Augmentation", "augment"]
+
+MOST = {
+    "rotation": 180,
+    "shear": 80,
+    "zoom": 0.9,
+    "shift": 1,
+    "contrast": 1,
+    "brightness": 255,
+    "erase": 1,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +48,19 @@ class Augmentation:
     contrast: float = 0.0
     brightness: float = 0.0
     erase: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse ranges that nothing can be drawn from.
+
+        Raises:
+            ConfigError: a number is out of its range, or mirror is neither true nor false.
+        """
+        for name, most in MOST.items():
+            require_number("augmentation", name, getattr(self, name), 0, most)
+        if not isinstance(self.mirror, bool):
+            raise ConfigError(
+                f"augmentation: mirror must be true or false, got {self.mirror!r:.80}"
+            )
 
 
 def augment(

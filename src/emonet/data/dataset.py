@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from emonet.data.fer2013 import read_fer2013
 from emonet.data.folders import read_folder
 from emonet.errors import DataError
+from emonet.pipeline.crops import faces_by_size
+from emonet.plugin import require_size
 
 __all__ = ["FaceDataset", "Labelled", "as_dataset", "load_dataset"]
 
@@ -125,12 +127,14 @@ def load_dataset(
             ``test`` mean the same.
         ferplus: the FER+ votes (``fer2013new.csv``) for the rows of the CSV file; they become
             ``votes`` over FER-2013's seven classes.
-        face_size: (height, width) that images of a folder are resized to, pixels.
+        face_size: (height, width) that faces are resized to, pixels.
 
     Raises:
+        ConfigError: face_size is not two numbers of 1 to 1024.
         DataError: nothing is there, or it is malformed; names the file and the line.
     """
     path = Path(path)
+    face_size = require_size("load_dataset", "face_size", list(face_size), 1)
     if path.is_dir():
         if ferplus is not None:
             raise DataError(f"FER+ votes go with FER-2013's CSV file, not with the folder {path}")
@@ -141,7 +145,8 @@ def load_dataset(
     images, classes, labels, votes = read_fer2013(
         path, split, None if ferplus is None else Path(ferplus)
     )
-    return FaceDataset(images, classes, labels, votes)
+    resized = faces_by_size(images, (face_size,))[face_size]
+    return FaceDataset(resized, classes, labels, votes)
 
 
 #: What training and evaluation take: a FaceDataset, or images with class indices.

@@ -1,4 +1,4 @@
-"""Many faces through a runtime in batches of few sizes, so that it compiles few functions."""
+"""Many faces through a runtime, so many at a time that memory stays bounded."""
 
 from collections.abc import Sequence
 
@@ -7,10 +7,9 @@ from numpy.typing import NDArray
 
 from emonet.network.runtimes import Runtime
 
-__all__ = ["BATCH_SIZES", "run_in_batches"]
+__all__ = ["BATCH_SIZE", "run_in_batches"]
 
-#: A batch is filled up with empty faces to the next of these.
-BATCH_SIZES = (1, 8, 32, 128)
+BATCH_SIZE = 128
 
 
 def run_in_batches(
@@ -22,17 +21,9 @@ def run_in_batches(
         float32 (n, classes), row i for face i.
     """
     results = []
-    for start in range(0, len(faces), BATCH_SIZES[-1]):
-        part = slice(start, start + BATCH_SIZES[-1])
-        count = len(faces[part])
-        size = next(size for size in BATCH_SIZES if size >= count)
-        filled = [_filled(feature[part], size) for feature in features]
-        results.append(runtime(_filled(faces[part], size), filled)[:count])
+    for start in range(0, len(faces), BATCH_SIZE):
+        part = slice(start, start + BATCH_SIZE)
+        results.append(
+            runtime(faces[part].astype(np.float32), [feature[part] for feature in features])
+        )
     return np.concatenate(results)
-
-
-def _filled(array: NDArray[np.generic], size: int) -> NDArray[np.float32]:
-    """Return the array as float32 with zero rows up to this many."""
-    filled = np.zeros((size, *array.shape[1:]), np.float32)
-    filled[: len(array)] = array
-    return filled

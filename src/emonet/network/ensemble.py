@@ -1,50 +1,60 @@
 """Several networks' probabilities -> one distribution, and its calibration."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from emonet.config import TestTimeAugmentation
 from emonet.network.network import Network
+from emonet.network.views import views
 from emonet.pipeline.crops import FacesBySize
 
 __all__ = ["Ensemble", "calibrate", "weighted_mean"]
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Ensemble:
     """One or more networks that answer as one.
 
-    Args:
+    Attributes:
         networks: the members.
         weights: of their probabilities, >= 0; need not sum to 1.
         temperature: divides the log-probabilities of the mean.
+        augmentation: the views of a face that each member's probabilities are the mean over.
     """
 
-    def __init__(
-        self, networks: Sequence[Network], weights: Sequence[float], temperature: float
-    ) -> None:
-        self._networks = networks
-        self._weights = weights
-        self._temperature = temperature
-
-    def with_weights(self, weights: Sequence[float]) -> "Ensemble":
-        """Return an ensemble of the same networks with other weights."""
-        return Ensemble(self._networks, weights, self._temperature)
+    networks: Sequence[Network]
+    weights: Sequence[float]
+    temperature: float = 1.0
+    augmentation: TestTimeAugmentation = "none"
 
     def predict_proba(self, faces: FacesBySize) -> NDArray[np.float32]:
         """Map faces, at every size that a member needs, to calibrated float32 (n, classes)."""
         members = self.members_proba(faces)
-        mean = weighted_mean(members, self._weights) if len(members) > 1 else members[0]
-        return calibrate(mean, self._temperature)
+        mean = weighted_mean(members, self.weights) if len(members) > 1 else members[0]
+        return calibrate(mean, self.temperature)
 
     def members_proba(self, faces: FacesBySize) -> list[NDArray[np.float32]]:
-        """Return every member's own float32 (n, classes).
+        """Return every member's own float32 (n, classes), the mean over the views."""
+        by_view = [self._members_proba(view) for view in self._views(faces)]
+        return [np.mean(member, axis=0) for member in zip(*by_view, strict=True)]
+
+    def _views(self, faces: FacesBySize) -> Iterator[FacesBySize]:
+        """Yield one view after the other, in which faces of every size are changed alike."""
+        by_size = (views(crops, self.augmentation) for crops in faces.values())
+        for crops in zip(*by_size, strict=True):
+            yield dict(zip(faces, crops, strict=True))
+
+    def _members_proba(self, faces: FacesBySize) -> list[NDArray[np.float32]]:
+        """Return every member's float32 (n, classes) for faces as they are.
 
         Members that have an extractor and a face size in common share its vectors.
         """
         vectors: dict[tuple[int, tuple[int, int]], NDArray[np.float32]] = {}
         members = []
-        for network in self._networks:
+        for network in self.networks:
             crops = faces[network.face_size]
             if not len(crops):
                 members.append(np.empty((0, network.num_classes), np.float32))

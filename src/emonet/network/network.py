@@ -1,6 +1,5 @@
 """A network: one backbone, any number of feature extractors, one head that fuses them."""
 
-import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,48 +8,58 @@ from numpy.typing import NDArray
 
 from emonet.errors import WeightsError
 from emonet.network.batching import run_in_batches
-from emonet.network.runtimes import KerasRuntime
+from emonet.network.runtimes import KerasRuntime, OnnxRuntime, Runtime
 from emonet.network.weights import get_weights, set_weights
 from emonet.plugin import FeatureExtractor
 
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["Network"]
+__all__ = ["Extractors", "KerasNetwork", "Network"]
+
+#: By name, in the order of the network's inputs.
+Extractors = Mapping[str, FeatureExtractor]
 
 
 class Network:
     """Predicts class probabilities for face crops.
 
     Attributes:
-        model: from faces and feature vectors to probabilities.
-        backbone: the part of the model that came from the backbone plugin.
-        extractors: by name, in the order of the model's inputs.
+        extractors: by name, in the order of the network's inputs.
+        face_size: (height, width) of the faces that it takes, pixels.
+        num_classes: how many probabilities a face gets.
     """
 
     def __init__(
         self,
-        model: "keras.Model",
-        backbone: "keras.Model",
-        extractors: Mapping[str, FeatureExtractor],
+        runtime: Runtime,
+        extractors: Extractors,
+        *,
+        face_size: tuple[int, int],
+        num_classes: int,
     ) -> None:
-        self.model = model
-        self.backbone = backbone
         self.extractors = extractors
-        self._runtime = KerasRuntime(model)
-        # Keras compiles at the first call, which two threads must not do at once.
-        self._lock = threading.Lock()
+        self.face_size = face_size
+        self.num_classes = num_classes
+        self._runtime = runtime
 
-    @property
-    def num_classes(self) -> int:
-        """How many probabilities a face gets."""
-        return int(self.model.output_shape[-1])
+    @classmethod
+    def from_graph(
+        cls,
+        graph: bytes,
+        weights: Mapping[str, NDArray[Any]],
+        extractors: Extractors,
+        *,
+        face_size: tuple[int, int],
+        num_classes: int,
+    ) -> "Network":
+        """Make a network that needs no Keras from its graph and from what get_weights returned.
 
-    @property
-    def face_size(self) -> tuple[int, int]:
-        """(height, width) of the faces that it takes, pixels."""
-        height, width = self.model.inputs[0].shape[1:]
-        return (height, width)
+        Raises:
+            WeightsError: graph and weights don't belong together.
+        """
+        runtime = OnnxRuntime(graph, _set_states(extractors, weights))
+        return cls(runtime, extractors, face_size=face_size, num_classes=num_classes)
 
     def features(self, faces: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """Run every feature extractor on uint8 (n, height, width) faces."""
@@ -73,11 +82,32 @@ class Network:
         """
         if features is None:
             features = self.features(faces)
-        with self._lock:
-            probabilities = run_in_batches(self._runtime, faces, features)
+        probabilities = run_in_batches(self._runtime, faces, features)
         if not np.isfinite(probabilities).all():
             raise WeightsError("The network gives no finite numbers: its weights are of no use")
         return probabilities
+
+
+class KerasNetwork(Network):
+    """A network that can also be trained and exported.
+
+    Attributes:
+        model: from faces and feature vectors to probabilities.
+        backbone: the part of the model that came from the backbone plugin.
+    """
+
+    def __init__(
+        self, model: "keras.Model", backbone: "keras.Model", extractors: Extractors
+    ) -> None:
+        height, width = model.inputs[0].shape[1:]
+        super().__init__(
+            KerasRuntime(model),
+            extractors,
+            face_size=(height, width),
+            num_classes=int(model.output_shape[-1]),
+        )
+        self.model = model
+        self.backbone = backbone
 
     def get_weights(self) -> dict[str, NDArray[Any]]:
         """Return the model's weights and the extractors' states as named arrays."""
@@ -93,9 +123,16 @@ class Network:
         Raises:
             WeightsError: they belong to another network.
         """
-        weights = dict(arrays)
-        for name, extractor in self.extractors.items():
-            prefix = f"features/{name}/"
-            keys = [key for key in weights if key.startswith(prefix)]
-            extractor.set_state({key.removeprefix(prefix): weights.pop(key) for key in keys})
-        set_weights(self.model, weights, where=where)
+        set_weights(self.model, _set_states(self.extractors, arrays), where=where)
+
+
+def _set_states(
+    extractors: Extractors, arrays: Mapping[str, NDArray[Any]]
+) -> dict[str, NDArray[Any]]:
+    """Give every extractor its state back; return the other arrays, which are the model's."""
+    weights = dict(arrays)
+    for name, extractor in extractors.items():
+        prefix = f"features/{name}/"
+        keys = [key for key in weights if key.startswith(prefix)]
+        extractor.set_state({key.removeprefix(prefix): weights.pop(key) for key in keys})
+    return weights

@@ -21,6 +21,7 @@ __all__ = [
     "crop_faces",
     "faces_by_size",
     "measure_framing",
+    "resampling",
     "whole_face",
 ]
 
@@ -100,6 +101,15 @@ def _grey(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
+def resampling(old: int, new: int) -> NDArray[np.float32]:
+    """Return the float32 (new, old) matrix that resizes along one side as faces are resized."""
+    import cv2
+
+    method = cv2.INTER_AREA if new < old else cv2.INTER_LINEAR
+    matrix = cv2.resize(np.eye(old, dtype=np.float32), (old, new), interpolation=method)
+    return np.asarray(matrix, np.float32)
+
+
 def _resized(grey: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
     """Resample a grey face to (height, width) pixels; by area where it shrinks."""
     import cv2
@@ -107,8 +117,8 @@ def _resized(grey: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8
     if grey.shape == size:
         return grey
     shrinks = grey.shape[0] >= size[0] and grey.shape[1] >= size[1]
-    resampling = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    resized = cv2.resize(grey, (size[1], size[0]), interpolation=resampling)
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    resized = cv2.resize(grey, (size[1], size[0]), interpolation=method)
     return np.asarray(resized, np.uint8)
 
 

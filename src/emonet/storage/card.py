@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 from emonet.config import RecognizerConfig
 from emonet.ensembling import LearntWeights
+from emonet.evaluation.calibration import Calibration
+from emonet.evaluation.robustness import Robustness
+from emonet.training.distillation import TeacherRecord
 from emonet.training.record import TrainingRecord
 
 if TYPE_CHECKING:
@@ -19,6 +22,13 @@ _FER2013_DIGEST = "a532ea796b7343e2b1ab2401c3b3743f88102706ca46fe4b0b4f8e11e1fe9
 _FER2013_TEST_FACES = 3589
 
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
+
+#: By test-time augmentation: what an answer is made from.
+_VIEWS = {
+    "none": "single crop",
+    "mirror": "mean over the face and its mirror image",
+    "shift": "mean over 10 views: the face and its mirror image, in place and shifted",
+}
 
 _BODY = """\
 # {title}
@@ -39,7 +49,7 @@ print(recognizer.predict("photo.jpg").faces)
 |---|---|---|---|
 {networks}
 
-Faces are found by `{detector}`, cut out, made grey and resized to {sizes} pixels.
+Faces are found by `{detector}`, cut out, made grey and resized to {sizes} pixels.{views}
 
 ## Limits
 
@@ -47,12 +57,35 @@ A label says how a face looks to the people who labelled the training data, not 
 feels. Labels of FER-2013, which most models here learn from, are noisy (people agree with
 them in about 65 % of the cases, Goodfellow et al. 2013) and its faces are not a fair sample of
 mankind. Don't use it to judge, select or watch people.
-{evaluation}{weights}{training}"""
+{evaluation}{robustness}{calibration}{weights}{training}"""
 
 _EVALUATION = """
 ## Evaluation
 
 {figures}"""
+
+_ROBUSTNESS = """
+## Robustness
+
+Accuracy on {n} faces of {split} that were changed, and how many points that costs.
+
+| | accuracy | points lost |
+|---|---|---|
+{rows}
+"""
+
+_CALIBRATION = """
+## Calibration
+
+Log-probabilities are divided by the temperature {temperature:.3f}, which {learnt_on} faces taught.
+On {faces} others the expected calibration error is {after.ece:.4f} (without it
+{before.ece:.4f}) and the log loss {after.log_loss:.4f} ({before.log_loss:.4f}). What a lowest
+score (`min_score`) does, on those faces:
+
+| lowest score | faces that keep a label | accuracy among them |
+|---|---|---|
+{rows}
+"""
 
 _WEIGHTS = """
 ## Weights
@@ -75,7 +108,7 @@ _TRAINING = """
 ```
 
 Seed {seed}, {epochs} epochs, {minutes:.0f} minutes of training; {versions}. The log of every
-epoch is in `training.json`.
+epoch is in `training.json`.{teacher}
 """
 
 
@@ -114,7 +147,10 @@ def model_card(
         networks="\n".join(rows),
         detector=config.detector.name,
         sizes=" and ".join(f"{height}x{width}" for height, width in config.face_sizes),
-        evaluation=_evaluation(training) if training.evaluation else "",
+        views=_views(config),
+        evaluation=_evaluation(config, training) if training.evaluation else "",
+        robustness="".join(_robustness(*item) for item in training.robustness.items()),
+        calibration=_calibration(training.calibration) if training.calibration else "",
         weights=_weights(training.learnt_weights) if training.learnt_weights else "",
         training=_training(training) if training.history else "",
     )
@@ -174,15 +210,46 @@ def _learnt_from_fer2013(training: TrainingRecord) -> bool:
     return all(part is not None and part.sha256 == _FER2013_DIGEST for part in data)
 
 
-def _evaluation(training: TrainingRecord) -> str:
+def _views(config: RecognizerConfig) -> str:
+    views = config.test_time_augmentation
+    return "" if views == "none" else f"\nEach answer is the {_VIEWS[views]}."
+
+
+def _evaluation(config: RecognizerConfig, training: TrainingRecord) -> str:
     figures = "".join(
         f"- {_plain(name)}: accuracy {100 * report.accuracy:.2f} % (95 % interval "
         f"{100 * report.accuracy_interval_95[0]:.2f} to "
         f"{100 * report.accuracy_interval_95[1]:.2f} %), macro F1 "
-        f"{100 * report.macro_f1:.2f} %, {report.n} faces, single crop\n"
+        f"{100 * report.macro_f1:.2f} %, {report.n} faces, "
+        f"{_VIEWS[config.test_time_augmentation]}\n"
         for name, report in training.evaluation.items()
     )
     return _EVALUATION.format(figures=figures)
+
+
+def _robustness(split: str, robustness: Robustness) -> str:
+    rows = [f"| unchanged | {100 * robustness.unchanged:.2f} % | |"]
+    rows += [
+        f"| {_plain(name)} | {100 * accuracy:.2f} % | {robustness.drop(name):.2f} |"
+        for name, accuracy in robustness.changed.items()
+    ]
+    return _ROBUSTNESS.format(n=robustness.n, split=_plain(split), rows="\n".join(rows))
+
+
+def _calibration(calibration: Calibration) -> str:
+    rows = [
+        f"| {point.min_score:g} | {100 * point.coverage:.1f} % | "
+        f"{'none' if point.accuracy is None else f'{100 * point.accuracy:.1f} %'} |"
+        for point in calibration.coverage
+    ]
+    return _CALIBRATION.format(
+        temperature=calibration.temperature,
+        learnt_on=calibration.learnt_on,
+        faces=calibration.faces,
+        before=calibration.before,
+        after=calibration.after,
+        rows="\n".join(rows),
+    )
 
 
 def _weights(learnt: LearntWeights) -> str:
@@ -207,7 +274,13 @@ def _training(training: TrainingRecord) -> str:
         epochs=len(training.history),
         minutes=sum(record.seconds for record in training.history) / 60,
         versions=_plain(", ".join(f"{name} {value}" for name, value in training.versions.items())),
+        teacher=_teacher(training.teacher) if training.teacher else "",
     )
+
+
+def _teacher(teacher: TeacherRecord) -> str:
+    names = _plain(", ".join(teacher.networks))
+    return f" Taught by {names} (share {teacher.share:g})."
 
 
 def _plain(text: str) -> str:

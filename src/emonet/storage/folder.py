@@ -1,4 +1,4 @@
-"""A model folder: config.json, one safetensors file per network, and a model card."""
+"""A model folder: config.json, weights and graph of every network, and a model card."""
 
 import hashlib
 import os
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -19,7 +20,9 @@ __all__ = [
     "CONFIG_FILE",
     "Dtype",
     "Weights",
+    "graph_file",
     "read_config",
+    "read_graph",
     "read_weights",
     "weights_file",
     "write_config",
@@ -32,6 +35,7 @@ CONFIG_FILE = "config.json"
 MAX_CONFIG_BYTES = 2**18
 MAX_WEIGHTS_BYTES = 384 * 2**20
 MAX_HEADER_BYTES = 2**20
+MAX_GRAPH_BYTES = 2**22
 
 Weights = dict[str, NDArray[Any]]
 Dtype = Literal["float32", "float16"]
@@ -42,21 +46,28 @@ def weights_file(network: str) -> str:
     return f"{network}.safetensors"
 
 
+def graph_file(network: str) -> str:
+    """Return the name of the file with a network's graph, which not every folder has."""
+    return f"{network}.onnx"
+
+
 def write_folder(
     folder: Path,
     config: RecognizerConfig,
     weights: Mapping[str, Weights],
     *,
+    graphs: Mapping[str, bytes] = MappingProxyType({}),
     texts: Mapping[str, str | None],
     dtype: Dtype = "float32",
 ) -> None:
     """Write a model folder, all of it or nothing; config.json comes last.
 
     Args:
-        folder: made when needed; files of the same names are replaced, and weights of the
-            model that was there before are removed.
+        folder: made when needed; files of the same names are replaced, and weights and
+            graphs of the model that was there before are removed.
         config: what to store; its ``files`` are filled in.
         weights: each network's arrays by network name.
+        graphs: likewise, of those networks that have one.
         texts: further files by name, such as README.md; None removes what is there.
         dtype: ``float32``, or ``float16`` for half the size.
 
@@ -69,31 +80,37 @@ def write_folder(
     if dtype not in get_args(Dtype):
         raise ConfigError(f"dtype must be 'float16' or 'float32', got {dtype!r}")
     folder.mkdir(parents=True, exist_ok=True)
-    replaced = _listed_weights(folder)
-    digests = {}
+    replaced = _listed_files(folder)
+    files: dict[str, bytes] = {graph_file(name): graph for name, graph in graphs.items()}
+    for name, arrays in weights.items():
+        converted = {key: _converted(key, array, dtype) for key, array in arrays.items()}
+        files[weights_file(name)] = save(converted)
     # Everything is written beside first. Then names change, the first entered comes last.
     with ExitStack() as stack:
         config_file = stack.enter_context(beside(folder / CONFIG_FILE))
-        for name, arrays in weights.items():
-            file = weights_file(name)
-            data = save({key: _converted(key, array, dtype) for key, array in arrays.items()})
+        for file, data in files.items():
             stack.enter_context(beside(folder / file)).write_bytes(data)
-            digests[file] = hashlib.sha256(data).hexdigest()
-        for file, text in texts.items():
-            if text is None:
-                (folder / file).unlink(missing_ok=True)
-            else:
-                stack.enter_context(beside(folder / file)).write_text(text, encoding="utf-8")
-        stored = config_to_json(replace(config, files=digests))
-        config_file.write_text(stored, encoding="utf-8")
-    for file in replaced - digests.keys():
+        _enter_texts(stack, folder, texts)
+        digests = {file: hashlib.sha256(data).hexdigest() for file, data in files.items()}
+        config_file.write_text(config_to_json(replace(config, files=digests)), encoding="utf-8")
+    for file in replaced - files.keys():
         (folder / file).unlink(missing_ok=True)
 
 
-def write_config(folder: Path, config: RecognizerConfig) -> None:
-    """Replace a folder's config.json; the weights that it lists must be there."""
-    with beside(folder / CONFIG_FILE) as file:
-        file.write_text(config_to_json(config), encoding="utf-8")
+def write_config(
+    folder: Path, config: RecognizerConfig, *, texts: Mapping[str, str | None] | None = None
+) -> None:
+    """Replace a folder's config.json; the weights that it lists must be there.
+
+    Args:
+        folder: a model folder.
+        config: what to store.
+        texts: as for write_folder.
+    """
+    with ExitStack() as stack:
+        config_file = stack.enter_context(beside(folder / CONFIG_FILE))
+        _enter_texts(stack, folder, texts or {})
+        config_file.write_text(config_to_json(config), encoding="utf-8")
 
 
 def read_config(path: Path) -> RecognizerConfig:
@@ -114,9 +131,10 @@ def read_config(path: Path) -> RecognizerConfig:
     if text is None:
         raise ConfigError(f"{path} is empty or larger than {MAX_CONFIG_BYTES} bytes: no model's")
     config = config_from_json(text, where=str(path))
-    expected = {weights_file(network.name) for network in config.networks}
-    if set(config.files) != expected:
-        raise ConfigError(f"{path}: files must list {sorted(expected)}, got {sorted(config.files)}")
+    needed = {weights_file(network.name) for network in config.networks}
+    possible = needed | {graph_file(network.name) for network in config.networks}
+    if not needed <= set(config.files) <= possible:
+        raise ConfigError(f"{path}: files must list {sorted(needed)}, got {sorted(config.files)}")
     return config
 
 
@@ -135,25 +153,10 @@ def read_weights(path: Path, digest: str, most: int = MAX_WEIGHTS_BYTES) -> Weig
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    try:
-        # A link may lead to a device, which has no end.
-        if not path.is_file():
-            raise WeightsError(f"There is no weights file {path}")
-        most = min(most, MAX_WEIGHTS_BYTES)
-        data = _read_bytes(path, most)
-    except OSError as error:
-        raise WeightsError(f"The weights file {path} can't be read: {error}") from error
-    if data is None or int.from_bytes(data[:8], "little") > MAX_HEADER_BYTES:
+    data = _read_checked(path, digest, min(most, MAX_WEIGHTS_BYTES))
+    if int.from_bytes(data[:8], "little") > MAX_HEADER_BYTES:
         raise WeightsError(
-            f"{path} is not a network's weights: it is empty, larger than {most} "
-            f"bytes, or its header is larger than {MAX_HEADER_BYTES}"
-        )
-    # What is checked is what is parsed: the file is read once.
-    found = hashlib.sha256(data).hexdigest()
-    if found != digest:
-        raise WeightsError(
-            f"The weights file {path} was altered or damaged: its SHA-256 is {found}, "
-            f"config.json says {digest}. Get the model again."
+            f"{path} is not a network's weights: its header is larger than {MAX_HEADER_BYTES} bytes"
         )
     try:
         weights = dict(load(data))
@@ -166,6 +169,48 @@ def read_weights(path: Path, digest: str, most: int = MAX_WEIGHTS_BYTES) -> Weig
                 f"{path}: the weight {name!r:.80} has values that are no finite numbers"
             )
     return weights
+
+
+def read_graph(path: Path, digest: str) -> bytes:
+    """Read one network's graph, as network.graphs wrote it.
+
+    Args:
+        path: the ONNX file.
+        digest: its SHA-256 as config.json has it.
+
+    Raises:
+        WeightsError: the file is missing, altered, truncated or too large.
+    """
+    return _read_checked(path, digest, MAX_GRAPH_BYTES)
+
+
+def _read_checked(path: Path, digest: str, most: int) -> bytes:
+    """Return a file's bytes, which are read once: what is checked is what is parsed."""
+    try:
+        # A link may lead to a device, which has no end.
+        if not path.is_file():
+            raise WeightsError(f"There is no file {path}")
+        data = _read_bytes(path, most)
+    except OSError as error:
+        raise WeightsError(f"{path} can't be read: {error}") from error
+    if data is None:
+        raise WeightsError(f"{path} is no part of a model: empty, or larger than {most} bytes")
+    found = hashlib.sha256(data).hexdigest()
+    if found != digest:
+        raise WeightsError(
+            f"{path} was altered or damaged: its SHA-256 is {found}, "
+            f"config.json says {digest}. Get the model again."
+        )
+    return data
+
+
+def _enter_texts(stack: ExitStack, folder: Path, texts: Mapping[str, str | None]) -> None:
+    """Write texts beside their names, which they take when the stack is left."""
+    for file, text in texts.items():
+        if text is None:
+            (folder / file).unlink(missing_ok=True)
+        else:
+            stack.enter_context(beside(folder / file)).write_text(text, encoding="utf-8")
 
 
 def _all_finite(array: NDArray[Any]) -> bool:
@@ -186,8 +231,8 @@ def _read_bytes(path: Path, most: int) -> bytes | None:
     return data if len(data) <= most else None
 
 
-def _listed_weights(folder: Path) -> set[str]:
-    """Return the weights files of the model in a folder; none where it can't be read."""
+def _listed_files(folder: Path) -> set[str]:
+    """Return weights and graphs of the model in a folder; none where it can't be read."""
     try:
         return set(read_config(folder / CONFIG_FILE).files)
     except EmonetError:

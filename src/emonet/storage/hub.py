@@ -147,7 +147,7 @@ def push_folder(
 
 
 def _is_outdated(file: str, files: Container[str]) -> bool:
-    ours = file == RECORD_FILE or ("/" not in file and file.endswith(".safetensors"))
+    ours = file == RECORD_FILE or ("/" not in file and file.endswith((".safetensors", ".onnx")))
     return ours and file not in files
 
 

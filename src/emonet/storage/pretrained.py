@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Self
+from typing import Self, get_args
 
-from emonet.composition import portable, resolve, with_detector
+from emonet.composition import export, export_graphs, portable, resolve, with_detector
 from emonet.config import RecognizerConfig
-from emonet.errors import NotFittedError
+from emonet.errors import ConfigError, NotFittedError, WeightsError
+from emonet.files import beside
+from emonet.network.runtimes import ExportFormat, RuntimeName
 from emonet.plugin import Json
 from emonet.registry.catalog import get_catalog
 from emonet.storage.card import model_card
@@ -25,6 +27,8 @@ class Pretrained:
     def __init__(self, config: RecognizerConfig) -> None:
         self._config = config
         self._weights: dict[str, Weights] | None = None
+        # Of the networks that have one; onnxruntime runs them, Keras the others.
+        self._graphs: dict[str, bytes] = {}
         self._training: TrainingRecord | None = None
 
     @classmethod
@@ -34,6 +38,7 @@ class Pretrained:
         *,
         detector: str | None = None,
         detector_config: Mapping[str, Json] | None = None,
+        runtime: RuntimeName | None = None,
         revision: str | None = None,
         cache_dir: str | Path | None = None,
         token: str | None = None,
@@ -47,6 +52,8 @@ class Pretrained:
             detector: use this detector instead of the model's own.
             detector_config: what differs from the detector's settings in the model, or from
                 its defaults if it is another detector.
+            runtime: ``"onnxruntime"`` or ``"keras"``; by default onnxruntime for networks whose
+                graph is in the folder, and Keras for others.
             revision: branch, tag or commit of a Hub repository.
             cache_dir: where files from the Hub are kept; by default the Hub's own cache.
             token: for private repositories; by default the one logged in with.
@@ -54,11 +61,13 @@ class Pretrained:
 
         Raises:
             ModelNotFoundError: there is no such model.
-            ConfigError: its config.json is malformed.
+            ConfigError: its config.json is malformed, or there is no such runtime.
             ComponentNotFoundError: it needs a plugin that is not installed.
-            WeightsError: a weights file is missing, altered or damaged.
+            WeightsError: a file is missing, altered or damaged, or has no graph for onnxruntime.
             HubError: the Hub can't be reached or refuses.
         """
+        if runtime not in (None, *get_args(RuntimeName)):
+            raise ConfigError(f"runtime must be 'onnxruntime' or 'keras', got {runtime!r:.80}")
         catalog = get_catalog()
         model = open_model(
             source,
@@ -76,6 +85,13 @@ class Pretrained:
         loaded = cls.__new__(cls)
         loaded._start(with_detector(catalog, config, detector, detector_config or {}))
         loaded._weights, loaded._training = model.weights(), model.record()
+        if runtime != "keras":
+            loaded._graphs = model.graphs(loaded._weights)
+        if runtime == "onnxruntime" and len(loaded._graphs) < len(config.networks):
+            raise WeightsError(
+                "The model has no graph for onnxruntime: load it with runtime='keras', save it "
+                "again, and it has one"
+            )
         return loaded
 
     def _start(self, config: RecognizerConfig) -> None:
@@ -91,6 +107,12 @@ class Pretrained:
     def labels(self) -> tuple[str, ...]:
         """The classes, in the order of probability columns."""
         return self._config.labels
+
+    @property
+    def runtimes(self) -> dict[str, RuntimeName]:
+        """What carries out each network, by its name: ``"onnxruntime"`` or ``"keras"``."""
+        names = [network.name for network in self._config.networks]
+        return {name: "onnxruntime" if name in self._graphs else "keras" for name in names}
 
     @property
     def training(self) -> TrainingRecord | None:
@@ -116,9 +138,10 @@ class Pretrained:
         title: str | None = None,
         license: str | None = None,
     ) -> None:
-        """Write a model folder: config.json, weights, training.json and a model card.
+        """Write a model folder: config.json, weights, graphs, training.json and a model card.
 
-        Settings that concern this machine, such as a detector's file, are left out.
+        Settings that concern this machine, such as a detector's file, are left out. A network
+        that Keras can't export to ONNX has no graph there; Keras will run it.
 
         Args:
             folder: made when needed.
@@ -137,7 +160,32 @@ class Pretrained:
             "README.md": model_card(config, title or folder.name, record, license=license),
             RECORD_FILE: None if record is None else record_to_json(record),
         }
-        write_folder(folder, config, weights, texts=texts, dtype=dtype)
+        graphs = export_graphs(get_catalog(), config) if len(self._graphs) < len(weights) else {}
+        graphs |= self._graphs
+        write_folder(folder, config, weights, graphs=graphs, texts=texts, dtype=dtype)
+
+    def export(self, file: str | Path, *, format: ExportFormat = "onnx") -> None:
+        """Write a file that other programs can run: networks, calibration and views in one.
+
+        Its input ``faces`` is float32 (n, height, width), grey 0..255, framed as the training
+        faces are and of the largest size in ``config.face_sizes``; its output
+        ``probabilities`` is float32 (n, classes) in the order of ``labels``. Faces are found
+        and cut out by whoever runs it.
+
+        Args:
+            file: replaced if it is there.
+            format: ``"onnx"``, or ``"litert"``, which was called TensorFlow Lite.
+
+        Raises:
+            ConfigError: there is no such format.
+            ExportError: a network has feature extractors, or no form in that format.
+            NotFittedError: there is nothing to export yet.
+        """
+        if format not in get_args(ExportFormat):
+            raise ConfigError(f"format must be 'onnx' or 'litert', got {format!r:.80}")
+        data = export(get_catalog(), self._config, self.weights, format)
+        with beside(Path(file)) as temporary:
+            temporary.write_bytes(data)
 
     def push_to_hub(
         self,

@@ -1,7 +1,7 @@
 """Where a model comes from: bundled with emonet, a folder, or the Hub."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,7 +9,16 @@ from typing import Protocol, TypeVar
 
 from emonet.config import RecognizerConfig, nearest
 from emonet.errors import ConfigError, HubError, ModelError, ModelNotFoundError, WeightsError
-from emonet.storage.folder import CONFIG_FILE, Weights, read_config, read_weights, weights_file
+from emonet.network.graph_check import check_graph
+from emonet.storage.folder import (
+    CONFIG_FILE,
+    Weights,
+    graph_file,
+    read_config,
+    read_graph,
+    read_weights,
+    weights_file,
+)
 from emonet.storage.hub import HubRepository
 from emonet.training.record import RECORD_FILE, TrainingRecord, read_record
 
@@ -39,10 +48,12 @@ class ModelSource:
     Attributes:
         config: as stored.
         fetch: brings the other files.
+        bundled: whether it came with emonet, and is as emonet's tests saw it.
     """
 
     config: RecognizerConfig
     fetch: Fetch
+    bundled: bool = False
 
     def weights(self) -> dict[str, Weights]:
         """Return every network's weights by its name; a damaged copy is fetched once more.
@@ -60,6 +71,27 @@ class ModelSource:
             weights[network.name] = _read(self.fetch, file, read)
             left -= sum(array.nbytes for array in weights[network.name].values())
         return weights
+
+    def graphs(self, weights: Mapping[str, Weights]) -> dict[str, bytes]:
+        """Return the graphs of those networks that have one, by the network's name.
+
+        Args:
+            weights: every network's, which its graph may ask for.
+
+        Raises:
+            WeightsError: a file is missing, altered, or no graph of a network.
+            ModelNotFoundError: the repository lacks a file.
+            HubError: the Hub can't be reached or refuses.
+        """
+        graphs = {}
+        for network in self.config.networks:
+            file = graph_file(network.name)
+            if file in self.config.files:
+                read = partial(read_graph, digest=self.config.files[file])
+                graphs[network.name] = _read(self.fetch, file, read)
+                if not self.bundled:
+                    check_graph(graphs[network.name], weights[network.name].keys(), where=file)
+        return graphs
 
     def record(self) -> TrainingRecord | None:
         """Return how the model was trained; None where that can't be had."""
@@ -97,7 +129,7 @@ def open_model(
         HubError: the Hub can't be reached or refuses.
     """
     if source is None or (isinstance(source, str) and source in bundled_models()):
-        return _local(BUNDLED / (source or DEFAULT))
+        return _local(BUNDLED / (source or DEFAULT), bundled=True)
     if isinstance(source, Path) or _is_folder(source):
         return _local(Path(source))
     if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", source):
@@ -123,11 +155,11 @@ def _is_folder(source: str) -> bool:
         return False
 
 
-def _local(folder: Path) -> ModelSource:
+def _local(folder: Path, *, bundled: bool = False) -> ModelSource:
     def fetch(file: str, *, again: bool = False) -> Path:
         return folder / file
 
-    return ModelSource(read_config(folder / CONFIG_FILE), fetch)
+    return ModelSource(read_config(folder / CONFIG_FILE), fetch, bundled)
 
 
 def _read(fetch: Fetch, file: str, read: Callable[[Path], T]) -> T:

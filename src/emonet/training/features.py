@@ -2,23 +2,21 @@
 
 import hashlib
 import json
-import logging
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emonet.config import ComponentConfig, NetworkConfig
-from emonet.files import beside
 from emonet.network.network import Network
 from emonet.plugin import FeatureExtractor
+from emonet.training.keeping import kept
 from emonet.training.progress import progress_bar
 
 __all__ = ["extract_all"]
-
-logger = logging.getLogger("emonet")
 
 #: A run that is killed loses the chunk that it was at.
 CHUNK_FACES = 8192
@@ -63,35 +61,10 @@ def _extract(
     with progress_bar(title, len(chunks)) as advance:
         for chunk in chunks:
             file = cache and cache / f"{part.name}-{_key(identity, faces[chunk])}.npy"
-            vectors[chunk] = _kept(file, extractor, faces[chunk])
+            shape = (len(faces[chunk]), extractor.num_features)
+            vectors[chunk] = kept(file, shape, partial(extractor.transform, faces[chunk]))
             advance()
     return vectors
-
-
-def _kept(
-    file: Path | None, extractor: FeatureExtractor, faces: NDArray[np.uint8]
-) -> NDArray[np.float32]:
-    """Return vectors from their file, which is written first where it is not there."""
-    if file is None:
-        return extractor.transform(faces)
-    try:
-        vectors = np.load(file, allow_pickle=False)
-        if vectors.shape == (len(faces), extractor.num_features) and vectors.dtype == np.float32:
-            return np.asarray(vectors)
-        logger.warning("%s is damaged; its features are computed again", file)
-    except FileNotFoundError:
-        pass
-    except (OSError, ValueError, EOFError) as error:
-        logger.warning("%s can't be read (%s); its features are computed again", file, error)
-    computed = extractor.transform(faces)
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with beside(file) as temporary, temporary.open("wb") as opened:
-            np.save(opened, computed)
-    except OSError as error:
-        # The vectors are what counts; a full or write-protected disk must not end a training.
-        logger.warning("Features are not kept: %s", error)
-    return computed
 
 
 def _identity(part: ComponentConfig, state: Mapping[str, NDArray[np.generic]]) -> bytes:

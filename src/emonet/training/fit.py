@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from emonet.errors import TrainingError
 from emonet.network.batching import run_in_batches
-from emonet.network.network import Network
+from emonet.network.network import KerasNetwork
 from emonet.network.runtimes import KerasRuntime
 from emonet.network.weights import get_weights, set_weights
 from emonet.training.batches import Examples, TrainingBatches
@@ -31,7 +31,7 @@ STATISTICS_BATCHES = 20
 
 
 def run_recipe(
-    network: Network,
+    network: KerasNetwork,
     recipe: Recipe,
     train: Examples,
     validation: Examples,
@@ -87,7 +87,7 @@ def run_recipe(
     return history
 
 
-def _compile(network: Network, phase: Phase, recipe: Recipe, count: int) -> None:
+def _compile(network: KerasNetwork, phase: Phase, recipe: Recipe, count: int) -> None:
     """Set what is trained, and a fresh optimiser, for one phase."""
     for layer in network.backbone._flatten_layers():  # Keras has no public way down
         normalises = isinstance(layer, keras.layers.BatchNormalization)
@@ -119,7 +119,7 @@ def _compile(network: Network, phase: Phase, recipe: Recipe, count: int) -> None
 
 
 def _run_epoch(
-    network: Network,
+    network: KerasNetwork,
     recipe: Recipe,
     index: int,
     train: Examples,
@@ -175,7 +175,7 @@ def _run_epoch(
     return record, validated
 
 
-def _validate(network: Network, examples: Examples) -> tuple[float, float]:
+def _validate(network: KerasNetwork, examples: Examples) -> tuple[float, float]:
     """Return cross-entropy and accuracy."""
     probabilities = run_in_batches(
         KerasRuntime(network.model), examples.faces, examples.features

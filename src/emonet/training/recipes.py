@@ -1,14 +1,14 @@
 """Training procedures as data."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from emonet.config import nearest
 from emonet.data.augmentation import Augmentation
 from emonet.errors import ConfigError
-from emonet.plugin import require_choice, require_number
+from emonet.plugin import Json, require_choice, require_number
 
 __all__ = ["RECIPES", "Phase", "Precision", "Recipe", "get_recipe"]
 
@@ -17,6 +17,9 @@ Optimizer = Literal["adam", "sgd"]
 Schedule = Literal["constant", "cosine", "plateau"]
 Monitor = Literal["val_accuracy", "val_loss"]
 Precision = Literal["float32", "bfloat16"]
+
+#: What with_settings replaces, beside every value of the augmentation.
+SETTINGS = ("batch_size", "label_smoothing", "mixup", "calm_epochs", "average")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,13 +97,18 @@ class Recipe:
         """Refuse what no recipe can do.
 
         Raises:
-            ConfigError: a choice that does not exist, or no phase.
+            ConfigError: a choice that does not exist, a number out of its range, or no phase.
         """
-        require_choice(f"recipe {self.name}", "monitor", self.monitor, get_args(Monitor))
-        require_choice(f"recipe {self.name}", "precision", self.precision, get_args(Precision))
-        require_number(f"recipe {self.name}", "batch_size", self.batch_size, 1, whole=True)
+        name = f"recipe {self.name}"
+        require_choice(name, "monitor", self.monitor, get_args(Monitor))
+        require_choice(name, "precision", self.precision, get_args(Precision))
+        require_number(name, "batch_size", self.batch_size, 1, whole=True)
+        require_number(name, "label_smoothing", self.label_smoothing, 0, 1)
+        require_number(name, "mixup", self.mixup, 0)
+        require_number(name, "calm_epochs", self.calm_epochs, 0, whole=True)
+        require_number(name, "average", self.average, 0, 1)
         if not self.phases:
-            raise ConfigError(f"recipe {self.name}: phases: at least one is needed")
+            raise ConfigError(f"{name}: phases: at least one is needed")
 
     @property
     def epochs(self) -> int:
@@ -125,6 +133,29 @@ class Recipe:
         calm = min(self.calm_epochs, epochs // 2)
         return replace(self, phases=tuple(phases), calm_epochs=calm)
 
+    def with_settings(self, settings: Mapping[str, Json]) -> "Recipe":
+        """Return the recipe with some of its numbers replaced.
+
+        Args:
+            settings: ``{"mixup": 0.4}``; those of the augmentation as ``augmentation.erase``.
+
+        Raises:
+            ConfigError: there is no such number, or it is out of its range.
+        """
+        prefix = "augmentation."
+        known = [*SETTINGS, *(prefix + part.name for part in fields(Augmentation))]
+        for key in settings:
+            if key not in known:
+                raise ConfigError(
+                    f"The recipe {self.name!r} has no setting {key!r:.80}.{nearest(key, known)} "
+                    f"Settings: {', '.join(known)}"
+                )
+        changes: dict[str, Any] = {k: v for k, v in settings.items() if k in SETTINGS}
+        augmentation: dict[str, Any] = {
+            key.removeprefix(prefix): value for key, value in settings.items() if key not in changes
+        }
+        return replace(self, augmentation=replace(self.augmentation, **augmentation), **changes)
+
 
 #: The seed paper's section 5: the head first, then everything, gently.
 PAPER = Recipe(
@@ -146,11 +177,13 @@ PAPER = Recipe(
 )
 
 #: For small networks without pretraining: strong steps, averaged weights, a cosine to zero.
+#: Mixing and erasing keep small networks from learning 28,709 noisy labels by heart; without
+#: them the half-width resnet18 had 86 % on its training faces after 52 epochs.
 SCRATCH = Recipe(
     name="scratch",
     phases=(
         Phase(
-            epochs=40,
+            epochs=64,
             optimizer="sgd",
             learning_rate=0.1,
             schedule="cosine",
@@ -159,8 +192,12 @@ SCRATCH = Recipe(
         ),
     ),
     batch_size=128,
-    augmentation=Augmentation(rotation=10, zoom=0.1, shift=0.06, mirror=True),
+    augmentation=Augmentation(
+        rotation=12, zoom=0.15, shift=0.08, mirror=True, contrast=0.2, brightness=20, erase=0.3
+    ),
     label_smoothing=0.1,
+    mixup=0.2,
+    calm_epochs=8,
     average=0.998,
     monitor="val_accuracy",
 )

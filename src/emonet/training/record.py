@@ -11,7 +11,10 @@ from typing import Any
 from emonet.config import RecognizerConfig
 from emonet.data import FaceDataset
 from emonet.ensembling import LearntWeights
+from emonet.evaluation.calibration import Calibration
 from emonet.evaluation.report import Report
+from emonet.evaluation.robustness import Robustness
+from emonet.training.distillation import Distillation, TeacherRecord
 from emonet.training.recipes import Recipe
 from emonet.training.schedule import EpochRecord
 
@@ -50,8 +53,11 @@ class TrainingRecord:
         data: by their part in the run: ``training``, ``validation``.
         history: every epoch.
         evaluation: reports by the name of the split.
+        robustness: what changes to the faces cost, likewise.
         members: of an ensemble, how each of its networks was trained.
         learnt_weights: of an ensemble, how its weights came to be; None for the plain mean.
+        calibration: how the temperature came to be; None where none was learnt.
+        teacher: who had a say in the targets; None where there were the labels alone.
     """
 
     __pydantic_config__ = {"extra": "forbid", "strict": True, "allow_inf_nan": False}  # noqa: RUF012
@@ -64,10 +70,22 @@ class TrainingRecord:
     evaluation: Mapping[str, Report] = field(default_factory=dict)
     members: "Mapping[str, TrainingRecord]" = field(default_factory=dict)
     learnt_weights: LearntWeights | None = None
+    calibration: Calibration | None = None
+    teacher: TeacherRecord | None = None
+    robustness: Mapping[str, Robustness] = field(default_factory=dict)
 
-    def with_evaluation(self, split: str, report: Report) -> "TrainingRecord":
-        """Return the record with the report of one split replaced or added."""
-        return replace(self, evaluation={**self.evaluation, split: report})
+    def with_evaluation(
+        self, split: str, report: Report, robustness: Robustness | None = None
+    ) -> "TrainingRecord":
+        """Return the record with the figures of one split replaced or added."""
+        noted = replace(self, evaluation={**self.evaluation, split: report})
+        if robustness is None:
+            return noted
+        return replace(noted, robustness={**self.robustness, split: robustness})
+
+    def without_figures(self) -> "TrainingRecord":
+        """Return the record without what holds no longer once the recognizer answers otherwise."""
+        return replace(self, evaluation={}, calibration=None, robustness={})
 
 
 def make_record(
@@ -77,6 +95,7 @@ def make_record(
     train: FaceDataset,
     validation: FaceDataset,
     history: Sequence[EpochRecord],
+    distillation: Distillation | None = None,
 ) -> TrainingRecord:
     """Write down a finished run; ``evaluation`` is filled in by whoever evaluates it."""
     return TrainingRecord(
@@ -89,6 +108,7 @@ def make_record(
             for name, dataset in (("training", train), ("validation", validation))
         },
         history=tuple(history),
+        teacher=None if distillation is None else distillation.describe(),
     )
 
 

@@ -17,6 +17,7 @@ from emonet.network.fusion import set_mean_face
 from emonet.registry.catalog import Catalog
 from emonet.training.batches import Examples
 from emonet.training.checkpoint import Checkpoint
+from emonet.training.distillation import Distillation
 from emonet.training.features import extract_all
 from emonet.training.fit import run_recipe
 from emonet.training.recipes import Recipe
@@ -43,6 +44,7 @@ def train_network(
     checkpoint_dir: str | Path | None,
     feature_cache: str | Path | None,
     command: str | None,
+    distillation: Distillation | None = None,
 ) -> tuple[dict[str, NDArray[Any]], TrainingRecord]:
     """Train a recognizer's only network afresh.
 
@@ -57,12 +59,13 @@ def train_network(
         checkpoint_dir: where every epoch is saved, if anywhere.
         feature_cache: where feature vectors are kept, if anywhere.
         command: what the record names as the command.
+        distillation: a teacher that has a say in the targets of ``train``.
 
     Returns:
         The best epoch's weights by name, and the record.
 
     Raises:
-        ConfigError: the recognizer has several networks.
+        ConfigError: the recognizer has several networks, or the teacher other labels.
         DataError: a class has no face.
         TrainingError: the loss diverged, or checkpoint_dir holds another run.
     """
@@ -73,6 +76,9 @@ def train_network(
         train, validation = train.hold_out(HELD_OUT, seed=seed)
     elif not len(validation):
         raise DataError("There is no face to validate on: give some, or no validation_data")
+    if distillation is not None:
+        keep_in = None if checkpoint_dir is None else Path(checkpoint_dir)
+        train = distillation.targets_for(train, keep_in)
     checkpoint = None
     if checkpoint_dir is not None:
         identity = {
@@ -111,7 +117,7 @@ def train_network(
         seed=seed,
         checkpoint=checkpoint,
     )
-    record = make_record(command, recipe, seed, train, validation, history)
+    record = make_record(command, recipe, seed, train, validation, history, distillation)
     return network.get_weights(), record
 
 

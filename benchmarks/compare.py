@@ -1,0 +1,37 @@
+"""Two results files, row by row, as ratios."""
+
+from types import ModuleType
+
+from benchmarks.suite import PARTS, label
+
+
+def comparison(first: dict, second: dict) -> str:
+    """Return a Markdown table: of each measurement both values and second / first."""
+    lines = ["| row | measured | first | second | ratio |", "|---|---|---|---|---|"]
+    for name, part in PARTS.items():
+        old, new = (_by_key(part, results["parts"].get(name, ())) for results in (first, second))
+        for key in old | new:
+            row = f"{name}: {label(part, old.get(key) or new[key])}"
+            if key not in old or key not in new:
+                lines.append(f"| {row} | only in the {'first' if key in old else 'second'} | | | |")
+                continue
+            lines += [f"| {row} | {ratio} |" for ratio in _ratios(part, old[key], new[key])]
+    return "\n".join(lines)
+
+
+def _by_key(part: ModuleType, rows: list[dict]) -> dict[tuple, dict]:
+    return {tuple(row.get(key) for key in part.KEYS): row for row in rows}
+
+
+def _ratios(part: ModuleType, old: dict, new: dict) -> list[str]:
+    """Return the cells behind a row's name; of a row that failed, why."""
+    for which, row in (("first", old), ("second", new)):
+        for reason in ("error", "skipped"):
+            if reason in row:
+                return [f"{reason} in the {which} | | |"]
+    pairs = [(metric, old.get(metric), new.get(metric)) for metric in part.METRICS]
+    return [
+        f"{metric} | {before:.4g} | {after:.4g} | {after / before:.3f}"
+        for metric, before, after in pairs
+        if before and after
+    ]

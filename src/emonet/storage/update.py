@@ -1,0 +1,67 @@
+"""Change what a model folder says about itself, and leave its weights alone."""
+
+import re
+from collections.abc import Callable
+from html import unescape
+from pathlib import Path
+
+from emonet.config import RecognizerConfig
+from emonet.errors import ModelNotFoundError
+from emonet.storage.card import model_card
+from emonet.storage.folder import CONFIG_FILE, read_config, write_config
+from emonet.training.record import RECORD_FILE, TrainingRecord, record_to_json
+
+__all__ = ["require_folder", "update_folder"]
+
+CARD_FILE = "README.md"
+MAX_CARD_BYTES = 2**20
+
+
+def require_folder(model: str | Path | None) -> Path:
+    """Return the path of a model folder that can be changed.
+
+    Raises:
+        ModelNotFoundError: it is none: a bundled model, or one on the Hub.
+    """
+    if model is None or not (Path(model) / CONFIG_FILE).is_file():
+        raise ModelNotFoundError(
+            f"Only a model folder can be changed, got {model or 'the bundled model'!s:.200}: "
+            f"save the model as one, or download it"
+        )
+    return Path(model)
+
+
+def update_folder(
+    folder: Path,
+    record: TrainingRecord | None,
+    change: Callable[[RecognizerConfig], RecognizerConfig] = lambda config: config,
+) -> None:
+    """Write config.json, training.json and the model card anew.
+
+    Args:
+        folder: a model folder; the card keeps its headline and its licence.
+        record: what training.json is to hold; None: there is to be none.
+        change: from the stored configuration to the new one.
+    """
+    config = change(read_config(folder / CONFIG_FILE))
+    title, license = _headline(folder / CARD_FILE)
+    card = model_card(config, title or folder.name, record, license=license)
+    texts = {CARD_FILE: card, RECORD_FILE: None if record is None else record_to_json(record)}
+    write_config(folder, config, texts=texts)
+
+
+def _headline(card: Path) -> tuple[str | None, str | None]:
+    """Return the title and the licence that a card gives; None for what it does not."""
+    try:
+        # A file without a size, such as one of /proc, may have no end.
+        if not card.is_file() or not 0 < card.stat().st_size <= MAX_CARD_BYTES:
+            return None, None
+        text = card.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None, None
+    parts = re.match(r"---\n(.*?)\n---\n(.*)", text, re.DOTALL)
+    if parts is None:
+        return None, None
+    license = re.search(r"^license: ([\w.-]+)$", parts[1], re.MULTILINE)
+    title = re.search(r"^# (.+)$", parts[2], re.MULTILINE)
+    return title and unescape(title[1]), license and license[1]

@@ -1,0 +1,150 @@
+"""Knowledge distillation (Hinton et al. 2015): training targets that a teacher has a say in."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emonet.config import RecognizerConfig
+from emonet.data import FaceDataset
+from emonet.errors import ConfigError
+from emonet.plugin import require_number
+from emonet.training.keeping import kept
+from emonet.training.progress import progress_bar
+
+__all__ = ["Distillation", "Teacher", "TeacherRecord"]
+
+logger = logging.getLogger("emonet")
+
+CHUNK_FACES = 1024
+
+
+class Teacher(Protocol):
+    """What teaches: a recognizer that has learnt."""
+
+    @property
+    def config(self) -> RecognizerConfig:
+        """Its configuration, with the labels in the order of its columns."""
+        ...
+
+    @property
+    def weights(self) -> Mapping[str, Mapping[str, NDArray[Any]]]:
+        """Its arrays by network and by layer."""
+        ...
+
+    def predict_proba(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Map uint8 (n, height, width) faces to float32 (n, classes)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TeacherRecord:
+    """Which teacher a network learnt from, and how much of its targets.
+
+    Attributes:
+        networks: the teacher's.
+        share: of the teacher's probabilities in the targets, 0..1; the rest is the labels.
+        test_time_augmentation: the views that the teacher averaged over.
+        files: SHA-256 of its weights files by name, where it was loaded from files.
+    """
+
+    networks: tuple[str, ...]
+    share: float
+    test_time_augmentation: str = "none"
+    files: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Distillation:
+    """A teacher and its share of the targets.
+
+    Attributes:
+        teacher: whose probabilities are learnt from.
+        share: of them in the targets, 0..1; the rest is the labels.
+    """
+
+    teacher: Teacher
+    share: float
+
+    def __post_init__(self) -> None:
+        """Refuse a share that is none.
+
+        Raises:
+            ConfigError: it is not in 0..1.
+        """
+        require_number("distillation", "teacher_share", self.share, 0, 1)
+
+    def targets_for(self, train: FaceDataset, keep_in: Path | None) -> FaceDataset:
+        """Return the faces with ``(1 - share) * label + share * probabilities`` as votes.
+
+        Args:
+            train: what the student learns from.
+            keep_in: a folder where the probabilities are kept, to be found there again.
+
+        Raises:
+            ConfigError: the teacher tells other labels apart.
+        """
+        order = _columns(self.teacher.config.labels, train.labels)
+        said = self._probabilities(train.images, keep_in)[:, order]
+        votes = (1 - self.share) * train.targets + self.share * said
+        return replace(train, votes=votes.astype(np.float32))
+
+    def describe(self) -> TeacherRecord:
+        """Return what the training record says about it."""
+        config = self.teacher.config
+        return TeacherRecord(
+            networks=tuple(network.name for network in config.networks),
+            share=self.share,
+            test_time_augmentation=config.test_time_augmentation,
+            files={
+                name: digest
+                for name, digest in config.files.items()
+                if name.endswith(".safetensors")
+            },
+        )
+
+    def _probabilities(self, faces: NDArray[np.uint8], keep_in: Path | None) -> NDArray[np.float32]:
+        """Ask the teacher, unless it was asked about these faces before."""
+        file = None if keep_in is None else keep_in / f"teacher-{self._key(faces)}.npy"
+        shape = (len(faces), len(self.teacher.config.labels))
+
+        def ask() -> NDArray[np.float32]:
+            logger.info("Asking the teacher about %d faces", len(faces))
+            said = np.empty(shape, np.float32)
+            starts = range(0, len(faces), CHUNK_FACES)
+            with progress_bar("Teacher", len(starts)) as advance:
+                for start in starts:
+                    chunk = slice(start, start + CHUNK_FACES)
+                    said[chunk] = self.teacher.predict_proba(faces[chunk])
+                    advance()
+            return said
+
+        return kept(file, shape, ask)
+
+    def _key(self, faces: NDArray[np.uint8]) -> str:
+        """Name the probabilities after everything that they follow from."""
+        config = self.teacher.config
+        digest = hashlib.sha256(json.dumps(asdict(config), sort_keys=True).encode())
+        for network, arrays in sorted(self.teacher.weights.items()):
+            for name, array in sorted(arrays.items()):
+                digest.update(f"{network}/{name}".encode())
+                digest.update(np.ascontiguousarray(array).tobytes())
+        digest.update(str(faces.shape).encode())
+        digest.update(faces.tobytes())
+        return digest.hexdigest()[:32]
+
+
+def _columns(teacher: tuple[str, ...], student: tuple[str, ...]) -> list[int]:
+    """Return the teacher's column for each of the student's labels."""
+    if set(teacher) != set(student):
+        raise ConfigError(
+            f"A teacher must have the same labels: it has {', '.join(teacher)}, the data have "
+            f"{', '.join(student)}"
+        )
+    return [teacher.index(label) for label in student]

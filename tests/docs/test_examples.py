@@ -1,0 +1,97 @@
+"""The examples do what they say."""
+
+import csv
+import runpy
+import shutil
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from tests.conftest import make_faces
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.fixture
+def run(monkeypatch):
+    """Run a script as Python would run it with these arguments."""
+
+    def run(script, *arguments):
+        monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
+        runpy.run_path(str(EXAMPLES / script), run_name="__main__")
+
+    return run
+
+
+def rows(file):
+    with file.open(newline="", encoding="utf-8") as opened:
+        return list(csv.DictReader(opened))
+
+
+def test_a_folder_becomes_a_table(run, astronaut, tmp_path, capsys):
+    photos = tmp_path / "photos"
+    (photos / "below").mkdir(parents=True)
+    shutil.copy(astronaut, photos / "below" / "astronaut.PNG")
+    (photos / "broken.jpg").write_bytes(b"no picture")
+    (photos / "notes.txt").write_text("no picture either")
+    run("folder_to_csv.py", photos, tmp_path / "faces.csv")
+    (row,) = rows(tmp_path / "faces.csv")
+    assert (row["label"], Path(row["path"]).name) == ("happiness", "astronaut.PNG")
+    assert float(row["score"]) == float(row["happiness"]) > 0.5
+    output = capsys.readouterr().out
+    assert "left out" in output
+    assert "broken.jpg" in output
+    assert "1 faces in 2 pictures" in output
+
+    run("folder_to_csv.py", photos, tmp_path / "sure.csv", "--min-score", 1)
+    (row,) = rows(tmp_path / "sure.csv")
+    assert row["label"] == ""
+
+
+def test_a_folder_teaches_a_network(run, tmp_path, capsys):
+    for split, count, seed in (("train", 12, 0), ("test", 2, 1)):
+        faces = make_faces(count, seed=seed)
+        for number, (face, kind) in enumerate(zip(faces.images, faces.classes, strict=True)):
+            folder = tmp_path / "faces" / split / faces.labels[kind]
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(face).save(folder / f"{number}.png")
+    run("train_on_folder.py", tmp_path / "faces", tmp_path / "model", "--epochs", 1, "--width", 4)
+    output = capsys.readouterr().out
+    assert "accuracy" in output
+    assert "happiness" in output
+
+    from emonet import EmotionRecognizer
+
+    recognizer = EmotionRecognizer.from_pretrained(str(tmp_path / "model"))
+    assert recognizer.training.evaluation["test"].n == 14
+    assert len(recognizer.training.history) == 1
+
+
+def test_the_backbone_in_one_file_keeps_the_contract(tmp_path, monkeypatch, fresh_catalog):
+    example = EXAMPLES / "custom-backbone"
+    project = tomllib.loads((example / "pyproject.toml").read_text())["project"]
+    # What pip would write, beside a copy of the module.
+    shutil.copy(example / "emonet_plain_cnn.py", tmp_path)
+    info = tmp_path / "emonet_plain_cnn-0.1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
+    )
+    ((name, module),) = project["entry-points"]["emonet"].items()
+    (info / "entry_points.txt").write_text(f"[emonet]\n{name} = {module}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    import emonet
+    from emonet.errors import ConfigError
+    from emonet.testing import backbone_checks
+
+    try:
+        assert "plain_cnn" in emonet.list_backbones()
+        for check in backbone_checks("plain_cnn", width=4):
+            check()
+        with pytest.raises(ConfigError, match="plain_cnn: width"):
+            emonet.create_backbone("plain_cnn", width=0)
+    finally:
+        sys.modules.pop(module, None)

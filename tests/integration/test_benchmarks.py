@@ -1,0 +1,170 @@
+"""The benchmark suite through its command line: results, page, comparison, and what it refuses."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from benchmarks import processes
+from benchmarks.options import Options
+from benchmarks.suite import PARTS
+from benchmarks.timing import measure
+
+ROOT = Path(__file__).parents[2]
+
+
+#: The header asks Keras about devices; with this backend it answers soonest, and has none.
+SOON = {"KERAS_BACKEND": "numpy"}
+
+
+def benchmarks(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks", *map(str, arguments)],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+    )
+
+
+def read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text())
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of the part that needs no TensorFlow."""
+    path = tmp_path_factory.mktemp("results") / "results.json"
+    done = benchmarks("run", "bovw", "--quick", "--runs", "3", "--out", path, **SOON)
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+def test_results_name_the_machine_and_hold_measured_rows(results: Path) -> None:
+    found = read(results)
+    assert found["complete"] is True
+    assert len(found["machine"]["load_before"]) == 3
+    assert found["machine"]["versions"]["emonet"]
+    (row,) = found["parts"]["bovw"]
+    assert 0 < row["ms_min"] <= row["ms_p50"] <= row["ms_p95"]
+    assert row["runs"] == 3 or row["cut"]
+    # scikit-image works window by window: whatever the machine, the batch is many times faster.
+    assert row["ratio"] > 3
+
+
+def test_render_writes_a_page_and_plots(results: Path, tmp_path: Path) -> None:
+    found = read(results)
+    row = {"backbone": "acme", "features": "pixels", "precision": "float32", "compile": True}
+    found["parts"]["networks"] = [
+        row | {"batch_size": 8, "images_per_s": 10.0, "ms_p50": 800.0, "cut": True},
+        row | {"batch_size": 32, "error": "MemoryError: a | b"},
+    ]
+    found["parts"]["start_up"] = [{"process": "python", "model": "", "ms_p50": 12.5}]
+    (tmp_path / "results.json").write_text(json.dumps(found))
+    done = benchmarks("render", tmp_path / "results.json", "--out", tmp_path / "page")
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "page" / "benchmarks.md").read_text()
+    assert "| acme | pixels | float32 | on | 8 | 10 | 800 | time cut the runs |" in page
+    assert "| error: MemoryError: a / b |" in page
+    assert "A quick run" in page
+    for plot in ("networks.png", "start_up.png"):
+        assert f"]({plot})" in page
+        assert (tmp_path / "page" / plot).read_bytes().startswith(b"\x89PNG")
+
+
+def test_compare_prints_ratios_row_by_row(results: Path, tmp_path: Path) -> None:
+    found = read(results)
+    (row,) = found["parts"]["bovw"]
+    row["ratio"] *= 2
+    found["parts"]["start_up"] = [{"process": "python", "model": "", "ms_p50": 12.5}]
+    (tmp_path / "other.json").write_text(json.dumps(found))
+    done = benchmarks("compare", results, tmp_path / "other.json")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert sum(line.endswith("| 1.000 |") for line in lines) == 2
+    assert any("| ratio |" in line and line.endswith("| 2.000 |") for line in lines)
+    assert any("start_up: process python | only in the second" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["run", "bovw", "--quick", "--require-gpu"], "--require-gpu: Keras sees no GPU"),
+        (["run", "bowv"], "No part bowv"),
+        (["run", "--precisions", "float8"], "--precisions takes float32, bfloat16, float16"),
+        (["run", "--batch-sizes", "0"], "--batch-sizes takes whole numbers"),
+        (["compare", "noxfile.py", "noxfile.py"], "noxfile.py is not JSON"),
+    ],
+)
+def test_what_it_refuses(arguments: list[str], expected: str) -> None:
+    done = benchmarks(*arguments, **SOON)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"benchmarks: {expected}")
+
+
+#: A part that runs out of memory in each of the ways in which processes do.
+HUNGRY = """
+import os, signal
+def measure(task, options):
+    size = task.get("ran_batch_size", task["batch_size"])
+    if task["kind"] == "broken":
+        raise ValueError("no such thing")
+    if size > 16:
+        raise MemoryError
+    if size > 8:
+        raise RuntimeError("RESOURCE_EXHAUSTED: OOM when allocating tensor")
+    if size > 4:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if task["kind"] == "crash":
+        os.abort()
+    print("this is no row")
+    return {"pid": os.getpid()}
+"""
+
+
+def test_too_large_a_batch_is_halved_and_the_other_rows_are_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "hungry.py").write_text(HUNGRY)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    tasks = [
+        {"kind": "small", "batch_size": 2},
+        {"kind": "large", "batch_size": 32},
+        {"kind": "broken", "batch_size": 1},
+        {"kind": "crash", "batch_size": 1},
+        {"kind": "small", "batch_size": 1},
+    ]
+    small, large, broken, crash, last = processes.rows("hungry", tasks, Options())
+    assert "ran_batch_size" not in small
+    assert (large["batch_size"], large["ran_batch_size"]) == (32, 4)
+    assert large["too_large"] == [32, 16, 8]
+    assert broken["error"] == "ValueError: no such thing"
+    assert crash["error"].startswith("process ended with -6")
+    assert last["pid"] not in {small["pid"], large["pid"]}
+
+
+def test_time_cuts_the_runs_and_the_row_says_so() -> None:
+    row = measure(lambda: sum(range(100_000)), runs=10**9, seconds=0.05)
+    assert row["cut"] is True
+    assert 1 <= row["runs"] < 10**9
+
+
+@pytest.mark.slow
+def test_the_quick_suite_measures_every_part(tmp_path: Path) -> None:
+    done = benchmarks("run", *PARTS, "--quick", "--out", tmp_path / "results.json")
+    assert done.returncode == 0, done.stderr
+    found = read(tmp_path / "results.json")
+    for name, part in PARTS.items():
+        rows = [row for row in found["parts"][name] if "skipped" not in row]
+        assert rows, name
+        for row in rows:
+            assert all(row[key] is not None for key in part.KEYS), row
+            assert any(row.get(metric) for metric in part.METRICS), row
+    for row in found["parts"]["networks"]:
+        assert row["parameters"] > 1e6
+        assert row["flops_per_face"] > 1e8
+        assert row["share_of_peak"] > 0
+    assert benchmarks("render", tmp_path / "results.json", "--out", tmp_path).returncode == 0

@@ -1,0 +1,123 @@
+"""Exported files hold all that other programs need."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from emonet import EmotionRecognizer
+from emonet.errors import ConfigError, ExportError, NotFittedError
+
+FACES = np.random.default_rng(0).integers(0, 256, (5, 48, 48), np.uint8)
+
+#: Programs that run an exported file, and know nothing of emonet.
+ONNX = """
+import sys, numpy as np, onnxruntime
+session = onnxruntime.InferenceSession(sys.argv[1])
+faces = np.load(sys.argv[2]).astype(np.float32)
+np.save(sys.argv[3], session.run(["probabilities"], {"faces": faces})[0])
+"""
+LITERT = """
+import sys, numpy as np, tensorflow as tf
+interpreter = tf.lite.Interpreter(sys.argv[1])
+faces = np.load(sys.argv[2]).astype(np.float32)
+(given,), (taken,) = interpreter.get_input_details(), interpreter.get_output_details()
+interpreter.resize_tensor_input(given["index"], faces.shape)
+interpreter.allocate_tensors()
+interpreter.set_tensor(given["index"], faces)
+interpreter.invoke()
+np.save(sys.argv[3], interpreter.get_tensor(taken["index"]))
+"""
+
+
+@pytest.fixture(scope="module")
+def recognizer(mini_backbone: None) -> EmotionRecognizer:
+    """Two members of different face sizes, weighted and calibrated, that look twice."""
+    members = []
+    for seed, size in enumerate([(48, 48), (40, 40)]):
+        options = {"input_size": list(size)}
+        member = EmotionRecognizer("mini", face_size=size, backbone_config=options)
+        member._weights = random_weights(member, seed)
+        members.append(member)
+    whole = EmotionRecognizer.ensemble(members)
+    networks = [replace(n, weight=w) for n, w in zip(whole.config.networks, (3, 1), strict=True)]
+    whole._config = replace(whole.config, networks=tuple(networks), temperature=1.5)
+    return whole.with_test_time_augmentation("mirror")
+
+
+def random_weights(recognizer, seed):
+    from emonet.composition import build_network
+    from emonet.registry.catalog import get_catalog
+
+    (config,) = recognizer.config.networks
+    network = build_network(get_catalog(), config, num_classes=7, seed=seed)
+    return {config.name: network.get_weights()}
+
+
+def run_elsewhere(program, file, tmp_path):
+    """Run a program in a process of its own, in isolated mode."""
+    np.save(tmp_path / "faces.npy", FACES)
+    arguments = [file, tmp_path / "faces.npy", tmp_path / "answers.npy"]
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", program, *map(str, arguments)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return np.load(tmp_path / "answers.npy")
+
+
+@pytest.mark.parametrize(("format", "program"), [("onnx", ONNX), ("litert", LITERT)])
+def test_exported_file_answers_as_the_recognizer_does(format, program, recognizer, tmp_path):
+    file = tmp_path / "model"
+    recognizer.export(file, format=format)
+    answers = run_elsewhere(program, file, tmp_path)
+    expected = recognizer.predict_proba(FACES)
+    assert expected.std(axis=0).max() > 1e-3
+    # The smaller faces are made within the file, where grey values are not whole numbers.
+    np.testing.assert_allclose(answers, expected, atol=0.002)
+    assert list(tmp_path.glob(".*")) == []
+
+
+def test_one_member_of_the_full_size_agrees_to_the_last_digits(recognizer, tmp_path):
+    first = EmotionRecognizer("mini")
+    first._weights = random_weights(first, 0)
+    first.export(tmp_path / "model.onnx")
+    answers = run_elsewhere(ONNX, tmp_path / "model.onnx", tmp_path)
+    np.testing.assert_allclose(answers, first.predict_proba(FACES), atol=1e-5)
+
+
+def test_feature_extractors_have_no_place_in_a_file(mini_backbone, tmp_path):
+    fused = EmotionRecognizer("mini", {"bovw": {"landmarks": False}})
+    fused._weights = {"mini_bovw": {}}
+    with pytest.raises(ExportError, match="needs the feature extractor bovw"):
+        fused.export(tmp_path / "model.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_has_not_learnt_is_not_exported(mini_backbone, tmp_path):
+    with pytest.raises(NotFittedError):
+        EmotionRecognizer("mini").export(tmp_path / "model.onnx")
+
+
+def test_a_format_that_does_not_exist_is_named(recognizer, tmp_path):
+    with pytest.raises(ConfigError, match="'onnx' or 'litert', got 'pickle'"):
+        recognizer.export(tmp_path / "model", format="pickle")
+
+
+def test_what_only_tensorflow_itself_runs_is_no_litert_file(mini_backbone, tmp_path):
+    resizing = EmotionRecognizer("mini", face_size=(40, 40))
+    resizing._weights = random_weights(resizing, 0)
+    with pytest.raises(ExportError, match="LiteRT has no ResizeBicubic"):
+        resizing.export(tmp_path / "model.tflite", format="litert")
+    resizing.export(tmp_path / "model.onnx")
+
+
+@pytest.mark.slow
+def test_the_command_exports_the_bundled_model(run, tmp_path):
+    done = run("export", "default", "--out", tmp_path / "model.onnx")
+    assert done.status == 0, done.err
+    assert "anger, disgust" in done.err
+    answers = run_elsewhere(ONNX, tmp_path / "model.onnx", tmp_path)
+    expected = EmotionRecognizer.from_pretrained().predict_proba(FACES)
+    np.testing.assert_allclose(answers, expected, atol=1e-4)

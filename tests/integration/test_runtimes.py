@@ -1,0 +1,262 @@
+"""onnxruntime and Keras give the same answers, and predicting needs no Keras."""
+
+import json
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from emonet import EmotionRecognizer
+from emonet.config import HeadConfig
+from emonet.errors import ConfigError, WeightsError
+from emonet.network.graph_check import check_graph
+from emonet.storage.folder import graph_file, read_config, weights_file, write_folder
+from emonet.storage.sources import BUNDLED, bundled_models
+
+TOLERANCE = 1e-4
+FACES = np.random.default_rng(0).integers(0, 256, (20, 48, 48), np.uint8)
+
+
+def fitted(**arguments) -> EmotionRecognizer:
+    """Return a recognizer with random weights."""
+    from emonet.composition import build_network
+    from emonet.registry.catalog import get_catalog
+
+    recognizer = EmotionRecognizer("mini", **arguments)
+    network = build_network(get_catalog(), recognizer.config.networks[0], num_classes=7, seed=0)
+    random = np.random.default_rng(0)
+    weights = {
+        name: (array + np.abs(random.normal(0, 0.02, array.shape))).astype(np.float32)
+        for name, array in network.get_weights().items()
+    }
+    recognizer._weights = {recognizer.config.networks[0].name: weights}
+    return recognizer
+
+
+@pytest.fixture(scope="module")
+def folder(mini_backbone: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("mini") / "model"
+    fitted().save_pretrained(folder)
+    return folder
+
+
+def rewrite_graph(folder: Path, graph: bytes) -> None:
+    """Put another graph into a model folder, with its right digest."""
+    recognizer = EmotionRecognizer.from_pretrained(folder, runtime="keras")
+    write_folder(folder, recognizer.config, recognizer.weights, graphs={"mini": graph}, texts={})
+
+
+@pytest.mark.parametrize("name", bundled_models())
+def test_bundled_models_give_the_same_answers_on_both_runtimes(name):
+    fast = EmotionRecognizer.from_pretrained(name, runtime="onnxruntime")
+    reference = EmotionRecognizer.from_pretrained(name, runtime="keras")
+    assert set(fast.runtimes.values()) == {"onnxruntime"}
+    assert set(reference.runtimes.values()) == {"keras"}
+    answers = fast.predict_proba(FACES)
+    assert answers.dtype == np.float32
+    np.testing.assert_allclose(answers, reference.predict_proba(FACES), atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("name", bundled_models())
+def test_bundled_graphs_are_what_a_stranger_may_bring(name):
+    for network in read_config(BUNDLED / name / "config.json").networks:
+        graph = (BUNDLED / name / graph_file(network.name)).read_bytes()
+        weights = EmotionRecognizer.from_pretrained(name).weights[network.name]
+        check_graph(graph, weights.keys(), where="the graph")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"head": HeadConfig(units=(16, 8))},
+        {"centred": True},
+        {"face_size": (40, 44)},
+        {"features": {"bovw": {"landmarks": False}}, "head": HeadConfig(feature_units=8)},
+    ],
+    ids=["deep head", "centred", "resized", "features"],
+)
+def test_every_part_of_a_network_has_its_place_in_the_graph(arguments, mini_backbone, tmp_path):
+    recognizer = fitted(**arguments)
+    recognizer.save_pretrained(tmp_path)
+    loaded = EmotionRecognizer.from_pretrained(tmp_path)
+    assert set(loaded.runtimes.values()) == {"onnxruntime"}
+    answers = loaded.predict_proba(FACES)
+    assert answers.std(axis=0).max() > 1e-3
+    # Faces of random pixels are the worst for resizing, which the runtimes weigh otherwise.
+    tolerance = 1e-3 if "face_size" in arguments else TOLERANCE
+    np.testing.assert_allclose(answers, recognizer.predict_proba(FACES), atol=tolerance)
+
+
+def test_weights_lie_in_the_folder_once(folder):
+    weights = EmotionRecognizer.from_pretrained(folder).weights["mini"]
+    graph = onnx.load(folder / graph_file("mini"), load_external_data=False).graph
+    outside = {t.name for t in graph.initializer if t.data_location == TensorProto.EXTERNAL}
+    assert outside == set(weights)
+    assert sum(len(tensor.raw_data) for tensor in graph.initializer) < 1000
+
+
+def test_predicting_imports_neither_tensorflow_nor_keras():
+    code = (
+        "import sys, numpy as np; from emonet import EmotionRecognizer;"
+        "r = EmotionRecognizer.from_pretrained();"
+        "r.predict_proba(np.zeros((2, 48, 48), np.uint8));"
+        "r.predict(np.zeros((200, 200, 3), np.uint8));"
+        "print([m for m in ('tensorflow', 'keras', 'jax', 'onnx') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_folder_without_graphs_is_run_by_keras(folder, tmp_path):
+    recognizer = EmotionRecognizer.from_pretrained(folder)
+    write_folder(tmp_path, recognizer.config, recognizer.weights, texts={})
+    assert not (tmp_path / graph_file("mini")).exists()
+    bare = EmotionRecognizer.from_pretrained(tmp_path)
+    assert bare.runtimes == {"mini": "keras"}
+    np.testing.assert_allclose(
+        bare.predict_proba(FACES), recognizer.predict_proba(FACES), atol=TOLERANCE
+    )
+    with pytest.raises(WeightsError, match="no graph for onnxruntime"):
+        EmotionRecognizer.from_pretrained(tmp_path, runtime="onnxruntime")
+    bare.save_pretrained(tmp_path)
+    assert EmotionRecognizer.from_pretrained(tmp_path).runtimes == {"mini": "onnxruntime"}
+
+
+def test_an_ensemble_takes_its_members_graphs_along(folder, tmp_path):
+    member = EmotionRecognizer.from_pretrained(folder)
+    both = EmotionRecognizer.ensemble([member, member])
+    assert both.runtimes == {"mini": "onnxruntime", "mini_2": "onnxruntime"}
+    both.save_pretrained(tmp_path)
+    assert (tmp_path / "mini_2.onnx").read_bytes() == (folder / "mini.onnx").read_bytes()
+    np.testing.assert_allclose(
+        EmotionRecognizer.from_pretrained(tmp_path).predict_proba(FACES),
+        member.predict_proba(FACES),
+        atol=1e-6,
+    )
+
+
+def test_a_network_that_onnx_lacks_a_form_for_is_saved_without_a_graph(
+    mini_backbone, tmp_path, monkeypatch, caplog
+):
+    import keras
+
+    from emonet.network import fusion
+
+    class Singular(keras.layers.Layer):
+        def call(self, x):
+            return x + keras.ops.svd(keras.ops.reshape(x, (-1, 1, 7)), compute_uv=False)
+
+    plain = fusion.build_model
+
+    def build(*arguments, **options):
+        model = plain(*arguments, **options)
+        return keras.Model(model.inputs, keras.layers.Softmax()(Singular()(model.output)))
+
+    recognizer = fitted()
+    monkeypatch.setattr(fusion, "build_model", build)
+    recognizer.save_pretrained(tmp_path)
+    assert "saved without a graph" in caplog.text
+    assert not (tmp_path / graph_file("mini")).exists()
+    assert (tmp_path / weights_file("mini")).exists()
+
+
+def test_a_runtime_that_does_not_exist_is_named():
+    with pytest.raises(ConfigError, match="runtime must be 'onnxruntime' or 'keras', got 'torch'"):
+        EmotionRecognizer.from_pretrained(runtime="torch")
+
+
+def test_threads_that_share_a_recognizer_get_what_one_gets(folder):
+    alone = EmotionRecognizer.from_pretrained(folder).predict_proba(FACES)
+    for runtime in ("onnxruntime", "keras"):
+        shared = EmotionRecognizer.from_pretrained(folder, runtime=runtime)
+        answers: list[np.ndarray] = []
+        start = threading.Barrier(8)
+
+        def ask(shared=shared, answers=answers, start=start):
+            start.wait()
+            answers.append(shared.predict_proba(FACES))
+
+        threads = [threading.Thread(target=ask) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(answers) == 8
+        for answer in answers:
+            np.testing.assert_allclose(answer, alone, atol=TOLERANCE)
+
+
+class TestStrangersGraphs:
+    def graph(self, *nodes: onnx.NodeProto, initializers=()) -> bytes:
+        faces = helper.make_tensor_value_info("faces", TensorProto.FLOAT, [None, 48, 48])
+        out = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [None, 7])
+        made = helper.make_graph(list(nodes), "graph", [faces], [out], list(initializers))
+        return helper.make_model(
+            made, opset_imports=[helper.make_opsetid("", 17)]
+        ).SerializeToString()
+
+    def test_one_that_loops_is_refused(self, folder, tmp_path):
+        body = helper.make_graph([], "body", [], [])
+        loop = helper.make_node("Loop", ["", "", "faces"], ["probabilities"], body=body)
+        self.refused(folder, tmp_path, self.graph(loop), "operator 'Loop'")
+
+    def test_one_with_operators_of_its_own_is_refused(self, folder, tmp_path):
+        own = helper.make_node("Relu", ["faces"], ["probabilities"], domain="com.example")
+        self.refused(folder, tmp_path, self.graph(own), "operator 'Relu'")
+
+    def test_one_that_reads_a_file_is_refused(self, folder, tmp_path):
+        secret = TensorProto(name="secret", data_type=TensorProto.UINT8, dims=[100])
+        secret.data_location = TensorProto.EXTERNAL
+        secret.external_data.add(key="location", value="/etc/passwd")
+        relu = helper.make_node("Relu", ["faces"], ["probabilities"])
+        graph = self.graph(relu, initializers=[secret])
+        self.refused(folder, tmp_path, graph, "asks for data 'secret'")
+
+    def test_a_constant_from_a_file_is_refused(self, folder, tmp_path):
+        secret = TensorProto(data_type=TensorProto.UINT8, dims=[100])
+        secret.data_location = TensorProto.EXTERNAL
+        secret.external_data.add(key="location", value="/etc/passwd")
+        constant = helper.make_node("Constant", [], ["probabilities"], value=secret)
+        self.refused(folder, tmp_path, self.graph(constant), "asks for data ''")
+
+    def test_what_is_no_graph_is_refused(self, folder, tmp_path):
+        self.refused(folder, tmp_path, b"\xff" * 100, "is not an ONNX file")
+
+    def test_one_that_needs_other_weights_is_refused(self, folder, tmp_path):
+        self.copy(folder, tmp_path)
+        model = onnx.load(folder / graph_file("mini"), load_external_data=False)
+        kernel = next(tensor for tensor in model.graph.initializer if len(tensor.dims) == 3)
+        kernel.dims[1] += 1
+        rewrite_graph(tmp_path, model.SerializeToString())
+        with pytest.raises(WeightsError, match="can't load the graph"):
+            EmotionRecognizer.from_pretrained(tmp_path).predict_proba(FACES)
+
+    def test_an_altered_graph_is_refused(self, folder, tmp_path):
+        self.copy(folder, tmp_path)
+        data = bytearray((tmp_path / graph_file("mini")).read_bytes())
+        data[len(data) // 2] ^= 1
+        (tmp_path / graph_file("mini")).write_bytes(data)
+        with pytest.raises(WeightsError, match=r"mini\.onnx was altered or damaged"):
+            EmotionRecognizer.from_pretrained(tmp_path)
+
+    def copy(self, folder: Path, target: Path) -> None:
+        recognizer = EmotionRecognizer.from_pretrained(folder)
+        recognizer.save_pretrained(target)
+        assert json.loads((target / "config.json").read_text())["files"].keys() == {
+            "mini.onnx",
+            "mini.safetensors",
+        }
+
+    def refused(self, folder: Path, target: Path, graph: bytes, message: str) -> None:
+        self.copy(folder, target)
+        rewrite_graph(target, graph)
+        with pytest.raises(WeightsError, match=message):
+            EmotionRecognizer.from_pretrained(target)
+        # The reference does not look at it.
+        EmotionRecognizer.from_pretrained(target, runtime="keras").predict_proba(FACES)
