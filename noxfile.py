@@ -9,7 +9,7 @@ nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.sessions = ["lint", "types", "tests", "package", "docs"]
 
-PYTHON_FOLDERS = ("src", "plugins", "tests", "benchmarks", "docs", "noxfile.py")
+PYTHON_FOLDERS = ("src", "plugins", "tests", "benchmarks", "docs", "examples", "noxfile.py")
 
 
 @nox.session
@@ -50,10 +50,20 @@ def slow(session):
 
 
 @nox.session
+def jax(session):
+    """Training and prediction with Keras on JAX."""
+    session.install(".[dev]", "jax>=0.5")
+    session.env["KERAS_BACKEND"] = "jax"
+    session.run("pytest", "tests/integration/test_jax.py", "-m", "jax", *session.posargs)
+
+
+@nox.session
 def docs(session):
-    """The site, into site/; 'nox -s docs -- serve' shows it while you write."""
-    session.install(".[docs]")
+    """The site, into site/, and its pages checked; 'nox -s docs -- serve' shows it."""
+    session.install(".[dev,docs]")
     session.run("mkdocs", *(session.posargs or ("build", "--strict")))
+    if not session.posargs:
+        session.run("pytest", "tests/docs/test_site.py", "-m", "slow")
 
 
 @nox.session

@@ -8,7 +8,7 @@ from benchmarks.suite import PARTS, label
 from emonet.errors import MissingDependencyError
 
 PAGE = "benchmarks.md"
-#: Of the parts that are plotted: by what a point is placed, and how high it is.
+#: Parts that are plotted as curves: by what a point is placed, and how high it is.
 CURVES = {"networks": ("batch_size", "images_per_s")}
 BARS = {
     "training": ("images_per_s", "ready_images_per_s"),
@@ -92,33 +92,53 @@ def _plot(name: str, rows: list[dict], path: Path) -> bool:
     measured = [row for row in rows if "error" not in row and "skipped" not in row]
     if not measured or name not in CURVES | BARS:
         return False
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingDependencyError("Plots need matplotlib: pip install emonet[plots]") from error
     if name in CURVES:
-        figure = Figure(figsize=(9, 6), layout="constrained")
-        _curves(figure.subplots(), part, measured, *CURVES[name])
+        figure = _curves(part, measured, *CURVES[name])
     else:
-        metrics = BARS[name]
-        size = (4.5 + 3.5 * len(metrics), 1.5 + 0.35 * len(measured))
-        figure = Figure(figsize=size, layout="constrained")
-        all_axes = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
-        for axes, metric in zip(all_axes, metrics, strict=True):
-            names = [label(part, row) for row in measured]
-            axes.barh(names, [row.get(metric) or 0 for row in measured])
-            axes.set_xlabel(metric)
-        all_axes[0].invert_yaxis()
+        figure = _bars(part, measured, BARS[name])
     figure.savefig(path, dpi=120)
     return True
 
 
-def _curves(axes, part: ModuleType, rows: list[dict], across: str, up: str) -> None:
-    curves: dict[str, list[tuple[float, float]]] = {}
-    for row in rows:
-        others = {key: value for key, value in row.items() if key != across}
-        curves.setdefault(label(part, others), []).append((row[across], row[up]))
-    for name, points in curves.items():
-        axes.plot(*zip(*sorted(points), strict=True), marker="o", label=name)
-    axes.set(xscale="log", yscale="log", xlabel=across, ylabel=up)
-    axes.legend(fontsize="small")
+def _bars(part: ModuleType, rows: list[dict], metrics: tuple[str, ...]):
+    """Draw a bar for each row, metrics side by side."""
+    figure, all_axes = _figure(len(metrics), height=1.5 + 0.35 * len(rows), sharey=True)
+    for axes, metric in zip(all_axes, metrics, strict=True):
+        names = [label(part, row) for row in rows]
+        axes.barh(names, [row.get(metric) or 0 for row in rows])
+        axes.set_xlabel(metric)
+    all_axes[0].invert_yaxis()
+    return figure
+
+
+def _curves(part: ModuleType, rows: list[dict], across: str, up: str):
+    """Draw a curve for each kind of row, those of one backbone in one plot."""
+    kinds = [key for key in part.KEYS[1:] if key != across]
+    backbones = list(dict.fromkeys(row[part.KEYS[0]] for row in rows))
+    figure, all_axes = _figure(len(backbones), height=6.0, sharey=False)
+    for axes, backbone in zip(all_axes, backbones, strict=True):
+        curves: dict[str, list[tuple[float, float]]] = {}
+        for row in rows:
+            if row[part.KEYS[0]] == backbone:
+                kind = ", ".join(f"{key} {_cell(row[key])}" for key in kinds)
+                curves.setdefault(kind, []).append(
+                    (row.get("ran_batch_size", row[across]), row[up])
+                )
+        for kind, points in curves.items():
+            axes.plot(*zip(*sorted(points), strict=True), marker="o", label=kind)
+        axes.set(title=backbone, xscale="log", yscale="log", xlabel=across, ylabel=up)
+        sizes = sorted({size for points in curves.values() for size, _ in points})
+        axes.set_xticks(sizes, [str(size) for size in sizes])
+        axes.minorticks_off()
+        axes.legend(fontsize="small")
+    return figure
+
+
+def _figure(count: int, *, height: float, sharey: bool):
+    """Return a figure with so many plots side by side."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingDependencyError("Plots need matplotlib: pip install emonet[plots]") from error
+    figure = Figure(figsize=(4.5 + 4 * count, height), layout="constrained")
+    return figure, figure.subplots(1, count, sharey=sharey, squeeze=False)[0]

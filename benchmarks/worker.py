@@ -8,7 +8,15 @@ import sys
 from benchmarks.options import Options
 from benchmarks.processes import OUT_OF_MEMORY
 
-SIGNS = ("resource_exhausted", "resourceexhausted", "out of memory", "out_of_memory", "oom when")
+#: How libraries say that memory ran out; the last is oneDNN's way.
+SIGNS = (
+    "resource_exhausted",
+    "resourceexhausted",
+    "out of memory",
+    "out_of_memory",
+    "oom when",
+    "could not execute a primitive",
+)
 
 
 def main() -> None:

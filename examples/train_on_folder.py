@@ -16,8 +16,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("out", type=Path)
+    parser.add_argument("--backbone", default="resnet18", help="see emonet plugins")
     parser.add_argument("--epochs", type=int, help="instead of the recipe's number")
-    parser.add_argument("--width", type=int, default=32, help="channels of the first stage")
+    parser.add_argument("--width", type=int, default=32, help="channels that it starts with")
     arguments = parser.parse_args()
 
     train = load_dataset(arguments.folder, "train")
@@ -25,7 +26,7 @@ def main() -> None:
     validation = load_dataset(arguments.folder, "validation") if "validation" in splits else None
 
     recognizer = EmotionRecognizer(
-        "resnet18", labels=train.labels, backbone_config={"width": arguments.width}
+        arguments.backbone, labels=train.labels, backbone_config={"width": arguments.width}
     )
     # Without validation data a tenth of the training faces is held out.
     recognizer.fit(

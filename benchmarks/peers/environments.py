@@ -83,7 +83,8 @@ def install(folder: Path) -> None:
             _install(peer, place)
         except (OSError, subprocess.CalledProcessError) as error:
             said = getattr(error, "stderr", "") or str(error)
-            reason = f"can't be installed: {said.strip()[-400:]}"
+            last = " ".join(line[:300] for line in said.strip().splitlines()[-3:])
+            reason = f"can't be installed: {last}"
             failed.write_text(json.dumps({"reason": reason}), encoding="utf-8")
             print(f"{peer.name}: {reason}", file=sys.stderr)
         else:

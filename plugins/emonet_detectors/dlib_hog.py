@@ -1,6 +1,7 @@
 """dlib's frontal face detector: HOG features and a linear classifier (King 2015)."""
 
 import threading
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,19 +30,21 @@ class DlibHog:
         self._upsample = upsample
         self._score_threshold = score_threshold
         self._max_side = max_side
-        # A detector keeps its scanner's state while it runs: one for each thread.
-        self._local = threading.local()
+        self._detector: Any = None
+        # It keeps its scanner's state while it runs: one thread at a time.
+        self._lock = threading.Lock()
 
     def detect(self, image: NDArray[np.uint8]) -> list[Detection]:
         """Find faces in an RGB uint8 (height, width, 3) image."""
         import dlib
 
-        if not hasattr(self._local, "detector"):
-            self._local.detector = dlib.get_frontal_face_detector()
         small, factor = shrunk(image, self._max_side)
-        boxes, scores, _ = self._local.detector.run(
-            np.ascontiguousarray(small), self._upsample, self._score_threshold
-        )
+        with self._lock:
+            if self._detector is None:
+                self._detector = dlib.get_frontal_face_detector()
+            boxes, scores, _ = self._detector.run(
+                np.ascontiguousarray(small), self._upsample, self._score_threshold
+            )
         return [
             Detection(
                 Box(

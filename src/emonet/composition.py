@@ -14,6 +14,7 @@ from emonet.errors import (
     ExportError,
     PluginError,
 )
+from emonet.network.devices import start_keras
 from emonet.network.ensemble import Ensemble
 from emonet.network.network import KerasNetwork, Network
 from emonet.network.runtimes import ExportFormat
@@ -175,6 +176,7 @@ def build_network(
         PluginRuntimeError: a plugin's build failed.
         PluginContractError: what it built is not what the contract says.
     """
+    start_keras()
     from emonet.network.fusion import build_model, keras_settings
 
     if extractors is None:

@@ -38,7 +38,7 @@ logger = logging.getLogger("emonet")
 class EmotionRecognizer(Predictor):
     """Finds faces in images and tells which emotion each of them shows.
 
-    Load one with :meth:`from_pretrained`, or describe one here and :meth:`fit` it.
+    Load one with ``from_pretrained``, or describe one here and ``fit`` it.
 
     Args:
         backbone: a name from ``list_backbones()``.
@@ -57,7 +57,7 @@ class EmotionRecognizer(Predictor):
         ComponentNotFoundError: no plugin offers a component of that name.
         ConfigError: a value is not legal.
 
-    Example:
+    Examples:
         >>> recognizer = EmotionRecognizer("resnet18").fit(train, valid)  # doctest: +SKIP
     """
 
@@ -110,7 +110,7 @@ class EmotionRecognizer(Predictor):
                 framed alike.
 
         Returns:
-            A recognizer like any other; :meth:`fit_weights` learns who has how much say.
+            A recognizer like any other; ``fit_weights`` learns who has how much say.
 
         Raises:
             ConfigError: there is no member, or label sets differ.

@@ -50,14 +50,33 @@ def test_a_folder_becomes_a_table(run, astronaut, tmp_path, capsys):
     assert row["label"] == ""
 
 
-def test_a_folder_teaches_a_network(run, tmp_path, capsys):
-    for split, count, seed in (("train", 12, 0), ("test", 2, 1)):
+@pytest.fixture
+def custom_backbone(tmp_path, monkeypatch, fresh_catalog):
+    """Install the backbone in one file as pip would."""
+    example, packages = EXAMPLES / "custom-backbone", tmp_path / "packages"
+    project = tomllib.loads((example / "pyproject.toml").read_text())["project"]
+    info = packages / "emonet_plain_cnn-0.1.0.dist-info"
+    info.mkdir(parents=True)
+    shutil.copy(example / "emonet_plain_cnn.py", packages)
+    (info / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
+    )
+    ((name, module),) = project["entry-points"]["emonet"].items()
+    (info / "entry_points.txt").write_text(f"[emonet]\n{name} = {module}\n")
+    monkeypatch.syspath_prepend(packages)
+    yield name
+    sys.modules.pop(module, None)
+
+
+def test_a_folder_teaches_the_backbone_in_one_file(run, tmp_path, capsys, custom_backbone):
+    for split, count, seed in (("train", 3, 0), ("validation", 1, 1), ("test", 2, 2)):
         faces = make_faces(count, seed=seed)
         for number, (face, kind) in enumerate(zip(faces.images, faces.classes, strict=True)):
             folder = tmp_path / "faces" / split / faces.labels[kind]
             folder.mkdir(parents=True, exist_ok=True)
             Image.fromarray(face).save(folder / f"{number}.png")
-    run("train_on_folder.py", tmp_path / "faces", tmp_path / "model", "--epochs", 1, "--width", 4)
+    backbone = ("--backbone", custom_backbone, "--width", 4)
+    run("train_on_folder.py", tmp_path / "faces", tmp_path / "model", "--epochs", 1, *backbone)
     output = capsys.readouterr().out
     assert "accuracy" in output
     assert "happiness" in output
@@ -69,29 +88,13 @@ def test_a_folder_teaches_a_network(run, tmp_path, capsys):
     assert len(recognizer.training.history) == 1
 
 
-def test_the_backbone_in_one_file_keeps_the_contract(tmp_path, monkeypatch, fresh_catalog):
-    example = EXAMPLES / "custom-backbone"
-    project = tomllib.loads((example / "pyproject.toml").read_text())["project"]
-    # What pip would write, beside a copy of the module.
-    shutil.copy(example / "emonet_plain_cnn.py", tmp_path)
-    info = tmp_path / "emonet_plain_cnn-0.1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text(
-        f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
-    )
-    ((name, module),) = project["entry-points"]["emonet"].items()
-    (info / "entry_points.txt").write_text(f"[emonet]\n{name} = {module}\n")
-    monkeypatch.syspath_prepend(tmp_path)
-
+def test_the_backbone_in_one_file_keeps_the_contract(custom_backbone):
     import emonet
     from emonet.errors import ConfigError
     from emonet.testing import backbone_checks
 
-    try:
-        assert "plain_cnn" in emonet.list_backbones()
-        for check in backbone_checks("plain_cnn", width=4):
-            check()
-        with pytest.raises(ConfigError, match="plain_cnn: width"):
-            emonet.create_backbone("plain_cnn", width=0)
-    finally:
-        sys.modules.pop(module, None)
+    assert custom_backbone in emonet.list_backbones()
+    for check in backbone_checks(custom_backbone, width=4):
+        check()
+    with pytest.raises(ConfigError, match="plain_cnn: width"):
+        emonet.create_backbone(custom_backbone, width=0)

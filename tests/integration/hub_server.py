@@ -88,7 +88,7 @@ def refusal(status: int, message: str, code: str = "", **headers: str) -> Answer
 
 def is_large(path: str) -> bool:
     """Whether the Hub keeps a file apart from git."""
-    return path.endswith(".safetensors")
+    return path.endswith((".safetensors", ".onnx"))
 
 
 def entity(path: str, content: bytes) -> str:

@@ -85,15 +85,18 @@ class Sandbox:
 
 def small_model(folder: Path) -> Path:
     """Write a folder like the bundled model's, but of few weights, which fit no network."""
+    from tests.integration.small_graph import small_graph
+
     from emonet import EmotionRecognizer
     from emonet.storage.folder import write_folder
     from emonet.training.record import RECORD_FILE, record_to_json
 
-    bundled = EmotionRecognizer.from_pretrained()
+    bundled = EmotionRecognizer.from_pretrained("fast")
     (arrays,) = bundled.weights.values()
     few = {name: array for name, array in arrays.items() if array.size <= 1024}
     texts = {RECORD_FILE: record_to_json(bundled.training)} if bundled.training else {}
-    write_folder(folder, bundled.config, {bundled.config.networks[0].name: few}, texts=texts)
+    (name,) = bundled.weights
+    write_folder(folder, bundled.config, {name: few}, graphs={name: small_graph(few)}, texts=texts)
     return folder
 
 
@@ -169,7 +172,7 @@ def serve() -> None:
     import emonet.cli  # noqa: F401
     from emonet.storage.sources import BUNDLED
 
-    load(str(BUNDLED / "default"))
+    load(str(BUNDLED / "fast"))
     for line in sys.stdin:
         print(json.dumps(in_child(**json.loads(line))), flush=True)
 

@@ -55,7 +55,7 @@ def assert_faces_schema(record: dict[str, Any]) -> None:
 
 
 def test_json_of_a_photo_is_all_that_the_process_prints(
-    run_process: Run, tiny_recognizer: EmotionRecognizer, tiny_folder: Path, astronaut: Path
+    run_process: Run, tiny_folder: Path, astronaut: Path
 ) -> None:
     outcome = run_process("predict", astronaut, "--model", tiny_folder, "--json")
     assert outcome.status == 0
@@ -64,7 +64,9 @@ def test_json_of_a_photo_is_all_that_the_process_prints(
     assert_faces_schema(record)
     assert (record["path"], record["width"], record["height"]) == (str(astronaut), 512, 512)
     assert len(record["faces"]) == 1
-    assert record == tiny_recognizer.predict(str(astronaut)).to_dict()
+    assert (
+        record == EmotionRecognizer.from_pretrained(tiny_folder).predict(str(astronaut)).to_dict()
+    )
 
 
 def test_the_table_shows_each_face(run: Run, tiny_folder: Path, astronaut: Path) -> None:
@@ -248,7 +250,7 @@ def test_each_command_explains_itself(run: Run, command: str) -> None:
 
 
 def test_evaluate_prints_what_the_recognizer_reports(
-    run: Run, tiny_recognizer: EmotionRecognizer, tiny_folder: Path, fer2013_csv: Path
+    run: Run, tiny_folder: Path, fer2013_csv: Path
 ) -> None:
     arguments = ("evaluate", "--data", fer2013_csv, "--split", "test", "--model", tiny_folder)
     outcome = run(*arguments, "--json")
@@ -267,7 +269,8 @@ def test_evaluate_prints_what_the_recognizer_reports(
     assert list(figures["per_class"]) == list(FER2013)
     for row in figures["per_class"].values():
         assert list(row) == ["precision", "recall", "f1", "support"]
-    report = tiny_recognizer.evaluate(load_dataset(fer2013_csv, "PrivateTest"))
+    recognizer = EmotionRecognizer.from_pretrained(tiny_folder)
+    report = recognizer.evaluate(load_dataset(fer2013_csv, "PrivateTest"))
     assert figures == json.loads(json.dumps(report.to_dict()))
     assert figures["n"] == 28
 

@@ -93,8 +93,9 @@ def test_it_is_saved_and_loaded_as_one_folder(
         "resnet18_bovw_2.safetensors",
     ]
     loaded = EmotionRecognizer.from_pretrained(tmp_path)
-    np.testing.assert_array_equal(
-        loaded.predict_proba(FACES.images), whole.predict_proba(FACES.images)
+    # onnxruntime and Keras, which resize faces for one member a little differently.
+    np.testing.assert_allclose(
+        loaded.predict_proba(FACES.images), whole.predict_proba(FACES.images), atol=1e-3
     )
     assert list(loaded.training.members) == ["resnet18"]
     assert loaded.training.members["resnet18"].history == tiny_recognizer.training.history
@@ -118,8 +119,9 @@ def test_fitted_weights_are_used_kept_and_told(
     whole.save_pretrained(tmp_path)
     loaded = EmotionRecognizer.from_pretrained(tmp_path)
     assert loaded.training.learnt_weights == learnt
-    np.testing.assert_array_equal(
-        loaded.predict_proba(FACES.images), whole.predict_proba(FACES.images)
+    # onnxruntime and Keras, which resize faces for one member a little differently.
+    np.testing.assert_allclose(
+        loaded.predict_proba(FACES.images), whole.predict_proba(FACES.images), atol=1e-3
     )
     assert f"| resnet18 | {shares[0]:.4f} |" in (tmp_path / "README.md").read_text()
 

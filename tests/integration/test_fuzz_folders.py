@@ -18,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save
+from tests.integration.small_graph import small_graph
 
 from emonet import EmotionRecognizer
 from emonet.errors import EmonetError
@@ -27,7 +28,9 @@ FAST_CASES = 200
 SLOW_CASES = 10_000
 PREDICTED_CASES = 40
 
+MODEL = BUNDLED / "fast"
 CONFIG, RECORD, WEIGHTS = "config.json", "training.json", "resnet18.safetensors"
+GRAPH = "resnet18.onnx"
 SECONDS = 10
 
 Files = dict[str, bytes]
@@ -90,7 +93,7 @@ KINDS = ("flip", "cut", "remove", "repeat", "insert", "replace", "delete", "rena
 MUTATIONS = st.lists(
     st.builds(
         Mutation,
-        file=st.sampled_from([CONFIG, RECORD, WEIGHTS]),
+        file=st.sampled_from([CONFIG, RECORD, WEIGHTS, GRAPH]),
         kind=st.sampled_from(KINDS),
         at=st.floats(0, 1),
         size=st.integers(1, 64),
@@ -104,15 +107,14 @@ MUTATIONS = st.lists(
 @cache
 def bundled() -> Files:
     """The bundled model's files, with those of its weights that are small."""
-    arrays = {
-        name: a for name, a in load_file(BUNDLED / "default" / WEIGHTS).items() if a.size < 99
-    }
-    record = json.loads((BUNDLED / "default" / RECORD).read_text())
+    arrays = {name: a for name, a in load_file(MODEL / WEIGHTS).items() if a.size < 99}
+    record = json.loads((MODEL / RECORD).read_text())
     record["history"] = record["history"][:2]
     return {
-        CONFIG: (BUNDLED / "default" / CONFIG).read_bytes(),
+        CONFIG: (MODEL / CONFIG).read_bytes(),
         RECORD: json.dumps(record).encode(),
         WEIGHTS: save(arrays),
+        GRAPH: small_graph(arrays),
     }
 
 
@@ -122,18 +124,19 @@ def mutated(files: Files, mutations: list[Mutation], *, digest: bool = True) -> 
     for mutation in mutations:
         changed[mutation.file] = _mutated(changed[mutation.file], mutation)
     if digest:
-        # Without it hardly a case would reach the parser of the weights.
-        old, new = (hashlib.sha256(part[WEIGHTS]).hexdigest() for part in (files, changed))
-        known = json.loads(files[CONFIG])["files"][WEIGHTS]
-        for stored in (old, known):
-            changed[CONFIG] = changed[CONFIG].replace(stored.encode(), new.encode())
+        # Without it hardly a case would reach the parsers of weights and graph.
+        for file in (WEIGHTS, GRAPH):
+            old, new = (hashlib.sha256(part[file]).hexdigest() for part in (files, changed))
+            known = json.loads(files[CONFIG])["files"][file]
+            for stored in (old, known):
+                changed[CONFIG] = changed[CONFIG].replace(stored.encode(), new.encode())
     return changed
 
 
 def _mutated(data: bytes, mutation: Mutation) -> bytes:
     if mutation.kind in ("replace", "delete", "rename"):
         if mutation.file != WEIGHTS:
-            return _restructured(data, mutation)
+            return _restructured(data, mutation)  # which leaves a graph alone
         size = int.from_bytes(data[:8], "little")
         header = _restructured(data[8 : 8 + size], mutation)
         return len(header).to_bytes(8, "little") + header + data[8 + size :]
@@ -265,7 +268,7 @@ def test_ten_thousand_damaged_folders_load_or_are_refused(folder: Path) -> None:
 @pytest.mark.slow
 def test_damaged_folders_that_load_predict_or_are_refused(tmp_path: Path) -> None:
     """With all of the weights, up to probabilities."""
-    files = bundled() | {WEIGHTS: (BUNDLED / "default" / WEIGHTS).read_bytes()}
+    files = bundled() | {WEIGHTS: (MODEL / WEIGHTS).read_bytes()}
     faces = np.random.default_rng(0).integers(0, 256, (2, 48, 48)).astype(np.uint8)
     outcomes: list[str] = []
 

@@ -90,11 +90,11 @@ def reads_only(outcome: Outcome, folder: Path) -> None:
 
 
 def replace_weights(folder: Path, data: bytes) -> None:
-    """Exchange the weights and make the digest in config.json fit."""
+    """Exchange the weights, with their digest; the graph, which would ask for others, goes."""
     (folder / WEIGHTS).unlink()
     (folder / WEIGHTS).write_bytes(data)
     digest = hashlib.sha256(data).hexdigest()
-    edit_config(folder, lambda config: config["files"].update({WEIGHTS: digest}))
+    edit_config(folder, lambda config: config.update(files={WEIGHTS: digest}))
 
 
 def test_a_good_folder_passes_the_same_watch(sandbox: Sandbox, folder: Path) -> None:
@@ -661,7 +661,7 @@ def test_a_folders_name_is_printed_without_what_a_terminal_obeys(
 
 @pytest.mark.parametrize("label", ["[/x]", "[link=https://127.0.0.1:9]z[/link]", "[blink]z"])
 def test_a_label_is_printed_as_it_is(run: Run, tmp_path: Path, astronaut: Path, label: str) -> None:
-    folder = shutil.copytree(BUNDLED / "default", tmp_path / "model")
+    folder = shutil.copytree(BUNDLED / "fast", tmp_path / "model")
     edit_config(folder, lambda c: c.update(labels=[f"{label}{i}" for i in range(7)]))
     outcome = run("predict", "--model", folder, astronaut)
     assert outcome.status == 0
@@ -670,7 +670,7 @@ def test_a_label_is_printed_as_it_is(run: Run, tmp_path: Path, astronaut: Path, 
 
 def test_a_label_is_printed_as_it_is_by_evaluate(run: Run, tmp_path: Path, astronaut: Path) -> None:
     labels = [f"[link=z]z[-link]{i}" for i in range(7)]
-    folder = shutil.copytree(BUNDLED / "default", tmp_path / "model")
+    folder = shutil.copytree(BUNDLED / "fast", tmp_path / "model")
     edit_config(folder, lambda c: c.update(labels=labels))
     for label in labels:
         place = tmp_path / "data" / "test" / label
@@ -692,7 +692,7 @@ def test_an_images_name_is_printed_without_what_a_terminal_obeys(run: Run, tmp_p
 
 
 def test_weights_whose_sums_are_beyond_numbers_give_no_probabilities(tmp_path: Path) -> None:
-    folder = shutil.copytree(BUNDLED / "default", tmp_path / "model")
+    folder = shutil.copytree(BUNDLED / "fast", tmp_path / "model")
     arrays = load_file(folder / WEIGHTS)
     for name, array in arrays.items():
         # Numbers that are finite, and their sums are not.

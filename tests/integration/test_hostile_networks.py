@@ -163,7 +163,7 @@ print(json.dumps(outcomes))
 def test_the_largest_networks_that_are_legal_take_little_time_and_memory(tmp_path: Path) -> None:
     folders = {}
     for name, (change, _) in LARGEST.items():
-        folders[name] = shutil.copytree(BUNDLED / "default", tmp_path / name)
+        folders[name] = shutil.copytree(BUNDLED / "fast", tmp_path / name)
         change(folders[name])
     outcomes = json.loads(child(PREDICT, *map(str, folders.values())).splitlines()[-1])
     for name, (_, expected) in LARGEST.items():
@@ -261,7 +261,7 @@ def escaping_tensor(folder: Path) -> None:
 def test_the_command_line_prints_nothing_that_a_terminal_obeys(
     run: Run, tmp_path: Path, astronaut: Path, change: Callable[[Path], None]
 ) -> None:
-    folder = shutil.copytree(BUNDLED / "default", tmp_path / "model")
+    folder = shutil.copytree(BUNDLED / "fast", tmp_path / "model")
     change(folder)
     outcome = run("predict", "--model", folder, astronaut)
     assert (outcome.status, outcome.out) == (2, "")
@@ -281,7 +281,7 @@ def test_the_command_line_prints_nothing_that_a_terminal_obeys(
     ],
 )
 def test_a_network_out_of_all_proportion_is_refused(tmp_path: Path, key: str, value: Any) -> None:
-    folder = shutil.copytree(BUNDLED / "default", tmp_path / "model")
+    folder = shutil.copytree(BUNDLED / "fast", tmp_path / "model")
     network(**{key: value})(folder)
     with pytest.raises(ValueError, match=r"config\.json: .*(weights|head|features)"):
         EmotionRecognizer.from_pretrained(folder)

@@ -42,10 +42,11 @@ from emonet.storage.sources import BUNDLED
 
 NAME = "org/model"
 WEIGHTS = "resnet18.safetensors"
+GRAPH = "resnet18.onnx"
 USER_AGENT = f"emonet/{version('emonet')}; hf_hub/2"
 #: The least that the client waits in all, in seconds, where it tries again as it likes to is 23.
 AT_ONCE = 15
-FILES = {"README.md", "config.json", "training.json", WEIGHTS}
+FILES = {"README.md", "config.json", "training.json", WEIGHTS, GRAPH}
 
 
 @pytest.fixture(scope="module")
@@ -67,20 +68,20 @@ def hub(server: Hub) -> Hub:
     """The Hub with the bundled model as its one repository."""
     server.repositories.clear()
     server.storage.clear()
-    server.add(NAME, BUNDLED / "default")
+    server.add(NAME, BUNDLED / "fast")
     server.requests.clear()
     return server
 
 
 @pytest.fixture(scope="module")
 def default() -> dict[str, Any]:
-    return fingerprint(EmotionRecognizer.from_pretrained())
+    return fingerprint(EmotionRecognizer.from_pretrained("fast"))
 
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder with two networks, and no record of their training."""
-    model = EmotionRecognizer.from_pretrained()
+    model = EmotionRecognizer.from_pretrained("fast")
     (first,), (weights,) = model.config.networks, model.weights.values()
     networks = (replace(first, name="a"), replace(first, name="b", weight=0.5))
     folder = tmp_path_factory.mktemp("models") / "pair"
@@ -88,6 +89,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder,
         replace(model.config, networks=networks),
         {"a": weights, "b": {name: array / 2 for name, array in weights.items()}},
+        graphs={name: (BUNDLED / "fast" / GRAPH).read_bytes() for name in "ab"},
         texts={},
         dtype="float16",
     )
@@ -114,15 +116,17 @@ def test_what_is_loaded_is_the_folder_and_only_what_is_needed_is_asked_for(
     assert outcome.value == default, outcome.message
     commit = hub.repositories[NAME].refs["main"]
     file = f"/{NAME}/resolve/{commit}"
-    digest = json.loads((BUNDLED / "default" / "config.json").read_text())["files"][WEIGHTS]
+    digests = json.loads((BUNDLED / "fast" / "config.json").read_text())["files"]
     assert hub.lines == [
         f"GET /api/models/{NAME}",
         f"HEAD {file}/config.json",
         f"GET {file}/config.json",
         f"HEAD {file}/{WEIGHTS}",
-        f"GET /storage/{digest}",
+        f"GET /storage/{digests[WEIGHTS]}",
         f"HEAD {file}/training.json",
         f"GET {file}/training.json",
+        f"HEAD {file}/{GRAPH}",
+        f"GET /storage/{digests[GRAPH]}",
     ]
     for request in hub.requests:
         assert request.headers["user-agent"].startswith(USER_AGENT)
@@ -197,7 +201,8 @@ def test_every_network_is_fetched_and_no_other_file(
     expected = fingerprint(EmotionRecognizer.from_pretrained(pair))
     assert client("load", NAME, cache_dir=tmp_path).value == expected
     fetched = {line.rsplit("/", 1)[1] for line in hub.lines if line.startswith("HEAD")}
-    assert fetched == {"config.json", "a.safetensors", "b.safetensors", "training.json"}
+    networks = {f"{name}.{kind}" for name in "ab" for kind in ("onnx", "safetensors")}
+    assert fetched == networks | {"config.json", "training.json"}
     # That there is no training.json is known from now on.
     hub.stop()
     try:
@@ -211,11 +216,11 @@ def test_every_network_is_fetched_and_no_other_file(
 def test_a_missing_plugin_is_said_before_any_weights_are_fetched(
     hub: Hub, client: HubClient, tmp_path: Path
 ) -> None:
-    config = config_from_json((BUNDLED / "default" / "config.json").read_bytes(), where="")
+    config = config_from_json((BUNDLED / "fast" / "config.json").read_bytes(), where="")
     (network,) = config.networks
     foreign = replace(network.backbone, name="acme_net", plugin="acme", distribution="acme-emonet")
     config = replace(config, networks=(replace(network, backbone=foreign),))
-    files = read_folder(BUNDLED / "default")
+    files = read_folder(BUNDLED / "fast")
     hub.repositories[NAME].commit({**files, "config.json": config_to_json(config).encode()})
     outcome = client("load", NAME, cache_dir=tmp_path)
     assert outcome.error == "ComponentNotFoundError"
@@ -226,7 +231,7 @@ def test_a_missing_plugin_is_said_before_any_weights_are_fetched(
 def test_a_private_model_needs_a_token(
     hub: Hub, client: HubClient, default: dict[str, Any], tmp_path: Path
 ) -> None:
-    hub.add("org/private", BUNDLED / "default", private=True)
+    hub.add("org/private", BUNDLED / "fast", private=True)
     stranger = client("load", "org/private", cache_dir=tmp_path)
     assert stranger.error == "ModelNotFoundError"
     assert "token" in stranger.message
@@ -284,11 +289,11 @@ def test_an_unreachable_hub_is_said_at_once(
 
 
 def test_what_is_not_there_is_said(hub: Hub, client: HubClient, tmp_path: Path) -> None:
-    files = read_folder(BUNDLED / "default")
+    files = read_folder(BUNDLED / "fast")
     for name in ("config.json", WEIGHTS):
         hub.repositories[f"org/no-{name}"] = Repository()
         hub.repositories[f"org/no-{name}"].commit({key: files[key] for key in FILES - {name}})
-    hub.add("org/gated", BUNDLED / "default", gated=True)
+    hub.add("org/gated", BUNDLED / "fast", gated=True)
     for arguments, options, error, part in (
         (["org/nothing"], {}, "ModelNotFoundError", "org/nothing"),
         ([NAME], {"revision": "v9"}, "ModelNotFoundError", "v9"),
@@ -323,7 +328,7 @@ def test_a_file_that_was_damaged_in_the_cache_is_fetched_again(
     assert offline.error in ("ConfigError", "WeightsError")
     assert str(entry) in offline.message
     assert client("load", NAME, cache_dir=tmp_path).value == default
-    assert entry.read_bytes() == (BUNDLED / "default" / file).read_bytes()
+    assert entry.read_bytes() == (BUNDLED / "fast" / file).read_bytes()
 
 
 def test_other_weights_under_the_same_commit_are_never_used(
@@ -355,7 +360,7 @@ def test_a_connection_that_is_cut_is_tried_again(
 def test_a_download_goes_on_where_it_was_cut(
     hub: Hub, client: HubClient, default: dict[str, Any], tmp_path: Path
 ) -> None:
-    EmotionRecognizer.from_pretrained().save_pretrained(tmp_path / "single")
+    EmotionRecognizer.from_pretrained("fast").save_pretrained(tmp_path / "single")
     hub.add(NAME, tmp_path / "single")
     late = functools.partial(cut, share=0.95)
     with hub.failing(LARGE, once(late)):
@@ -365,7 +370,7 @@ def test_a_download_goes_on_where_it_was_cut(
     ranges = [
         request.headers.get("range") for request in hub.requests if "/storage/" in request.path
     ]
-    assert ranges == [None, f"bytes={10 * 2**20}-"]
+    assert ranges == [None, f"bytes={10 * 2**20}-", None], "weights twice, the graph once"
 
 
 @pytest.mark.slow
@@ -406,7 +411,7 @@ def test_a_hub_that_keeps_failing_is_given_up(
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
     """The bundled model as save_pretrained writes it."""
-    EmotionRecognizer.from_pretrained().save_pretrained(
+    EmotionRecognizer.from_pretrained("fast").save_pretrained(
         tmp_path / "saved", title="me/mine", dtype="float16"
     )
     return tmp_path / "saved"
@@ -417,7 +422,7 @@ def test_what_arrives_is_what_save_pretrained_writes_and_can_be_loaded(
 ) -> None:
     pushed = client(
         "push",
-        "default",
+        "fast",
         "me/mine",
         token=WRITER,
         dtype="float16",
@@ -441,7 +446,7 @@ def test_what_arrives_is_what_save_pretrained_writes_and_can_be_loaded(
     assert loaded.value == fingerprint(EmotionRecognizer.from_pretrained(saved))
     # The same once more is no new commit, and nothing is uploaded.
     hub.requests.clear()
-    again = client("push", "default", "me/mine", token=WRITER, dtype="float16")
+    again = client("push", "fast", "me/mine", token=WRITER, dtype="float16")
     assert again.value == pushed.value
     assert not [line for line in hub.lines if line.startswith("PUT")]
 
@@ -451,11 +456,12 @@ def test_another_model_leaves_nothing_of_the_last_but_what_people_added(
 ) -> None:
     repository = hub.repositories[NAME]
     people = {"x/b.safetensors": b"", "example.jpg": b"", ".gitattributes": b""}
-    repository.commit({**read_folder(BUNDLED / "default"), **people})
+    repository.commit({**read_folder(BUNDLED / "fast"), **people})
     count = len(repository.commits)
     pushed = client("push", str(pair), NAME, token=WRITER, dtype="float16")
     files = repository.commits[pushed.value].files
-    ours = {"README.md", "config.json", "a.safetensors", "b.safetensors"}
+    networks = {f"{name}.{kind}" for name in "ab" for kind in ("onnx", "safetensors")}
+    ours = {"README.md", "config.json", *networks}
     assert files.keys() == ours | people.keys()
     assert len(repository.commits) == count + 1
     expected = fingerprint(EmotionRecognizer.from_pretrained(pair))
@@ -476,7 +482,7 @@ CREATE, COMMIT, UPLOAD = "POST /api/repos/create", "POST .*/commit/main", "PUT /
         (WRITER, COMMIT, instead(refusal(403, "No")), "403"),
         (WRITER, COMMIT, instead(refusal(500, "Oops")), "500"),
         (WRITER, COMMIT, hang_up, "disconnected"),
-        (WRITER, UPLOAD, instead(refusal(403, "Expired")), WEIGHTS),
+        (WRITER, UPLOAD, instead(refusal(403, "Expired")), "resnet18."),
     ],
 )
 def test_a_push_that_fails_is_said_and_the_next_one_succeeds(
@@ -488,23 +494,25 @@ def test_a_push_that_fails_is_said_and_the_next_one_succeeds(
     part: str,
 ) -> None:
     with hub.failing(pattern or "^$", fault or hang_up):
-        outcome = client("push", "default", "me/mine", token=token, dtype="float16")
+        outcome = client("push", "fast", "me/mine", token=token, dtype="float16")
     assert (outcome.error, part in outcome.message) == ("HubError", True), outcome
     assert "hf_" not in outcome.message
     assert outcome.seconds < AT_ONCE
     mine = hub.repositories.get("me/mine", Repository())
     assert not [commit for commit in mine.commits.values() if "config.json" in commit.files]
-    pushed = client("push", "default", "me/mine", token=WRITER, dtype="float16")
+    pushed = client("push", "fast", "me/mine", token=WRITER, dtype="float16")
     assert pushed.value == hub.repositories["me/mine"].refs["main"], pushed
     # What had arrived is not uploaded twice.
-    assert len([line for line in hub.lines if line.startswith("PUT")]) == 1 + (pattern == UPLOAD)
+    uploads = [line for line in hub.lines if line.startswith("PUT")]
+    assert len(set(uploads)) == 2, "weights and graph"
+    assert pattern == UPLOAD or len(uploads) == 2
 
 
 def test_a_push_whose_answer_is_lost_can_be_done_again(hub: Hub, client: HubClient) -> None:
     with hub.failing(COMMIT, hang_up_afterwards):
-        assert client("push", "default", "me/mine", token=WRITER).error == "HubError"
+        assert client("push", "fast", "me/mine", token=WRITER).error == "HubError"
     mine = hub.repositories["me/mine"]
-    assert client("push", "default", "me/mine", token=WRITER).value == mine.refs["main"]
+    assert client("push", "fast", "me/mine", token=WRITER).value == mine.refs["main"]
     assert len(mine.commits) == 2
 
 
@@ -515,11 +523,11 @@ def test_an_upload_that_keeps_failing_is_given_up(
     hub: Hub, client: HubClient, pattern: str, fault: Fault
 ) -> None:
     with hub.failing(pattern, fault):
-        outcome = client("push", "default", "me/mine", token=WRITER, dtype="float16")
+        outcome = client("push", "fast", "me/mine", token=WRITER, dtype="float16")
     assert outcome.error == "HubError", outcome
     assert len([line for line in hub.lines if re.search(pattern, line)]) == 6
     assert outcome.seconds < 90
-    assert client("push", "default", "me/mine", token=WRITER, dtype="float16").value
+    assert client("push", "fast", "me/mine", token=WRITER, dtype="float16").value
 
 
 RESULTS = {
@@ -531,9 +539,9 @@ RESULTS = {
 def test_the_card_on_the_hub_has_metadata_that_the_client_reads(
     hub: Hub, client: HubClient
 ) -> None:
-    client("push", "default", "me/mine", token=WRITER, dtype="float16", license="mit")
+    client("push", "fast", "me/mine", token=WRITER, dtype="float16", license="mit")
     card = client("card", "me/mine")
-    report = EmotionRecognizer.from_pretrained().training.evaluation["PublicTest"]
+    report = EmotionRecognizer.from_pretrained("fast").training.evaluation["PublicTest"]
     metrics = [
         {"type": "accuracy", "name": "Accuracy", "value": report.accuracy},
         {
@@ -555,14 +563,14 @@ def test_the_card_on_the_hub_has_metadata_that_the_client_reads(
 
 
 def test_a_card_says_how_to_load_the_model() -> None:
-    config = EmotionRecognizer.from_pretrained().config
+    config = EmotionRecognizer.from_pretrained("fast").config
     assert 'from_pretrained("me/mine")' in model_card(config, "me/mine")
     assert 'from_pretrained("path/to/this/folder")' in model_card(config, "default")
     assert 'me/mine")\nprint' not in model_card(config, 'me/mine")\nprint("')
 
 
 def test_a_card_claims_no_more_than_is_known() -> None:
-    model = EmotionRecognizer.from_pretrained()
+    model = EmotionRecognizer.from_pretrained("fast")
     title = "a: 'title' --- # \n"
     bare = ModelCard(model_card(model.config, title)).data.to_dict()
     assert bare.keys() == {"library_name", "pipeline_tag", "tags"}
@@ -589,20 +597,20 @@ def test_a_card_claims_no_more_than_is_known() -> None:
 def test_the_page_about_the_hub_does_what_it_says(hub: Hub, tmp_path: Path) -> None:
     page = Path(__file__).parents[2] / "docs" / "how-to" / "hub.md"
     share, load, pinned = re.findall(r"^```py\n(.*?)^```", page.read_text(), re.S | re.M)
-    shutil.copytree(BUNDLED / "default", tmp_path / "my_model")
+    shutil.copytree(BUNDLED / "fast", tmp_path / "my_model")
     client = HubClient(hub.url, tmp_path, HF_TOKEN=WRITER)
     shared = client("run", share, str(tmp_path))
     assert shared.value == hub.repositories["me/emotions"].refs["main"] + "\n", shared
     assert client("card", "me/emotions").value["license"] == "mit"
     code = f"commit = {shared.value!r}.strip()\n" + load + pinned
     loaded = client("run", code, str(tmp_path))
-    assert loaded.value == f"{EmotionRecognizer.from_pretrained().labels}\n", loaded
+    assert loaded.value == f"{EmotionRecognizer.from_pretrained('fast').labels}\n", loaded
     client.close()
 
 
 @pytest.mark.parametrize("name", ["mine", "", "me/", "a/b/c"])
 def test_a_name_that_is_none_makes_no_repository(hub: Hub, client: HubClient, name: str) -> None:
-    outcome = client("push", "default", name, token=WRITER, dtype="float16")
+    outcome = client("push", "fast", name, token=WRITER, dtype="float16")
     assert (outcome.error, repr(name) in outcome.message) == ("ConfigError", True), outcome
     assert hub.lines == []
 
@@ -637,15 +645,15 @@ class XetHub(Hub):
 def test_xet_carries_a_model_there_and_back(tmp_path: Path, default: dict[str, Any]) -> None:
     import hf_xet
 
-    weights = BUNDLED / "default" / WEIGHTS
+    weights = BUNDLED / "fast" / WEIGHTS
     (found,) = hf_xet.hash_files([str(weights)])
-    sha256 = json.loads((BUNDLED / "default" / "config.json").read_text())["files"][WEIGHTS]
+    sha256 = json.loads((BUNDLED / "fast" / "config.json").read_text())["files"][WEIGHTS]
     (tmp_path / "xet").mkdir()
     hub = XetHub(tmp_path / "xet", {sha256: found.hash})
     # What a commit refers to is with Xet; the Hub itself needs only know that it is.
     hub.storage[sha256] = weights.read_bytes()
     client = HubClient(hub.url, tmp_path, HF_HUB_DISABLE_XET="0")
-    pushed = client("push", "default", "me/mine", token=WRITER, dtype="float16")
+    pushed = client("push", "fast", "me/mine", token=WRITER, dtype="float16")
     assert pushed.value == hub.repositories["me/mine"].refs["main"], pushed
     loaded = client("load", "me/mine", cache_dir=tmp_path / "cache")
     client.close()

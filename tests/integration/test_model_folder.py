@@ -37,7 +37,8 @@ from emonet.storage.folder import write_folder
 FACES = make_faces(1, seed=3).images
 NETWORK = "resnet18"
 WEIGHTS = f"{NETWORK}.safetensors"
-FILES = {"README.md", "config.json", "training.json", WEIGHTS}
+GRAPH = f"{NETWORK}.onnx"
+FILES = {"README.md", "config.json", "training.json", WEIGHTS, GRAPH}
 
 
 @pytest.fixture
@@ -88,8 +89,9 @@ def test_a_new_process_gives_bit_equal_probabilities(
         capture_output=True,
         timeout=600,
     )
-    expected = tiny_recognizer.predict_proba(FACES)
+    expected = EmotionRecognizer.from_pretrained(single).predict_proba(FACES)
     np.testing.assert_array_equal(np.load(tmp_path / "single.npy"), expected)
+    np.testing.assert_allclose(expected, tiny_recognizer.predict_proba(FACES), atol=1e-4)
     from_half = EmotionRecognizer.from_pretrained(half).predict_proba(FACES)
     np.testing.assert_array_equal(np.load(tmp_path / "half.npy"), from_half)
     np.testing.assert_allclose(from_half, expected, atol=0.02)
@@ -107,10 +109,10 @@ def test_configuration_and_record_survive(
     assert len(loaded.training.history) == 16
 
 
-def test_a_folder_holds_four_plain_files(tiny_folder: Path) -> None:
+def test_a_folder_holds_five_plain_files(tiny_folder: Path) -> None:
     assert contents(tiny_folder).keys() == FILES
-    # Nothing in them is code, or could become some: text, and arrays that safetensors reads.
-    for name in FILES - {WEIGHTS}:
+    # Nothing in them is code, or could become some: text, arrays that safetensors reads, sums.
+    for name in FILES - {WEIGHTS, GRAPH}:
         (tiny_folder / name).read_text(encoding="utf-8")
     assert load_file(tiny_folder / WEIGHTS)
 
@@ -183,7 +185,8 @@ def test_an_ensemble_saves_a_file_for_each_network_and_is_not_fitted(
     assert replace(ensemble.config, files={}) == config
     ensemble.save_pretrained(tmp_path / "saved")
     names = {"first.safetensors", "second.safetensors"}
-    assert contents(tmp_path / "saved").keys() == {"README.md", "config.json", *names}
+    graphs = {"first.onnx", "second.onnx"}
+    assert contents(tmp_path / "saved").keys() == {"README.md", "config.json", *names, *graphs}
     for name in names:
         one, other = (tmp_path / place / name for place in ("hand", "saved"))
         assert one.read_bytes() == other.read_bytes()
@@ -371,7 +374,7 @@ BROKEN = {
     "no weights": (
         lambda folder: (folder / WEIGHTS).unlink(),
         WeightsError,
-        r"weights file .*model/resnet18\.safetensors",
+        r"There is no file .*model/resnet18\.safetensors",
     ),
     "cut weights": (
         cut_weights,
@@ -396,7 +399,7 @@ BROKEN = {
     "no bytes with digest": (
         lambda folder: replace_weights(folder, b""),
         WeightsError,
-        r"model/resnet18\.safetensors is not",
+        r"model/resnet18\.safetensors is no part of a model: empty",
     ),
     "bfloat16 with digest": (bfloat16_weights, WeightsError, r"model/resnet18\.safetensors"),
     "not a number": (not_a_number, WeightsError, r"resnet18\.safetensors.*probabilities/bias"),
@@ -436,6 +439,29 @@ def test_a_broken_folder_is_an_error_that_names_file_and_problem(folder: Path, c
     ids=["missing", "extra", "other width", "other labels"],
 )
 def test_weights_of_another_network_are_refused(
+    folder: Path, change: Callable[[Path], None], message: str
+) -> None:
+    change(folder)
+    with pytest.raises(WeightsError, match=message):
+        EmotionRecognizer.from_pretrained(folder, runtime="keras").predict_proba(FACES)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda folder: edit_weights(folder, lambda a: a.pop("head/probabilities/bias")),
+            r"resnet18\.onnx asks for data 'head/probabilities/bias' that the model lacks",
+        ),
+        (
+            lambda folder: edit_weights(folder, lambda a: a.update(surplus=np.zeros(3))),
+            r"onnxruntime can't load the graph: .*surplus",
+        ),
+        (set_key(labels=["good", "bad"]), r"The graph is another network's: .*\(7,\)"),
+    ],
+    ids=["missing", "extra", "other labels"],
+)
+def test_weights_that_do_not_fit_the_graph_are_refused(
     folder: Path, change: Callable[[Path], None], message: str
 ) -> None:
     change(folder)

@@ -92,6 +92,26 @@ def test_every_part_of_a_network_has_its_place_in_the_graph(arguments, mini_back
     np.testing.assert_allclose(answers, recognizer.predict_proba(FACES), atol=tolerance)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("backbone", "options"),
+    [
+        ("resnet18", {}),
+        ("resnet50", {}),
+        ("resnet50", {"variant": "vggface2"}),
+        ("inception_resnet_v2", {}),
+    ],
+)
+def test_every_backbone_has_a_graph(backbone, options):
+    from emonet.composition import build_network
+    from emonet.network.graphs import export_graph
+    from emonet.registry.catalog import get_catalog
+
+    config = EmotionRecognizer(backbone, backbone_config=options).config.networks[0]
+    # It compares onnxruntime's answers with Keras'.
+    assert len(export_graph(build_network(get_catalog(), config, num_classes=7).model)) < 2**21
+
+
 def test_weights_lie_in_the_folder_once(folder):
     weights = EmotionRecognizer.from_pretrained(folder).weights["mini"]
     graph = onnx.load(folder / graph_file("mini"), load_external_data=False).graph
@@ -197,9 +217,8 @@ class TestStrangersGraphs:
         faces = helper.make_tensor_value_info("faces", TensorProto.FLOAT, [None, 48, 48])
         out = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [None, 7])
         made = helper.make_graph(list(nodes), "graph", [faces], [out], list(initializers))
-        return helper.make_model(
-            made, opset_imports=[helper.make_opsetid("", 17)]
-        ).SerializeToString()
+        opset = [helper.make_opsetid("", 17)]
+        return helper.make_model(made, opset_imports=opset, ir_version=8).SerializeToString()
 
     def test_one_that_loops_is_refused(self, folder, tmp_path):
         body = helper.make_graph([], "body", [], [])
@@ -237,6 +256,21 @@ class TestStrangersGraphs:
         with pytest.raises(WeightsError, match="can't load the graph"):
             EmotionRecognizer.from_pretrained(tmp_path).predict_proba(FACES)
 
+    def test_one_that_grows_without_end_is_stopped(self, folder, tmp_path):
+        doublings = [
+            helper.make_node("Concat", [f"x{i}", f"x{i}"], [f"x{i + 1}"], axis=1) for i in range(40)
+        ]
+        first = helper.make_node("Identity", ["faces"], ["x0"])
+        last = helper.make_node("ReduceMax", ["x40"], ["most"], axes=[1, 2], keepdims=0)
+        seven = helper.make_tensor("seven", TensorProto.INT64, [2], [-1, 1])
+        column = helper.make_node("Reshape", ["most", "seven"], ["column"])
+        out = helper.make_node("Concat", ["column"] * 7, ["probabilities"], axis=1)
+        nodes = [first, *doublings, last, column, out]
+        self.copy(folder, tmp_path)
+        rewrite_graph(tmp_path, self.graph(*nodes, initializers=[seven]))
+        with pytest.raises(WeightsError, match=r"onnxruntime can't (run|load) the graph"):
+            EmotionRecognizer.from_pretrained(tmp_path).predict_proba(FACES)
+
     def test_an_altered_graph_is_refused(self, folder, tmp_path):
         self.copy(folder, tmp_path)
         data = bytearray((tmp_path / graph_file("mini")).read_bytes())
@@ -260,3 +294,60 @@ class TestStrangersGraphs:
             EmotionRecognizer.from_pretrained(target)
         # The reference does not look at it.
         EmotionRecognizer.from_pretrained(target, runtime="keras").predict_proba(FACES)
+
+
+def test_keras_compiles_once_per_batch_size_however_many_faces_come(mini_backbone):
+    import keras
+
+    from emonet.network.runtimes import BATCH_SIZES, KerasRuntime
+
+    traced = []
+
+    class Counting(keras.layers.Layer):
+        def call(self, faces):
+            traced.append(faces.shape[0])
+            return keras.ops.mean(faces, axis=2)
+
+    faces = keras.Input((48, 48))
+    runtime = KerasRuntime(keras.Model([faces], Counting()(faces)))
+    traced.clear()
+    for count in [*range(1, 129), *range(1, 129)]:
+        assert runtime(np.zeros((count, 48, 48), np.float32), []).shape == (count, 48)
+    assert len(traced) <= len(BATCH_SIZES)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("code", "limit"),
+    [
+        ("for _ in range(10_000): recognizer.predict_proba(faces[:1])", 20),
+        ("for _ in recognizer.stream(photos(10_000)): pass", 300),
+    ],
+    ids=["single faces", "images from a generator"],
+)
+def test_memory_does_not_grow_with_what_was_done(code, limit):
+    program = f"""
+import gc
+import numpy as np
+from emonet import EmotionRecognizer
+
+recognizer = EmotionRecognizer.from_pretrained(detector="whole_image")
+faces = np.random.default_rng(0).integers(0, 256, (8, 48, 48), np.uint8)
+
+def photos(count):
+    for index in range(count):
+        yield np.full((480, 640, 3), index % 256, np.uint8)
+
+def resident():
+    gc.collect()
+    return int(open("/proc/self/statm").read().split()[1]) * 4096 / 2**20
+
+recognizer.predict_proba(faces)
+list(recognizer.stream(photos(200)))
+before = resident()
+{code}
+print(resident() - before)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < limit

@@ -515,7 +515,9 @@ def test_hog_features_train_together_with_the_backbone(tmp_path: Path) -> None:
     assert recognizer.evaluate(VALID).accuracy > 0.4
     recognizer.save_pretrained(tmp_path)
     again = EmotionRecognizer.from_pretrained(tmp_path)
-    assert np.array_equal(again.predict_proba(VALID.images), recognizer.predict_proba(VALID.images))
+    np.testing.assert_allclose(
+        again.predict_proba(VALID.images), recognizer.predict_proba(VALID.images), atol=1e-4
+    )
 
 
 def test_centring_subtracts_the_training_sets_mean_face() -> None:

@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 
+from emonet.network.devices import start_keras
 from emonet.recognizer import EmotionRecognizer
 
 __all__ = ["import_keras_quietly", "prepare"]
@@ -27,7 +28,7 @@ def import_keras_quietly() -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, 2)
-        import keras  # noqa: F401
+        start_keras()
     finally:
         os.dup2(kept, 2)
         os.close(nowhere)

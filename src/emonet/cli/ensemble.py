@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 
 from emonet.cli.backend import prepare
-from emonet.cli.options import Data, Json, Views
+from emonet.cli.options import Data, Json, License, Views
 from emonet.data import load_dataset
+from emonet.data.splits import official_split
 from emonet.ensembling import LearntWeights
 from emonet.errors import ConfigError
 from emonet.recognizer import EmotionRecognizer
@@ -33,6 +34,7 @@ def ensemble(
     dtype: Annotated[
         Dtype, typer.Option(help="Of the saved weights: float32 or float16.")
     ] = "float32",
+    license: License = None,
     as_json: Json = False,
 ) -> None:
     """Put several models into one, and learn their weights by differential evolution.
@@ -48,8 +50,8 @@ def ensemble(
     dataset = load_dataset(data, split, face_size=whole.config.face_sizes[0])
     prepare(whole)
     whole.fit_weights(dataset, seed=seed, command=shlex.join(["emonet", *sys.argv[1:]]))
-    whole.note_evaluation(split, whole.evaluate(dataset))
-    whole.save_pretrained(out, dtype=dtype)
+    whole.note_evaluation(official_split(split), whole.evaluate(dataset))
+    whole.save_pretrained(out, dtype=dtype, license=license)
     if whole.training and whole.training.learnt_weights:
         _print(whole.training.learnt_weights, as_json=as_json)
 

@@ -77,8 +77,8 @@ def _print(rows: list[dict[str, Any]], *, speed: bool) -> None:
     from rich.table import Table
 
     table = Table(
-        "model", "networks", "parameters", "weights", "test-time augmentation",
-        f"accuracy on {SPLIT}", *(["faces per second"] if speed else []),
+        "model", "networks", "parameters", "weights", "views", SPLIT,
+        *(["faces per second"] if speed else []),
     )  # fmt: skip
     for row in rows:
         accuracy, faces = row["accuracy"], row["faces_per_second"]

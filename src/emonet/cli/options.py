@@ -18,6 +18,7 @@ __all__ = [
     "Data",
     "DetectorOption",
     "Json",
+    "License",
     "Model",
     "Runtime",
     "Views",
@@ -43,6 +44,9 @@ DetectorOption = Annotated[
 BackboneOption = Annotated[
     list[str] | None,
     typer.Option(metavar="KEY=VALUE", help="A setting of the backbone; repeatable."),
+]
+License = Annotated[
+    str | None, typer.Option(help="Of the weights, for the model card: mit, cc-by-4.0 ...")
 ]
 Runtime = Annotated[
     RuntimeName | None,

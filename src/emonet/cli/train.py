@@ -13,6 +13,7 @@ from emonet.cli.options import (
     BackboneOption,
     Data,
     DetectorOption,
+    License,
     options_of,
     parse_settings,
 )
@@ -69,9 +70,7 @@ def train_model(
     dtype: Annotated[
         Dtype, typer.Option(help="Of the saved weights: float32 or float16.")
     ] = "float32",
-    license: Annotated[
-        str | None, typer.Option(help="Of the weights, for the model card: mit, cc-by-4.0 ...")
-    ] = None,
+    license: License = None,
     teacher_share: Annotated[
         float, typer.Option(help="Of the teacher's probabilities in the targets, 0..1.")
     ] = 0.7,

@@ -10,13 +10,12 @@ if TYPE_CHECKING:
 
 __all__ = ["check_graph"]
 
-# Operators that networks of convolutions and dense layers are made of, and that keep the size
-# of what they make in proportion to what they get. None of them loops, or makes data of a size
-# that stands in other data.
+# Operators that networks of convolutions and dense layers are made of; none of them loops. How
+# much memory they may have is for the runtime to say.
 # fmt: off
 OPERATORS = frozenset((
     "Add", "AveragePool", "BatchNormalization", "Cast", "Clip", "Concat", "Constant", "Conv",
-    "Div", "Dropout", "Elu", "Erf", "Exp", "Flatten", "Gelu", "Gemm", "GlobalAveragePool",
+    "Div", "Dropout", "Elu", "Erf", "Exp", "Flatten", "Gather", "Gelu", "Gemm", "GlobalAveragePool",
     "GlobalMaxPool", "HardSigmoid", "HardSwish", "Identity", "InstanceNormalization",
     "LayerNormalization", "LeakyRelu", "Log", "MatMul", "Max", "MaxPool", "Mean", "Min",
     "Mul", "Neg", "PRelu", "Pad", "Pow", "Reciprocal", "ReduceMax", "ReduceMean", "ReduceSum",
@@ -31,12 +30,12 @@ def check_graph(graph: bytes, weights: Collection[str], *, where: str) -> None:
 
     Args:
         graph: the bytes of an ONNX file.
-        weights: names that may be handed over; nothing else may come from outside the file.
+        weights: names of what will be handed over, and nothing else from outside the file.
         where: what error messages call the file.
 
     Raises:
         WeightsError: it is no ONNX file, holds an operator or a graph within the graph that
-            networks don't need, or asks for other data from outside.
+            networks don't need, or asks for other weights.
     """
     from google.protobuf.message import DecodeError
     from onnx import ModelProto
@@ -53,9 +52,9 @@ def check_graph(graph: bytes, weights: Collection[str], *, where: str) -> None:
                 f"{where} uses the operator {node.op_type!a:.80}, which graphs of models may "
                 f"not. If you trust it, load the model with runtime='keras'."
             )
-    for tensor in _tensors(model.graph):
-        if tensor.data_location == tensor.EXTERNAL and tensor.name not in weights:
-            raise WeightsError(f"{where} asks for data {tensor.name!a:.80} that the model lacks")
+    asked = {t.name for t in _tensors(model.graph) if t.data_location == t.EXTERNAL}
+    if lacking := sorted(asked - set(weights)):
+        raise WeightsError(f"{where} asks for data {lacking[0]!a:.80} that the model lacks")
 
 
 def _tensors(graph: "onnx.GraphProto") -> Iterator["onnx.TensorProto"]:

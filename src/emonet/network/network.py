@@ -56,9 +56,15 @@ class Network:
         """Make a network that needs no Keras from its graph and from what get_weights returned.
 
         Raises:
-            WeightsError: graph and weights don't belong together.
+            WeightsError: graph and weights don't belong together, or are of another network.
         """
         runtime = OnnxRuntime(graph, _set_states(extractors, weights))
+        vectors = [(extractor.num_features,) for extractor in extractors.values()]
+        if runtime.shapes != [face_size, *vectors, (num_classes,)]:
+            raise WeightsError(
+                f"The graph is another network's: its inputs and output are {runtime.shapes}, "
+                f"config.json says {[face_size, *vectors, (num_classes,)]}"
+            )
         return cls(runtime, extractors, face_size=face_size, num_classes=num_classes)
 
     def features(self, faces: NDArray[np.uint8]) -> list[NDArray[np.float32]]:

@@ -1,7 +1,9 @@
 """What carries out a network on a batch: onnxruntime to predict, Keras to train."""
 
+import os
 import threading
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
@@ -66,8 +68,10 @@ class OnnxRuntime:
     def __init__(self, graph: bytes, weights: Mapping[str, NDArray[Any]]) -> None:
         import onnxruntime
 
+        _bound_memory()
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # what fails is raised
+        options.add_session_config_entry("session.use_env_allocators", "1")
         values = [
             onnxruntime.OrtValue.ortvalue_from_numpy(
                 np.ascontiguousarray(array, np.float32)[np.newaxis]
@@ -83,12 +87,40 @@ class OnnxRuntime:
             raise WeightsError(f"onnxruntime can't load the graph: {error!s:.300}") from error
         self._inputs = [value.name for value in self._session.get_inputs()]
 
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """The shapes of the inputs and of the output, but for the first dimension."""
+        values = [*self._session.get_inputs(), *self._session.get_outputs()]
+        return [tuple(value.shape[1:]) for value in values]
+
     def __call__(
         self, faces: NDArray[np.float32], features: Sequence[NDArray[np.float32]]
     ) -> NDArray[np.float32]:
         """Map (n, height, width) grey 0..255 and (n, size) vectors to (n, classes)."""
         inputs = dict(zip(self._inputs, (faces, *features), strict=True))
-        return np.asarray(self._session.run(None, inputs)[0])
+        try:
+            return np.asarray(self._session.run(None, inputs)[0])
+        except Exception as error:  # as above
+            raise WeightsError(f"onnxruntime can't run the graph: {error!s:.300}") from error
+
+
+@cache
+def _bound_memory() -> None:
+    """Let graphs have half of the machine's memory and no more, whoever wrote them.
+
+    It holds for those sessions of the process that ask for it, which are emonet's.
+    """
+    import onnxruntime
+
+    try:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows
+        memory = 8 * 2**30
+    place = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    arena = onnxruntime.OrtArenaCfg({"max_mem": memory // 2, "arena_extend_strategy": 1})
+    onnxruntime.create_and_register_allocator(place, arena)
 
 
 def _filled(array: NDArray[np.float32], size: int) -> NDArray[np.float32]:

@@ -51,5 +51,6 @@ def _note(event: str, arguments: tuple[Any, ...]) -> None:
         touched.append(f"host {arguments[1] if event == 'socket.connect' else arguments[0]}")
     elif event == "open" and isinstance(arguments[0], str | bytes):
         path = os.fsdecode(arguments[0])
-        if not path.endswith(_CODE) and not path.startswith(_INSTALLED + _SYSTEM):
+        code = path.endswith(_CODE) or "__pycache__" in path
+        if not code and not path.startswith(_INSTALLED + _SYSTEM):
             touched.append(f"file {path}")

@@ -148,7 +148,7 @@ def _run_epoch(
         raw: list[NDArray[Any]] = []
         callback = keras.callbacks.LambdaCallback(
             on_train_batch_end=lambda batch, logs: advance(),
-            on_epoch_end=lambda epoch, logs: raw.extend(model.get_weights()),
+            on_epoch_end=lambda epoch, logs: raw.extend(map(np.array, model.get_weights())),
         )
         fitted = model.fit(batches, shuffle=False, verbose=0, callbacks=[callback])
     # At its end fit replaces the weights by their average; training goes on from themselves.
@@ -191,14 +191,21 @@ def _averaged(model: keras.Model, recipe: Recipe, train: Examples) -> Iterator[N
     if not recipe.average:
         yield
         return
-    raw = [keras.ops.copy(variable) for variable in model.variables]
+    raw = [_copied(variable) for variable in model.variables]
     model.optimizer.finalize_variable_values(model.trainable_variables)
+    for variable in model.trainable_variables:
+        # JAX would let a weight and its average share memory, and free both with one of them.
+        variable.assign(_copied(variable))
     _measure_statistics(model, train, recipe.batch_size)
     try:
         yield
     finally:
         for variable, value in zip(model.variables, raw, strict=True):
             variable.assign(value)
+
+
+def _copied(variable: keras.Variable) -> NDArray[Any]:
+    return np.asarray(variable).copy()
 
 
 def _measure_statistics(model: keras.Model, examples: Examples, batch_size: int) -> None:
