@@ -1,6 +1,7 @@
 """What the tests share. Nothing here needs the network or FER-2013."""
 
 import csv
+import logging
 import os
 import shutil
 import tempfile
@@ -32,6 +33,16 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             patch.delenv(name, raising=False)
         yield
     shutil.rmtree(os.environ["KERAS_HOME"], ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def _own_logging() -> Iterator[None]:
+    """Take away the handler that the command line adds, whose stream ends with the test."""
+    logger = logging.getLogger("emonet")
+    handlers, level = list(logger.handlers), logger.level
+    yield
+    logger.handlers = handlers
+    logger.setLevel(level)
 
 
 @pytest.fixture
