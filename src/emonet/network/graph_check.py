@@ -10,20 +10,6 @@ if TYPE_CHECKING:
 
 __all__ = ["check_graph"]
 
-# Operators that networks of convolutions and dense layers are made of; none of them loops. How
-# much memory they may have is for the runtime to say.
-# fmt: off
-OPERATORS = frozenset((
-    "Add", "AveragePool", "BatchNormalization", "Cast", "Clip", "Concat", "Constant", "Conv",
-    "Div", "Dropout", "Elu", "Erf", "Exp", "Flatten", "Gather", "Gelu", "Gemm", "GlobalAveragePool",
-    "GlobalMaxPool", "HardSigmoid", "HardSwish", "Identity", "InstanceNormalization",
-    "LayerNormalization", "LeakyRelu", "Log", "MatMul", "Max", "MaxPool", "Mean", "Min",
-    "Mul", "Neg", "PRelu", "Pad", "Pow", "Reciprocal", "ReduceMax", "ReduceMean", "ReduceSum",
-    "Relu", "Reshape", "Resize", "Selu", "Shape", "Sigmoid", "Slice", "Softmax", "Softplus",
-    "Split", "Sqrt", "Squeeze", "Sub", "Sum", "Tanh", "Transpose", "Unsqueeze",
-))
-# fmt: on
-
 
 def check_graph(graph: bytes, weights: Collection[str], *, where: str) -> None:
     """Refuse a graph that is no network's.
@@ -34,8 +20,8 @@ def check_graph(graph: bytes, weights: Collection[str], *, where: str) -> None:
         where: what error messages call the file.
 
     Raises:
-        WeightsError: it is no ONNX file, holds an operator or a graph within the graph that
-            networks don't need, or asks for other weights.
+        WeightsError: it is no ONNX file, holds a graph within the graph or an operator that
+            is not ONNX's own, or asks for other weights.
     """
     from google.protobuf.message import DecodeError
     from onnx import ModelProto
@@ -47,10 +33,12 @@ def check_graph(graph: bytes, weights: Collection[str], *, where: str) -> None:
     if model.functions or model.graph.sparse_initializer:
         raise WeightsError(f"{where} is not a network's graph: it brings functions of its own")
     for node in model.graph.node:
-        if node.domain or node.op_type not in OPERATORS:
+        # What loops or branches has graphs of its own. Memory is for the runtime to bound.
+        inner = any(part.HasField("g") or part.graphs for part in node.attribute)
+        if node.domain or inner:
             raise WeightsError(
                 f"{where} uses the operator {node.op_type!a:.80}, which graphs of models may "
-                f"not. If you trust it, load the model with runtime='keras'."
+                f"not. If you trust the rest, load the model with runtime='keras'."
             )
     asked = {t.name for t in _tensors(model.graph) if t.data_location == t.EXTERNAL}
     if lacking := sorted(asked - set(weights)):
