@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from emonet import EmotionRecognizer
-from emonet.config import config_to_json
 from emonet.errors import EmonetError
 from emonet.plugin import locate_file
+from emonet.storage.config_json import config_to_json
 
 
 def fingerprint(recognizer: EmotionRecognizer) -> dict[str, Any]:

@@ -35,8 +35,8 @@ from tests.integration.hub_server import (
 )
 
 from emonet import EmotionRecognizer, TrainingRecord
-from emonet.config import config_from_json, config_to_json
 from emonet.storage.card import model_card
+from emonet.storage.config_json import config_from_json, config_to_json
 from emonet.storage.folder import write_folder
 from emonet.storage.sources import BUNDLED
 

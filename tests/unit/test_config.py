@@ -14,11 +14,10 @@ from emonet.config import (
     HeadConfig,
     NetworkConfig,
     RecognizerConfig,
-    config_from_json,
-    config_to_json,
 )
 from emonet.errors import ConfigError, ConfigVersionError, EmonetError
 from emonet.labels import FER2013
+from emonet.storage.config_json import config_from_json, config_to_json
 
 
 def network(name="resnet18_bovw", **changes):

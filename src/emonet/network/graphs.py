@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -39,7 +39,8 @@ class Stateless(keras.layers.Layer):  # type: ignore[misc]
 
     def call(self, tensors: list[keras.KerasTensor]) -> keras.KerasTensor:
         """Map inputs, and weights with one more dimension in front, to the outputs."""
-        inputs, weights = _split(tensors, len(self.model.inputs))
+        count = len(self.model.inputs)
+        inputs, weights = list(tensors[:count]), tensors[count:]
         given = {
             id(variable): weight[0]
             for variable, weight in zip(self.model.weights, weights, strict=True)
@@ -80,7 +81,7 @@ def export_graph(model: keras.Model) -> bytes:
     inputs = [keras.Input(tensor.shape[1:], name=tensor.name) for tensor in model.inputs]
     stateless = keras.Model([*inputs, *weights], Stateless(model)([*inputs, *weights]))
     exported = _exported(stateless)
-    _, parameters = _split(list(exported.graph.input), len(inputs))
+    parameters = list(exported.graph.input)[len(inputs) :]
     for parameter, (name, array) in zip(parameters, get_weights(model).items(), strict=True):
         _make_initializer(exported.graph, parameter.name, name, (1, *array.shape))
     graph = bytes(exported.SerializeToString())
@@ -159,7 +160,3 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         converter.setLevel(level)
-
-
-def _split(items: list[Any], count: int) -> tuple[list[Any], list[Any]]:
-    return items[:count], items[count:]

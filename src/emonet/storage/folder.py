@@ -12,9 +12,10 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from emonet.config import RecognizerConfig, config_from_json, config_to_json
+from emonet.config import RecognizerConfig
 from emonet.errors import ConfigError, EmonetError, ModelNotFoundError, WeightsError
 from emonet.files import beside
+from emonet.storage.config_json import config_from_json, config_to_json
 
 __all__ = [
     "CONFIG_FILE",
