@@ -331,7 +331,7 @@ import gc
 import numpy as np
 from emonet import EmotionRecognizer
 
-recognizer = EmotionRecognizer.from_pretrained(detector="whole_image")
+recognizer = EmotionRecognizer.from_pretrained("fast", detector="whole_image")
 faces = np.random.default_rng(0).integers(0, 256, (8, 48, 48), np.uint8)
 
 def photos(count):
