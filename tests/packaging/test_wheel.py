@@ -20,6 +20,7 @@ PACKAGES = {
     "emonet_inception_resnet_v2",
     "emonet_resnet18",
     "emonet_resnet50",
+    "emonet_vgg",
 }
 MODEL = Path("emonet", "models", "default")
 

@@ -21,8 +21,12 @@ MOST = {
     "shift": 1,
     "contrast": 1,
     "brightness": 255,
+    "exposure": 4,
+    "compress": 1,
     "erase": 1,
 }
+#: What a compressed face is stored with: 20 shows every block, 60 hardly any.
+JPEG_QUALITIES = (20, 60)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +41,9 @@ class Augmentation:
         mirror: exchange left and right in half of the faces.
         contrast: fraction either way, around the face's own mean.
         brightness: grey values either way, 0..255.
+        exposure: stops either way: 1 draws factors from half to twice the light, and what gets
+            too bright is lost, as in a camera.
+        compress: probability of a strong JPEG compression, of quality 20 to 60.
         erase: probability of covering a random rectangle of 2 to 20 % of the face with noise.
     """
 
@@ -47,6 +54,8 @@ class Augmentation:
     mirror: bool = False
     contrast: float = 0.0
     brightness: float = 0.0
+    exposure: float = 0.0
+    compress: float = 0.0
     erase: float = 0.0
 
     def __post_init__(self) -> None:
@@ -79,8 +88,10 @@ def augment(
     """
     mirrored = random.random(len(faces)) < (0.5 if settings.mirror else 0.0)
     warped = _warp(faces, _affine(faces.shape, mirrored, settings, random)).astype(np.float32)
-    if settings.contrast or settings.brightness:
+    if settings.contrast or settings.brightness or settings.exposure:
         _relight(warped, settings, random)
+    if settings.compress:
+        _compress(warped, settings.compress, random)
     if settings.erase:
         _erase(warped, settings.erase, random)
     return warped, mirrored
@@ -129,12 +140,26 @@ def _warp(faces: NDArray[np.uint8], matrices: NDArray[np.float64]) -> NDArray[np
 def _relight(
     faces: NDArray[np.float32], settings: Augmentation, random: np.random.Generator
 ) -> None:
-    """Change contrast and brightness in place."""
+    """Change exposure, contrast and brightness in place."""
     count = (len(faces), 1, 1)
+    if settings.exposure:
+        faces *= 2 ** random.uniform(-settings.exposure, settings.exposure, count)
+        np.minimum(faces, 255, out=faces)
     gain = 1 + random.uniform(-settings.contrast, settings.contrast, count)
     offset = random.uniform(-settings.brightness, settings.brightness, count)
     mean = faces.mean(axis=(1, 2), keepdims=True)
     np.clip((faces - mean) * gain + mean + offset, 0, 255, out=faces)
+
+
+def _compress(faces: NDArray[np.float32], probability: float, random: np.random.Generator) -> None:
+    """Store some faces as JPEG and read them back, in place."""
+    import cv2
+
+    lowest, highest = JPEG_QUALITIES
+    for index in np.flatnonzero(random.random(len(faces)) < probability):
+        quality = [cv2.IMWRITE_JPEG_QUALITY, int(random.integers(lowest, highest + 1))]
+        _, stored = cv2.imencode(".jpg", np.rint(faces[index]).astype(np.uint8), quality)
+        faces[index] = cv2.imdecode(stored, cv2.IMREAD_GRAYSCALE)
 
 
 def _erase(faces: NDArray[np.float32], probability: float, random: np.random.Generator) -> None:
