@@ -15,6 +15,7 @@ PLUGINS = ROOT / "plugins"
 ROWS = (
     {"errors", "labels", "results"},
     {"files"},
+    {"keeping"},
     {"plugin", "config"},
     {"registry"},
     {"data", "pipeline"},

@@ -107,6 +107,25 @@ def test_a_detector_sees_pictures_large_enough_with_something_around_them(
     assert {image.shape for image in detector.seen} == {(320, 320, 3)}
 
 
+def test_a_stopped_filter_goes_on_from_what_it_had_found(
+    csv_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("emonet.data.face_filter.CHUNK_PICTURES", 10)
+
+    class Stopped(ByBrightness):
+        def detect(self, image: np.ndarray) -> list[Detection]:
+            if len(self.seen) == 25:
+                raise KeyboardInterrupt
+            return super().detect(image)
+
+    with pytest.raises(KeyboardInterrupt):
+        filter_faces(csv_file, tmp_path / "out", Stopped(), keep_in=tmp_path / "found")
+    second = ByBrightness()
+    report = filter_faces(csv_file, tmp_path / "out", second, keep_in=tmp_path / "found")
+    assert len(second.seen) == 28 - 20
+    assert report == filter_faces(csv_file, tmp_path / "once", ByBrightness())
+
+
 @pytest.mark.parametrize("kind", ["file", "folder"])
 def test_a_filter_that_fails_leaves_nothing_behind(
     csv_file: Path, tmp_path: Path, kind: str

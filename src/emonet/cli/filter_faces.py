@@ -1,7 +1,9 @@
 """``emonet filter-faces``: a data set without the pictures that do not show one face."""
 
+import hashlib
 import json
 import shlex
+import shutil
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -34,11 +36,15 @@ def filter_faces(
     """Copy a data set without the pictures in which the detector finds no face, or several.
 
     The original stays as it is. filter.json tells how many pictures of each class had no
-    face, one, or more.
+    face, one, or more. A filter that was stopped goes on from there.
     """
-    finder = create_detector(detector, **parse_settings(detector_option))
+    options = parse_settings(detector_option)
+    finder = create_detector(detector, **options)
+    which = hashlib.sha256(json.dumps([detector, options], sort_keys=True).encode()).hexdigest()
+    found = out / f".{detector}-{which[:16]}"
     with progress_bar("Looking for faces", None) as advance:
-        report = filter_data(data, out, finder, splits=split, advance=advance)
+        report = filter_data(data, out, finder, splits=split, keep_in=found, advance=advance)
+    shutil.rmtree(found, ignore_errors=True)
     command = shlex.join(["emonet", *sys.argv[1:]])
     with beside(out / REPORT_FILE) as file:
         text = json.dumps({"command": command, **report.to_dict()}, indent=1)

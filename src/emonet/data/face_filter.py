@@ -2,11 +2,13 @@
 
 import csv
 import gzip
+import hashlib
 import shutil
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -18,12 +20,16 @@ from emonet.data.folders import class_images, folder_splits
 from emonet.data.splits import SPLIT_FOLDERS, official_split
 from emonet.errors import DataError, ImageError
 from emonet.files import beside
+from emonet.keeping import kept
 from emonet.pipeline.crops import as_scene, whole_face
 from emonet.pipeline.detection import detect_faces
 from emonet.pipeline.images import load_image
 from emonet.plugin import Detector
 
 __all__ = ["FaceCounts", "FilterReport", "filter_faces"]
+
+#: A filter that is killed loses the pictures that it was at.
+CHUNK_PICTURES = 512
 
 
 @dataclass(slots=True)
@@ -79,6 +85,7 @@ def filter_faces(
     detector: Detector,
     *,
     splits: Collection[str] | None = None,
+    keep_in: str | Path | None = None,
     advance: Callable[[], None] = lambda: None,
 ) -> FilterReport:
     """Copy a data set without the pictures that do not show exactly one face.
@@ -88,7 +95,9 @@ def filter_faces(
         out: the folder that gets a file or folders of the same names.
         detector: what looks for faces, from create_detector.
         splits: the splits to filter; of others, everything is kept. None filters all.
-        advance: called after every picture.
+        keep_in: a folder for what this detector finds, of use to nobody else: a filter that
+            was stopped goes on from there.
+        advance: called after every picture that the detector looked at.
 
     Raises:
         DataError: the data are malformed, or ``out`` holds them already.
@@ -96,22 +105,45 @@ def filter_faces(
     path, out = Path(path), Path(out)
     chosen = {official_split(name) for name in (SPLIT_FOLDERS if splits is None else splits)}
     counts: dict[str, dict[str, FaceCounts]] = {}
-    kept = unreadable = 0
+    passed = unreadable = 0
+    kept_before = None if keep_in is None else Path(keep_in)
     with _pictures(path, out) as pictures:
-        for split, label, face, keep in pictures:
-            if face is None:
-                unreadable += 1
-            elif split not in chosen:
-                keep()
-                kept += 1
-            else:
-                faces = len(detect_faces(detector, as_scene(face)))
-                counts.setdefault(split, {}).setdefault(label, FaceCounts()).add(faces)
+        while chunk := list(islice(pictures, CHUNK_PICTURES)):
+            looked_at = [p.face for p in chunk if p.face is not None and p.split in chosen]
+            found = iter(_count_faces(looked_at, detector, kept_before, advance))
+            for split, label, face, keep in chunk:
+                if face is None:
+                    unreadable += 1
+                    continue
+                faces = next(found) if split in chosen else 1
+                if split in chosen:
+                    counts.setdefault(split, {}).setdefault(label, FaceCounts()).add(faces)
                 if faces == 1:
                     keep()
-                    kept += 1
+                    passed += 1
+    return FilterReport(counts, passed, unreadable)
+
+
+def _count_faces(
+    faces: Sequence[NDArray[np.uint8]],
+    detector: Detector,
+    keep_in: Path | None,
+    advance: Callable[[], None],
+) -> list[int]:
+    """Return how many faces the detector finds in each picture."""
+
+    def count() -> NDArray[np.float32]:
+        found = np.empty(len(faces), np.float32)
+        for index, face in enumerate(faces):
+            found[index] = len(detect_faces(detector, as_scene(face)))
             advance()
-    return FilterReport(counts, kept, unreadable)
+        return found
+
+    if not faces:
+        return []
+    digest = hashlib.sha256(b"".join(face.tobytes() for face in faces)).hexdigest()
+    file = None if keep_in is None else keep_in / f"faces-{digest[:32]}.npy"
+    return [int(number) for number in kept(file, (len(faces),), count)]
 
 
 @contextmanager

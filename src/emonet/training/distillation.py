@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from emonet.config import RecognizerConfig
 from emonet.data import FaceDataset
 from emonet.errors import ConfigError
+from emonet.keeping import kept
 from emonet.plugin import require_number
-from emonet.training.keeping import kept
 from emonet.training.progress import progress_bar
 
 __all__ = ["Distillation", "Teacher", "TeacherRecord"]

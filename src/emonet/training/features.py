@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emonet.config import ComponentConfig, NetworkConfig
+from emonet.keeping import kept
 from emonet.network.network import Network
 from emonet.plugin import FeatureExtractor
-from emonet.training.keeping import kept
 from emonet.training.progress import progress_bar
 
 __all__ = ["extract_all"]
