@@ -18,6 +18,7 @@ from emonet.evaluation.calibration import (
     CalibrationFigures,
     coverage_curve,
     learn_temperature,
+    perfect_ece,
 )
 from emonet.evaluation.report import make_report
 from emonet.labels import FER2013
@@ -271,6 +272,7 @@ class EmotionRecognizer(Predictor):
             after=CalibrationFigures.of(make_report(after, others.classes, self.labels)),
             coverage=coverage_curve(after, others.classes),
             seed=seed,
+            perfect_ece=perfect_ece(after, seed=seed),
         )
         record = self._training or TrainingRecord()
         self._training = replace(record, evaluation={}, calibration=calibration)

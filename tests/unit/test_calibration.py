@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from emonet.evaluation.calibration import coverage_curve, learn_temperature
+from emonet.evaluation.calibration import coverage_curve, learn_temperature, perfect_ece
 from emonet.evaluation.report import expected_calibration_error
 from emonet.network.ensemble import calibrate
 
@@ -27,6 +27,14 @@ def test_the_temperature_that_was_put_in_is_found(temperature):
     after = calibrate(elsewhere, found)
     assert expected_calibration_error(after, other_classes) < 0.015
     np.testing.assert_array_equal(after.argmax(axis=1), elsewhere.argmax(axis=1))
+
+
+def test_perfect_scores_show_an_error_that_shrinks_with_the_number_of_faces():
+    few, classes = drawn(1.0, faces=500)
+    many, _ = drawn(1.0, faces=20_000)
+    assert perfect_ece(few) > 3 * perfect_ece(many)
+    # The real labels are one more such draw.
+    assert expected_calibration_error(few, classes) == pytest.approx(perfect_ece(few), rel=0.5)
 
 
 def test_it_stays_within_bounds_where_nothing_limits_it():

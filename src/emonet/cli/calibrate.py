@@ -62,6 +62,8 @@ def _print(calibration: Calibration, *, as_json: bool) -> None:
     figures = Table("", "accuracy", "log loss", "calibration error")
     for name, row in (("before", calibration.before), ("after", calibration.after)):
         figures.add_row(name, f"{row.accuracy:.4f}", f"{row.log_loss:.4f}", f"{row.ece:.4f}")
+    if calibration.perfect_ece is not None:
+        figures.add_row("perfect scores", "", "", f"{calibration.perfect_ece:.4f}")
     curve = Table("lowest score", "faces that keep a label", "accuracy among them")
     for point in calibration.coverage:
         accuracy = "" if point.accuracy is None else f"{point.accuracy:.4f}"

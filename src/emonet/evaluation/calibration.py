@@ -5,11 +5,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from emonet.evaluation.report import Report
+from emonet.evaluation.report import Report, expected_calibration_error
 
-__all__ = ["Calibration", "CalibrationFigures", "Coverage", "coverage_curve", "learn_temperature"]
+__all__ = [
+    "Calibration",
+    "CalibrationFigures",
+    "Coverage",
+    "coverage_curve",
+    "learn_temperature",
+    "perfect_ece",
+]
 
 TEMPERATURES = (0.1, 10.0)
+PERFECT_DRAWS = 100
 MIN_SCORES = (0.0, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
@@ -52,6 +60,8 @@ class Calibration:
         faces: other faces, which all figures are of.
         before: with the temperature 1.
         after: with this temperature.
+        perfect_ece: the calibration error that perfect scores would have on so few faces;
+            None in older records.
         coverage: with this temperature, for thresholds from 0 up.
         seed: of the split into both.
     """
@@ -63,6 +73,7 @@ class Calibration:
     after: CalibrationFigures
     coverage: tuple[Coverage, ...]
     seed: int
+    perfect_ece: float | None = None
 
 
 def learn_temperature(probabilities: NDArray[np.float32], classes: NDArray[np.int64]) -> float:
@@ -83,6 +94,24 @@ def learn_temperature(probabilities: NDArray[np.float32], classes: NDArray[np.in
         return float((logsumexp(scores, axis=1) - scores[rows, classes]).mean())
 
     return float(minimize_scalar(loss, bounds=TEMPERATURES, method="bounded").x)
+
+
+def perfect_ece(probabilities: NDArray[np.float32], *, seed: int = 0) -> float:
+    """Return the mean calibration error where labels are drawn from the scores themselves.
+
+    Such scores mean exactly what they say; what is left is chance, and grows as faces get fewer.
+
+    Args:
+        probabilities: (n, k).
+        seed: of the draws.
+    """
+    random = np.random.default_rng(seed)
+    upto = probabilities.cumsum(axis=1)
+    errors = []
+    for _ in range(PERFECT_DRAWS):
+        thresholds = random.random((len(upto), 1)) * upto[:, -1:]
+        errors.append(expected_calibration_error(probabilities, (upto < thresholds).sum(axis=1)))
+    return float(np.mean(errors))
 
 
 def coverage_curve(

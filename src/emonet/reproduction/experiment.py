@@ -90,8 +90,8 @@ SCALES = {
         Scale(
             name="small",
             input_sizes={"inception_resnet_v2": 75, "resnet50": 64},
-            training_faces=3500,
-            epochs=6,
+            training_faces=2000,
+            epochs=4,
         ),
     )
 }
