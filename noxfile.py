@@ -29,10 +29,11 @@ def types(session):
 
 @nox.session
 def tests(session):
-    """The fast tests, on up to four processors; arguments go to pytest."""
+    """The fast tests and the small benchmarks; arguments go to the former's pytest."""
     session.install(".[dev]")
     processes = str(min(os.cpu_count() or 1, 4))
     session.run("pytest", "-n", processes, "--dist", "loadfile", *session.posargs)
+    session.run("pytest", "tests/integration/test_benchmarks.py", "-m", "slow")
 
 
 @nox.session

@@ -133,6 +133,19 @@ class EmotionRecognizer(Predictor):
         )
         return merged
 
+    @classmethod
+    def like(cls, other: "EmotionRecognizer", *, labels: Sequence[str] | None = None) -> Self:
+        """Return a recognizer of the same parts as another, which has learnt nothing.
+
+        Args:
+            other: whose network, detector, framing and test-time augmentation are meant.
+            labels: other ones; None: the same.
+        """
+        made = cls.__new__(cls)
+        labels = other.labels if labels is None else tuple(labels)
+        made._start(replace(other.config, labels=labels, temperature=1.0, files={}))
+        return made
+
     def fit(
         self,
         train: Labelled,
@@ -146,6 +159,7 @@ class EmotionRecognizer(Predictor):
         feature_cache: str | Path | None = None,
         teacher: "EmotionRecognizer | None" = None,
         teacher_share: float = 0.7,
+        start_from: "EmotionRecognizer | None" = None,
         command: str | None = None,
     ) -> Self:
         """Train the network; what was learnt before is forgotten.
@@ -163,15 +177,19 @@ class EmotionRecognizer(Predictor):
             teacher: has a say in what is learnt: the targets are ``(1 - teacher_share) * label
                 + teacher_share * its probabilities`` (Hinton et al. 2015).
             teacher_share: 0..1.
+            start_from: a recognizer with an equal network, this one for instance, whose weights
+                training starts from; the last layer starts afresh if its labels are others.
             command: what to note as the command that did it.
 
         Returns:
             The recognizer itself.
 
         Raises:
-            ConfigError: the teacher has other labels, or the share is not in 0..1.
+            ConfigError: the teacher has other labels, the share is not in 0..1, or there are
+                several networks.
             DataError: the data are malformed, lack a class, or have other labels.
             TrainingError: the loss diverged, or checkpoint_dir holds another run.
+            WeightsError: ``start_from`` has another network.
         """
         from emonet.training.session import train_network
 
@@ -188,6 +206,7 @@ class EmotionRecognizer(Predictor):
             feature_cache=feature_cache,
             command=command,
             distillation=None if teacher is None else Distillation(teacher, teacher_share),
+            start_from=start_from,
         )
         # Temperature and digests were those of what was learnt before.
         self._config = replace(self._config, temperature=1.0, files={})

@@ -5,9 +5,10 @@ import sys
 from dataclasses import replace
 
 import numpy as np
+import onnx
 import pytest
 
-from emonet import EmotionRecognizer
+from emonet import EmotionRecognizer, load_dataset
 from emonet.errors import ConfigError, ExportError, NotFittedError
 
 FACES = np.random.default_rng(0).integers(0, 256, (5, 48, 48), np.uint8)
@@ -56,9 +57,9 @@ def random_weights(recognizer, seed):
     return {config.name: network.get_weights()}
 
 
-def run_elsewhere(program, file, tmp_path):
+def run_elsewhere(program, file, tmp_path, faces=FACES):
     """Run a program in a process of its own, in isolated mode."""
-    np.save(tmp_path / "faces.npy", FACES)
+    np.save(tmp_path / "faces.npy", faces)
     arguments = [file, tmp_path / "faces.npy", tmp_path / "answers.npy"]
     done = subprocess.run(
         [sys.executable, "-I", "-c", program, *map(str, arguments)], capture_output=True, text=True
@@ -111,6 +112,48 @@ def test_what_only_tensorflow_itself_runs_is_no_litert_file(mini_backbone, tmp_p
     with pytest.raises(ExportError, match="LiteRT has no ResizeBicubic"):
         resizing.export(tmp_path / "model.tflite", format="litert")
     resizing.export(tmp_path / "model.onnx")
+
+
+def test_the_command_makes_convolutions_int8_and_tells_the_cost(
+    run, tiny_folder, fer2013_csv, tmp_path
+):
+    file = tmp_path / "model.onnx"
+    options = ("--precision", "int8", "--data", fer2013_csv, "--tolerance", "50")
+    done = run("export", tiny_folder, "--out", file, *options)
+    assert done.status == 0, done.err
+    assert "Accuracy on 42 faces of PublicTest: float32 " in done.err
+    graph = onnx.load(file).graph
+    assert not any(node.op_type == "BatchNormalization" for node in graph.node)
+    made_by = {name: node.op_type for node in graph.node for name in node.output}
+    first, *others = [node for node in graph.node if node.op_type == "Conv"]
+    assert made_by[first.input[0]] != "DequantizeLinear"
+    assert len(others) == 19
+    for node in others:
+        assert {made_by[name] for name in node.input} == {"DequantizeLinear"}
+    faces = load_dataset(fer2013_csv, "PublicTest").images
+    answers = run_elsewhere(ONNX, file, tmp_path, faces)
+    expected = EmotionRecognizer.from_pretrained(tiny_folder).predict_proba(faces)
+    assert np.abs(answers - expected).mean() < 0.05
+
+
+def test_int8_that_costs_too_much_is_not_written(run, mini_backbone, fer2013_csv, tmp_path):
+    first = EmotionRecognizer("mini")
+    first._weights = random_weights(first, 0)
+    first.save_pretrained(tmp_path / "mini")
+    # A gain of 50 points is more than there can be: its one convolution sees the pixels.
+    options = ("--precision", "int8", "--data", fer2013_csv, "--tolerance", "-50")
+    done = run("export", tmp_path / "mini", "--out", tmp_path / "model.onnx", *options)
+    assert done.status == 2
+    assert "int8 costs 0.00 points of accuracy, more than --tolerance -50.0" in done.err
+    assert [path.name for path in tmp_path.iterdir()] == ["mini"]
+
+
+@pytest.mark.parametrize("options", [(), ("--data", "fer2013.csv", "--format", "litert")])
+def test_int8_needs_data_and_onnx(options, run, tiny_folder, tmp_path):
+    file = tmp_path / "model"
+    done = run("export", tiny_folder, "--out", file, "--precision", "int8", *options)
+    assert done.status == 2
+    assert "needs --data, and goes with --format onnx" in done.err
 
 
 @pytest.mark.slow

@@ -48,6 +48,8 @@ HUGE = [
     ("resnet50", {"input_size": [10**9, 10**9], "variant": "vggface2"}),
     ("inception_resnet_v2", {"input_size": [513, 139]}),
     ("inception_resnet_v2", {"input_size": [10**9, 10**9]}),
+    ("vgg", {"width": 129}),
+    ("vgg", {"input_size": [257, 44]}),
 ]
 
 BUILD = """

@@ -28,7 +28,12 @@ def test_bundled_model_predicts_as_onnxruntime_does():
     np.testing.assert_allclose(reference.predict_proba(FACES), fast.predict_proba(FACES), atol=1e-4)
 
 
-@pytest.mark.parametrize("recipe", ["scratch", "paper"])
+BALANCED = get_recipe("scratch").with_settings({"class_weight_power": 1.0})
+
+
+@pytest.mark.parametrize(
+    "recipe", ["scratch", "paper", BALANCED], ids=["scratch", "paper", "balanced"]
+)
 def test_a_network_is_trained_saved_and_loaded(recipe, mini_backbone, tmp_path):
     train, valid = make_faces(20), make_faces(4, seed=1)
     recognizer = EmotionRecognizer("mini").fit(train, valid, recipe=recipe, epochs=3)

@@ -62,6 +62,22 @@ def test_bundled_models_give_the_same_answers_on_both_runtimes(name):
     np.testing.assert_allclose(answers, reference.predict_proba(FACES), atol=TOLERANCE)
 
 
+def test_sizes_that_a_graph_computes_are_known_beforehand():
+    from keras import Input, Model, layers
+
+    from emonet.network.graphs import export_graph
+
+    faces = Input((48, 48), name="faces")
+    x = layers.GroupNormalization(groups=1)(layers.Reshape((48, 48, 1))(faces))
+    x = layers.Conv2D(4, 3, strides=2, padding="same")(x)
+    x = layers.Dense(7, "softmax", name="probabilities")(layers.GlobalAveragePooling2D()(x))
+    graph = onnx.load_from_string(export_graph(Model([faces], x))).graph
+    shapes = {value.name: value.type.tensor_type.shape.dim for value in graph.value_info}
+    (convolution,) = [node for node in graph.node if node.op_type == "Conv"]
+    # Else onnxruntime would not fuse what follows.
+    assert [size.dim_value for size in shapes[convolution.output[0]][1:]] == [4, 24, 24]
+
+
 @pytest.mark.parametrize("name", bundled_models())
 def test_bundled_graphs_are_what_a_stranger_may_bring(name):
     for network in read_config(BUNDLED / name / "config.json").networks:
@@ -100,6 +116,7 @@ def test_every_part_of_a_network_has_its_place_in_the_graph(arguments, mini_back
         ("resnet50", {}),
         ("resnet50", {"variant": "vggface2"}),
         ("inception_resnet_v2", {}),
+        ("vgg", {}),
     ],
 )
 def test_every_backbone_has_a_graph(backbone, options):

@@ -23,6 +23,7 @@ SMALL = {
     "resnet18": {"width": 4, "input_size": [16, 16]},
     "resnet50": {"input_size": [32, 32]},
     "inception_resnet_v2": {"input_size": [75, 75]},
+    "vgg": {"width": 4, "input_size": [16, 16]},
 }
 HOG = {"bovw": {"landmarks": False}}
 
@@ -95,6 +96,8 @@ def test_a_backbone_keeps_the_contract(check: Check) -> None:
             for value in ([31, 32], [32, 31], [32, 1025], ["32", 32])
         ],
         *[("inception_resnet_v2", "input_size", value) for value in ([74, 75], [75, 74])],
+        *[("vgg", "width", value) for value in (0, -1, 129, 2.5, "32", True, None)],
+        *[("vgg", "input_size", value) for value in ([15, 44], [44, 257], [44], 44, None)],
     ],
 )
 def test_an_illegal_value_is_refused_by_name(backbone: str, key: str, value: object) -> None:
@@ -120,8 +123,18 @@ def test_resnet18_has_half_width_by_default() -> None:
     assert 2_700_000 <= model.count_params() <= 2_900_000
 
 
-def test_resnet18_sees_through_brightness_and_contrast() -> None:
-    model = small("resnet18")
+def test_vgg_has_half_width_by_default() -> None:
+    model = emonet.create_backbone("vgg")
+    assert model.input_shape == (None, 44, 44, 3)
+    assert model.output_shape == (None, 256)
+    convolutions = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)]
+    assert [layer.filters for layer in convolutions] == [32, 32, 64, 64, 128, 128, 256, 256]
+    assert 1_150_000 <= model.count_params() <= 1_200_000
+
+
+@pytest.mark.parametrize("backbone", ["resnet18", "vgg"])
+def test_small_backbones_see_through_brightness_and_contrast(backbone: str) -> None:
+    model = small(backbone)
     pixels = pixels_for(model, 2)
     features = run(model, pixels)
     dimmed = run(model, pixels / 4 + 30)
@@ -133,6 +146,15 @@ def test_resnet18s_stem_shrinks_by_its_stride(stride: int, side: int) -> None:
     model = emonet.create_backbone("resnet18", width=4, stem_stride=stride)
     assert model.get_layer("stem_relu").output.shape == (None, side, side, 4)
     assert model.output_shape == (None, 32)
+
+
+@pytest.mark.parametrize(
+    ("side", "sides"), [(44, [44, 22, 11, 5]), (48, [48, 24, 12, 6]), (16, [16, 8, 4, 2])]
+)
+def test_vgg_pools_between_its_stages(side: int, sides: list[int]) -> None:
+    model = emonet.create_backbone("vgg", width=4, input_size=[side, side])
+    ends = [model.get_layer(f"stage{stage}_1_relu").output.shape for stage in range(4)]
+    assert ends == [(None, side, side, 4 * 2**stage) for stage, side in enumerate(sides)]
 
 
 @pytest.mark.parametrize("backbone", ["resnet50", "inception_resnet_v2"])
@@ -159,9 +181,10 @@ def test_scaling_is_written_out_as_it_is_meant() -> None:
     np.testing.assert_allclose(np.asarray(scaled)[0, 5, 7], [1, -1, -1], atol=1e-6)
 
 
-def test_resnet18_has_no_pretrained_weights() -> None:
-    with pytest.raises(ConfigError, match="pretrained=False"):
-        emonet.create_backbone("resnet18", pretrained=True)
+@pytest.mark.parametrize("backbone", ["resnet18", "vgg"])
+def test_small_backbones_have_no_pretrained_weights(backbone: str) -> None:
+    with pytest.raises(ConfigError, match=f"{backbone} .*pretrained=False"):
+        emonet.create_backbone(backbone, pretrained=True)
 
 
 @pytest.mark.parametrize(

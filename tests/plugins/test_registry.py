@@ -27,7 +27,7 @@ from emonet.errors import (
 )
 from emonet.registry.catalog import Kind, get_catalog
 
-BUILT_IN = {"inception_resnet_v2", "resnet18", "resnet50"}
+BUILT_IN = {"inception_resnet_v2", "resnet18", "resnet50", "vgg"}
 
 GOOD = """
 @hookimpl

@@ -1,14 +1,26 @@
 """Random changes to faces stay within their bounds and follow from their seed."""
 
+import io
+
 import numpy as np
 import pytest
+from PIL import Image
 from tests.conftest import make_faces
 
 from emonet import create_feature_extractor
 from emonet.data.augmentation import Augmentation, augment
 
 EVERYTHING = Augmentation(
-    rotation=15, shear=10, zoom=0.2, shift=0.1, mirror=True, contrast=0.5, brightness=80, erase=0.5
+    rotation=15,
+    shear=10,
+    zoom=0.2,
+    shift=0.1,
+    mirror=True,
+    contrast=0.5,
+    brightness=80,
+    exposure=1,
+    compress=0.5,
+    erase=0.5,
 )
 
 
@@ -129,10 +141,102 @@ def test_contrast_stretches_about_the_faces_own_mean():
     assert 1.2 < spans.max() <= 1.25 + 1e-6
 
 
+def test_exposure_multiplies_the_light_by_factors_within_its_bound():
+    faces = np.full((3000, 8, 8), 50, np.uint8)
+    faces[:, :4] = 10
+    exposed, _ = changed(faces, exposure=1)
+    factors = exposed[:, 7, 0] / 50
+    np.testing.assert_allclose(exposed, faces * factors[:, np.newaxis, np.newaxis], rtol=1e-5)
+    assert 0.5 <= factors.min() < 0.52
+    assert 1.92 < factors.max() <= 2
+    # As many stops up as down.
+    assert 0.4 < (factors < 1).mean() < 0.6
+
+
+def test_exposure_loses_what_gets_too_bright():
+    faces = np.full((300, 8, 8), 100, np.uint8)
+    faces[:, :4] = 200
+    exposed, _ = changed(faces, exposure=1)
+    factors = exposed[:, 7, 0] / 100
+    np.testing.assert_allclose(exposed[:, 0, 0], np.minimum(200 * factors, 255), rtol=1e-5)
+    assert (exposed[:, 0, 0] == 255).mean() > 0.2
+
+
+def test_contrast_is_about_the_mean_of_the_exposed_face():
+    faces = np.full((300, 8, 8), 30, np.uint8)
+    faces[:, :4] = 50
+    settings = {"exposure": 1, "contrast": 0.25}
+    (exposed, _), (both, _) = changed(faces, exposure=1), changed(faces, **settings)
+    means = both.mean(axis=(1, 2))
+    np.testing.assert_allclose(means, exposed.mean(axis=(1, 2)), rtol=1e-5)
+    spans = (both[:, 0, 0] - both[:, 7, 0]) / (means / 2)
+    assert 0.75 - 1e-5 <= spans.min() < 0.8
+    assert 1.2 < spans.max() <= 1.25 + 1e-5
+
+
+def jpeg(face, quality):
+    """A face as Pillow stores it as JPEG and reads it back."""
+    buffer = io.BytesIO()
+    Image.fromarray(face).save(buffer, "JPEG", quality=quality)
+    return np.asarray(Image.open(buffer)).astype(np.float32)
+
+
+@pytest.mark.parametrize(("probability", "least", "most"), [(1.0, 1, 1), (0.25, 0.2, 0.3)])
+def test_faces_are_compressed_with_the_probability_given(probability, least, most):
+    faces = np.random.default_rng(1).integers(0, 256, (1000, 24, 24), np.uint8)
+    result, _ = changed(faces, compress=probability)
+    assert result.dtype == np.float32
+    assert least <= (result != faces).any(axis=(1, 2)).mean() <= most
+
+
+def test_a_compressed_face_is_a_jpeg_of_quality_20_to_60(faces):
+    result, _ = changed(faces, compress=1.0)
+    found = []
+    for face, compressed in zip(faces, result, strict=True):
+        # OpenCV and Pillow may be built with libraries that round otherwise.
+        errors = [np.abs(jpeg(face, quality) - compressed).mean() for quality in range(10, 81)]
+        assert min(errors) < 0.2
+        found.append(10 + int(np.argmin(errors)))
+    assert 19 <= min(found) < 30
+    assert 50 < max(found) <= 61
+
+
+def test_grey_values_between_whole_ones_are_rounded_before_compression():
+    faces = np.full((200, 8, 8), 128, np.uint8)
+    (lit, _), (both, _) = (changed(faces, brightness=40, compress=share) for share in (0, 1))
+    # A face of one grey value is its mean, which JPEG keeps to within its steps.
+    assert (both == both.round()).all()
+    assert np.abs(both - lit).max() < 4
+
+
+@pytest.mark.parametrize("settings", [{"exposure": 2}, {"compress": 0.5}], ids=str)
+def test_light_and_compression_follow_from_the_seed(faces, settings):
+    first, again, other = (changed(faces, seed, **settings)[0] for seed in (4, 4, 5))
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+
+
+def test_exposure_and_compression_of_0_draw_nothing(faces):
+    """Every other draw is where it was before the two came, so old runs can be repeated."""
+    result, _ = changed(faces, 11, contrast=0.5, brightness=80)
+    both, _ = changed(faces, 11, contrast=0.5, brightness=80, erase=0.5)
+    random, count = np.random.default_rng(11), (len(faces), 1, 1)
+    for _ in ("mirror", "rotation", "shear", "zoom", "shift in x", "shift in y"):
+        random.random(count)
+    gain, offset = 1 + random.uniform(-0.5, 0.5, count), random.uniform(-80, 80, count)
+    before = faces.astype(np.float32)
+    mean = before.mean(axis=(1, 2), keepdims=True)
+    np.testing.assert_array_equal(
+        result, np.clip((before - mean) * gain + mean + offset, 0, 255).astype(np.float32)
+    )
+    erased = random.random(len(faces)) < 0.5
+    np.testing.assert_array_equal((both != result).any(axis=(1, 2)), erased)
+
+
 def test_grey_values_stay_0_to_255():
     faces = np.random.default_rng(0).integers(0, 256, (100, 48, 48), np.uint8)
-    settings = {"contrast": 0.9, "brightness": 250, "erase": 1.0, "rotation": 90, "zoom": 0.5}
-    result, _ = changed(faces, **settings)
+    light = {"contrast": 0.9, "brightness": 250, "exposure": 4}
+    result, _ = changed(faces, **light, compress=0.5, erase=1.0, rotation=90, zoom=0.5)
     assert result.dtype == np.float32
     assert result.min() == 0
     assert result.max() == 255

@@ -5,6 +5,7 @@ import pytest
 from tests.conftest import FixedDetector, make_faces
 
 from emonet.config import Framing
+from emonet.errors import ImageError
 from emonet.pipeline.crops import (
     LEAST_FOUND,
     crop_faces,
@@ -163,6 +164,11 @@ def test_ready_faces_are_brought_to_every_size():
     np.testing.assert_array_equal(by_size[48, 48], faces)
     blocks = faces.reshape(len(faces), 24, 2, 24, 2).mean(axis=(2, 4))
     np.testing.assert_allclose(by_size[24, 24], blocks, atol=1)
+
+
+def test_ready_faces_without_pixels_are_refused():
+    with pytest.raises(ImageError, match="must have 1 to"):
+        faces_by_size(np.empty((2, 0, 48), np.uint8), ((48, 48),))
 
 
 def test_no_ready_face_is_none_at_every_size():

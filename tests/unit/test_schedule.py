@@ -163,7 +163,9 @@ def test_fewer_epochs_than_phases_are_refused(epochs: int) -> None:
 
 
 def test_an_unknown_recipe_names_the_nearest() -> None:
-    with pytest.raises(ConfigError, match=r"'scrach'.* Did you mean 'scratch'\?.*paper, scratch"):
+    with pytest.raises(
+        ConfigError, match=r"'scrach'.* Did you mean 'scratch'\?.*paper, scratch, tune"
+    ):
         get_recipe("scrach")
 
 
@@ -211,6 +213,10 @@ def test_numbers_of_a_recipe_can_be_replaced():
         ({"mixup": -0.1}, "mixup must be a number"),
         ({"mixup": "much"}, "mixup must be a number"),
         ({"label_smoothing": 1.5}, "label_smoothing must be a number of 0..1"),
+        ({"class_weight_power": 1.5}, "class_weight_power must be a number of 0..1"),
+        ({"class_weight_power": "balanced"}, "class_weight_power must be a number of 0..1"),
+        ({"augmentation.exposure": 5}, "exposure must be a number of 0..4"),
+        ({"augmentation.compress": 1.5}, "compress must be a number of 0..1"),
         ({"average": 2}, "average must be a number of 0..1"),
         ({"batch_size": 0}, "batch_size must be a whole number"),
         ({"calm_epochs": 1.5}, "calm_epochs must be a whole number"),

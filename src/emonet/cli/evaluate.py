@@ -100,7 +100,9 @@ def _print_tables(report: Report) -> None:
         numbers = (f"{value:.3f}" for value in (row.precision, row.recall, row.f1))
         # As Text: a label in brackets is no markup.
         figures.add_row(Text(label), *numbers, str(row.support))
-    confusion = Table("true \\ predicted", *(Column(Text(label)) for label in report.per_class))
+    confusion = Table(
+        "true \\ predicted", *(Column(Text(label, overflow="fold")) for label in report.per_class)
+    )
     for label, counts in zip(report.per_class, report.confusion, strict=True):
         confusion.add_row(Text(label), *(str(count) for count in counts))
     console.print(figures, confusion)

@@ -31,5 +31,7 @@ def plugins(context: typer.Context, as_json: Json = False) -> None:
     for info in infos:
         parts = [f"{kind}: {', '.join(names)}" for kind, names in info.components.items() if names]
         detail = str(info.error) if info.error else "\n".join(parts)
-        table.add_row(info.name, info.distribution, info.version, info.status, Text(detail))
+        cells = (info.name, info.distribution, info.version, info.status, detail)
+        # A name that is cut off can't be typed.
+        table.add_row(*(Text(cell, overflow="fold") for cell in cells))
     Console().print(table)

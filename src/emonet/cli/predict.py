@@ -119,7 +119,7 @@ def _print_table(results: Iterable[ImageResult]) -> bool:
     table = Table("image", "box (x, y, width, height)", "emotion", "score")
     failed = False
     for result in results:
-        name = Text(_shown(result.path))
+        name = Text(_shown(result.path), overflow="fold")
         if result.error is not None:
             failed = True
             table.add_row(name, "", Text(_shown(f"error: {result.error}"), style="red"), "")

@@ -19,6 +19,7 @@ from emonet.cli.options import (
 )
 from emonet.data import FaceDataset, load_dataset
 from emonet.data.folders import folder_splits
+from emonet.errors import ConfigError
 from emonet.recognizer import EmotionRecognizer
 from emonet.runs import is_finished, train_folder
 from emonet.storage.folder import Dtype
@@ -28,6 +29,9 @@ __all__ = ["train", "train_model"]
 
 logger = logging.getLogger("emonet")
 
+DEFAULT_BACKBONE = "resnet18"
+DEFAULT_SIDE = 48
+
 
 def train_model(
     teacher: Annotated[
@@ -36,15 +40,18 @@ def train_model(
     ],
     data: Data,
     out: Annotated[Path, typer.Option(help="The model folder to write; also holds checkpoints.")],
-    backbone: Annotated[str, typer.Option(help="A backbone, see 'emonet plugins'.")] = "resnet18",
+    backbone: Annotated[
+        str | None, typer.Option(help="A backbone, see 'emonet plugins'; resnet18 by default.")
+    ] = None,
     backbone_option: BackboneOption = None,
     features: Annotated[
         list[str] | None, typer.Option(help="A feature extractor to fuse; repeatable.")
     ] = None,
     face_size: Annotated[
-        int, typer.Option(help="Side that faces are resized to when they are loaded, pixels.")
-    ] = 48,
-    recipe: Annotated[str, typer.Option(help="scratch or paper.")] = "scratch",
+        int | None,
+        typer.Option(help="Side that faces are resized to when they are loaded: 48 by default."),
+    ] = None,
+    recipe: Annotated[str, typer.Option(help="scratch, tune or paper.")] = "scratch",
     recipe_option: Annotated[
         list[str] | None,
         typer.Option(
@@ -59,6 +66,10 @@ def train_model(
     seed: Annotated[int, typer.Option(help="Of initial weights, order and augmentation.")] = 0,
     ferplus: Annotated[
         Path | None, typer.Option(help="FER+ votes to use as soft labels for training.")
+    ] = None,
+    start_from: Annotated[
+        str | None,
+        typer.Option(help="A trained model: its network, trained on from its weights."),
     ] = None,
     pretrained: Annotated[bool, typer.Option(help="Start from the backbone's weights.")] = False,
     centred: Annotated[bool, typer.Option(help="Subtract the mean training face.")] = False,
@@ -80,21 +91,33 @@ def train_model(
         logger.info("%s holds a finished model; nothing to do", out)
         return
     out.mkdir(parents=True, exist_ok=True)
-    size = (face_size, face_size)
     chosen = get_recipe(recipe).with_settings(parse_settings(recipe_option))
+    start = None if start_from is None else EmotionRecognizer.from_pretrained(start_from)
+    if start is not None and (
+        backbone or backbone_option or features or face_size or pretrained or centred
+    ):
+        raise ConfigError(
+            "The network is that of --start-from: leave out --backbone, --backbone-option, "
+            "--features, --face-size, --pretrained and --centred"
+        )
+    side = DEFAULT_SIDE if face_size is None else face_size
+    size = (side, side) if start is None else start.config.face_sizes[0]
     training = load_dataset(data, "Training", ferplus=ferplus, face_size=size)
     validation = _validation(data, size)
-    recognizer = EmotionRecognizer(
-        backbone,
-        features or [],
-        labels=training.labels,
-        detector=detector,
-        backbone_config=parse_settings(backbone_option),
-        detector_config=parse_settings(detector_option),
-        face_size=size,
-        centred=centred,
-        pretrained=pretrained,
-    )
+    if start is not None:
+        recognizer = EmotionRecognizer.like(start, labels=training.labels)
+    else:
+        recognizer = EmotionRecognizer(
+            backbone or DEFAULT_BACKBONE,
+            features or [],
+            labels=training.labels,
+            detector=detector,
+            backbone_config=parse_settings(backbone_option),
+            detector_config=parse_settings(detector_option),
+            face_size=size,
+            centred=centred,
+            pretrained=pretrained,
+        )
     taught_by = None if teacher is None else EmotionRecognizer.from_pretrained(teacher)
     import_keras_quietly()
     train_folder(
@@ -111,6 +134,7 @@ def train_model(
         feature_cache=feature_cache or data.with_name(f"{data.name}.features"),
         teacher=taught_by,
         teacher_share=teacher_share,
+        start_from=start,
         command=shlex.join(["emonet", *sys.argv[1:]]),
     )
 

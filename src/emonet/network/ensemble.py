@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emonet.config import TestTimeAugmentation
+from emonet.network.batching import BATCH_SIZE
 from emonet.network.network import Network
 from emonet.network.views import views
 from emonet.pipeline.crops import FacesBySize
@@ -38,14 +40,24 @@ class Ensemble:
 
     def members_proba(self, faces: FacesBySize) -> list[NDArray[np.float32]]:
         """Return every member's own float32 (n, classes), the mean over the views."""
-        by_view = [self._members_proba(view) for view in self._views(faces)]
-        return [np.mean(member, axis=0) for member in zip(*by_view, strict=True)]
+        count = len(next(iter(faces.values())))
+        if not count or self.augmentation == "none":
+            return self._members_proba(faces)
+        groups = [self._members_proba(group) for group in self._views(faces, count)]
+        return [
+            np.concatenate(parts).reshape(-1, count, parts[0].shape[-1]).mean(axis=0)
+            for parts in zip(*groups, strict=True)
+        ]
 
-    def _views(self, faces: FacesBySize) -> Iterator[FacesBySize]:
-        """Yield one view after the other, in which faces of every size are changed alike."""
+    def _views(self, faces: FacesBySize, count: int) -> Iterator[FacesBySize]:
+        """Yield the views of so many faces, as many behind each other as make one batch.
+
+        Faces of every size are changed alike.
+        """
         by_size = (views(crops, self.augmentation) for crops in faces.values())
-        for crops in zip(*by_size, strict=True):
-            yield dict(zip(faces, crops, strict=True))
+        every = zip(*by_size, strict=True)
+        while group := list(islice(every, max(1, BATCH_SIZE // count))):
+            yield dict(zip(faces, map(np.concatenate, zip(*group, strict=True)), strict=True))
 
     def _members_proba(self, faces: FacesBySize) -> list[NDArray[np.float32]]:
         """Return every member's float32 (n, classes) for faces as they are.

@@ -131,7 +131,8 @@ def _exported(model: keras.Model) -> "onnx.ModelProto":
     for node in exported.graph.node:
         node.output[:] = [OUTPUT if name == output.name else name for name in node.output]
     output.name = OUTPUT
-    return exported
+    # Where sizes are computed within the graph, onnxruntime fuses less than where they are known.
+    return onnx.shape_inference.infer_shapes(exported, data_prop=True)
 
 
 def _make_initializer(

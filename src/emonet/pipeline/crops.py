@@ -79,14 +79,24 @@ def faces_by_size(
     if is_single_image(faces) and not isinstance(faces, np.ndarray):
         faces = [faces]
     resized: dict[tuple[int, int], list[NDArray[np.uint8]]] = {size: [] for size in sizes}
-    for face in faces:
-        grey = _grey(load_image(face))
+    for grey in _greys(faces):
         for size, crops in resized.items():
             crops.append(_resized(grey, size))
     return {
         size: np.stack(crops) if crops else np.empty((0, *size), np.uint8)
         for size, crops in resized.items()
     }
+
+
+def _greys(
+    faces: NDArray[np.uint8] | Iterable[ImageSource],
+) -> Iterable[NDArray[np.uint8]]:
+    """Turn faces in any form into grey ones; an array of grey ones is that already."""
+    if isinstance(faces, np.ndarray) and faces.dtype == np.uint8 and faces.ndim == 3:
+        if len(faces):
+            load_image(faces[0])  # all have its shape, which may be no image's
+        return faces
+    return (_grey(load_image(face)) for face in faces)
 
 
 def whole_face(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:

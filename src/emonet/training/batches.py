@@ -1,7 +1,7 @@
 """Training batches: shuffled, augmented, mixed; the same whenever seed and epoch are."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from emonet.data.augmentation import Augmentation, augment
 
-__all__ = ["Examples", "TrainingBatches"]
+__all__ = ["Examples", "TrainingBatches", "class_weighted"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,12 +21,31 @@ class Examples:
         targets: float32 (n, classes), rows sum to 1.
         features: float32 (n, size) per feature extractor, of the faces as they are.
         mirrored_features: likewise, of the mirrored faces; only training needs them.
+        weights: float32 (n,), how much each face counts in the loss; None: all alike.
     """
 
     faces: NDArray[np.uint8]
     targets: NDArray[np.float32]
     features: Sequence[NDArray[np.float32]] = ()
     mirrored_features: Sequence[NDArray[np.float32]] = ()
+    weights: NDArray[np.float32] | None = None
+
+
+def class_weighted(examples: Examples, power: float) -> Examples:
+    """Return the examples with weights by which faces of rare classes count for more.
+
+    A class weighs ``(n / (classes * faces)) ** power``, where its faces are the sum of its
+    column of the targets. A face weighs the mean over classes, by its target; then all are
+    scaled to a mean of 1.
+
+    Args:
+        examples: whose targets say which classes are rare.
+        power: 0 weighs all faces alike, 1 is scikit-learn's "balanced".
+    """
+    # Soft targets may leave a class less than one face, whose weight must not grow unbounded.
+    counts = np.maximum(examples.targets.sum(axis=0, dtype=np.float64), 1)
+    weights = examples.targets @ (len(examples.targets) / (len(counts) * counts)) ** power
+    return replace(examples, weights=(weights / weights.mean()).astype(np.float32))
 
 
 class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]
@@ -59,8 +78,8 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]
 
     def __getitem__(
         self, index: int
-    ) -> tuple[tuple[NDArray[np.float32], ...], NDArray[np.float32]]:
-        """Return ((faces, *features), targets) of one batch."""
+    ) -> tuple[tuple[NDArray[np.float32], ...], *tuple[NDArray[np.float32], ...]]:
+        """Return ((faces, *features), targets) of one batch, and weights where there are some."""
         random = np.random.default_rng((*self._seed, index))
         rows = self._order[index * self._batch_size : (index + 1) * self._batch_size]
         faces, mirrored = augment(self._examples.faces[rows], self._augmentation, random)
@@ -72,10 +91,12 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]
         ]
         targets = self._examples.targets[rows]
         targets = targets * (1 - self._smoothing) + self._smoothing / targets.shape[1]
-        inputs = [faces, *features]
+        parts = [faces, *features, targets.astype(np.float32)]
+        if self._examples.weights is not None:
+            parts.append(self._examples.weights[rows])
         if self._mixup:
             share = np.float32(random.beta(self._mixup, self._mixup))
             partner = random.permutation(len(rows))
-            inputs = [share * array + (1 - share) * array[partner] for array in inputs]
-            targets = share * targets + (1 - share) * targets[partner]
-        return tuple(inputs), targets.astype(np.float32)
+            parts = [share * part + (1 - share) * part[partner] for part in parts]
+        inputs = 1 + len(features)
+        return tuple(parts[:inputs]), *parts[inputs:]

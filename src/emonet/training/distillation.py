@@ -6,17 +6,17 @@ import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emonet.config import RecognizerConfig
 from emonet.data import FaceDataset
 from emonet.errors import ConfigError
 from emonet.keeping import kept
 from emonet.plugin import require_number
 from emonet.training.progress import progress_bar
+from emonet.training.start import Learnt, weights_digest
 
 __all__ = ["Distillation", "Teacher", "TeacherRecord"]
 
@@ -25,18 +25,8 @@ logger = logging.getLogger("emonet")
 CHUNK_FACES = 1024
 
 
-class Teacher(Protocol):
+class Teacher(Learnt, Protocol):
     """What teaches: a recognizer that has learnt."""
-
-    @property
-    def config(self) -> RecognizerConfig:
-        """Its configuration, with the labels in the order of its columns."""
-        ...
-
-    @property
-    def weights(self) -> Mapping[str, Mapping[str, NDArray[Any]]]:
-        """Its arrays by network and by layer."""
-        ...
 
     def predict_proba(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Map uint8 (n, height, width) faces to float32 (n, classes)."""
@@ -131,10 +121,7 @@ class Distillation:
         """Name the probabilities after everything that they follow from."""
         config = self.teacher.config
         digest = hashlib.sha256(json.dumps(asdict(config), sort_keys=True).encode())
-        for network, arrays in sorted(self.teacher.weights.items()):
-            for name, array in sorted(arrays.items()):
-                digest.update(f"{network}/{name}".encode())
-                digest.update(np.ascontiguousarray(array).tobytes())
+        digest.update(weights_digest(self.teacher.weights).encode())
         digest.update(str(faces.shape).encode())
         digest.update(faces.tobytes())
         return digest.hexdigest()[:32]

@@ -17,7 +17,7 @@ from emonet.network.batching import run_in_batches
 from emonet.network.network import KerasNetwork
 from emonet.network.runtimes import KerasRuntime
 from emonet.network.weights import get_weights, set_weights
-from emonet.training.batches import Examples, TrainingBatches
+from emonet.training.batches import Examples, TrainingBatches, class_weighted
 from emonet.training.checkpoint import Checkpoint
 from emonet.training.progress import progress_bar
 from emonet.training.recipes import Phase, Recipe
@@ -57,6 +57,8 @@ def run_recipe(
             at which it was.
     """
     model = network.model
+    if recipe.class_weight_power:
+        train = class_weighted(train, recipe.class_weight_power)
     history = checkpoint.load() if checkpoint else []
     best, last = None, None
     if checkpoint and history:

@@ -19,7 +19,14 @@ Monitor = Literal["val_accuracy", "val_loss"]
 Precision = Literal["float32", "bfloat16"]
 
 #: What with_settings replaces, beside every value of the augmentation.
-SETTINGS = ("batch_size", "label_smoothing", "mixup", "calm_epochs", "average")
+SETTINGS = (
+    "batch_size",
+    "class_weight_power",
+    "label_smoothing",
+    "mixup",
+    "calm_epochs",
+    "average",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +78,9 @@ class Recipe:
         phases: in order.
         batch_size: faces per step.
         augmentation: random changes, drawn anew for every face in every epoch.
+        class_weight_power: how much more the faces of rare classes count in the loss: a class
+            weighs ``(n / (classes * faces)) ** class_weight_power``, scaled to a mean of 1
+            over all faces. 0 weighs them alike, 1 is scikit-learn's "balanced".
         label_smoothing: share of the target spread evenly over all classes, 0..1.
         mixup: parameter of the beta distribution that mixing weights come from
             (Zhang et al. 2017); 0 mixes nothing.
@@ -86,6 +96,7 @@ class Recipe:
     phases: tuple[Phase, ...]
     batch_size: int = 64
     augmentation: Augmentation = field(default_factory=Augmentation)
+    class_weight_power: float = 0.0
     label_smoothing: float = 0.0
     mixup: float = 0.0
     calm_epochs: int = 0
@@ -103,6 +114,7 @@ class Recipe:
         require_choice(name, "monitor", self.monitor, get_args(Monitor))
         require_choice(name, "precision", self.precision, get_args(Precision))
         require_number(name, "batch_size", self.batch_size, 1, whole=True)
+        require_number(name, "class_weight_power", self.class_weight_power, 0, 1)
         require_number(name, "label_smoothing", self.label_smoothing, 0, 1)
         require_number(name, "mixup", self.mixup, 0)
         require_number(name, "calm_epochs", self.calm_epochs, 0, whole=True)
@@ -202,8 +214,31 @@ SCRATCH = Recipe(
     monitor="val_accuracy",
 )
 
+#: For a network that knows faces already: small steps, and an average short enough for a few
+#: hundred faces.
+TUNE = Recipe(
+    name="tune",
+    phases=(
+        Phase(
+            epochs=16,
+            optimizer="sgd",
+            learning_rate=0.01,
+            schedule="cosine",
+            warmup_epochs=1,
+            weight_decay=5e-3,
+        ),
+    ),
+    batch_size=64,
+    augmentation=Augmentation(
+        rotation=12, zoom=0.15, shift=0.08, mirror=True, contrast=0.2, brightness=20, erase=0.2
+    ),
+    label_smoothing=0.1,
+    average=0.98,
+    monitor="val_accuracy",
+)
+
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
-    {recipe.name: recipe for recipe in (PAPER, SCRATCH)}
+    {recipe.name: recipe for recipe in (PAPER, SCRATCH, TUNE)}
 )
 
 

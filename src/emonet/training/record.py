@@ -17,6 +17,7 @@ from emonet.evaluation.robustness import Robustness
 from emonet.training.distillation import Distillation, TeacherRecord
 from emonet.training.recipes import Recipe
 from emonet.training.schedule import EpochRecord
+from emonet.training.start import Learnt, weights_digest
 
 __all__ = [
     "DataRecord",
@@ -57,6 +58,8 @@ class TrainingRecord:
         members: of an ensemble, how each of its networks was trained.
         learnt_weights: of an ensemble, how its weights came to be; None for the plain mean.
         calibration: how the temperature came to be; None where none was learnt.
+        started_from: SHA-256 over the weights that training started from; None where they were
+            drawn, or the backbone's own.
         teacher: who had a say in the targets; None where there were the labels alone.
     """
 
@@ -72,6 +75,7 @@ class TrainingRecord:
     learnt_weights: LearntWeights | None = None
     calibration: Calibration | None = None
     teacher: TeacherRecord | None = None
+    started_from: str | None = None
     robustness: Mapping[str, Robustness] = field(default_factory=dict)
 
     def with_evaluation(
@@ -96,6 +100,7 @@ def make_record(
     validation: FaceDataset,
     history: Sequence[EpochRecord],
     distillation: Distillation | None = None,
+    start_from: Learnt | None = None,
 ) -> TrainingRecord:
     """Write down a finished run; ``evaluation`` is filled in by whoever evaluates it."""
     return TrainingRecord(
@@ -109,6 +114,7 @@ def make_record(
         },
         history=tuple(history),
         teacher=None if distillation is None else distillation.describe(),
+        started_from=None if start_from is None else weights_digest(start_from.weights),
     )
 
 

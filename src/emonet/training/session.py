@@ -22,6 +22,7 @@ from emonet.training.features import extract_all
 from emonet.training.fit import run_recipe
 from emonet.training.recipes import Recipe
 from emonet.training.record import TrainingRecord, data_digest, make_record
+from emonet.training.start import Learnt, give_weights, weights_digest
 
 __all__ = ["train_network"]
 
@@ -45,8 +46,9 @@ def train_network(
     feature_cache: str | Path | None,
     command: str | None,
     distillation: Distillation | None = None,
+    start_from: Learnt | None = None,
 ) -> tuple[dict[str, NDArray[Any]], TrainingRecord]:
-    """Train a recognizer's only network afresh.
+    """Train a recognizer's only network.
 
     Args:
         catalog: where its components are looked up.
@@ -60,14 +62,17 @@ def train_network(
         feature_cache: where feature vectors are kept, if anywhere.
         command: what the record names as the command.
         distillation: a teacher that has a say in the targets of ``train``.
+        start_from: has learnt already; training starts from its weights.
 
     Returns:
         The best epoch's weights by name, and the record.
 
     Raises:
-        ConfigError: the recognizer has several networks, or the teacher other labels.
+        ConfigError: the recognizer, or what it starts from, has several networks, or the
+            teacher has other labels.
         DataError: a class has no face.
         TrainingError: the loss diverged, or checkpoint_dir holds another run.
+        WeightsError: what it starts from is built otherwise.
     """
     if len(config.networks) != 1:
         raise ConfigError("fit trains one network; fit the members of an ensemble first")
@@ -89,6 +94,8 @@ def train_network(
             "seed": seed,
             "data": [data_digest(train), data_digest(validation)],
         }
+        if start_from is not None:
+            identity["started_from"] = weights_digest(start_from.weights)
         checkpoint = Checkpoint(Path(checkpoint_dir), identity)
     network = build_network(
         catalog,
@@ -98,7 +105,9 @@ def train_network(
         precision=recipe.precision,
         seed=seed,
     )
-    if config.networks[0].centred:
+    if start_from is not None:
+        give_weights(network.model, start_from, config.labels)
+    elif config.networks[0].centred:
         set_mean_face(network.model, train.images)
     logger.info(
         "Training on %d faces, validating on %d: recipe %s, %d epochs",
@@ -117,7 +126,9 @@ def train_network(
         seed=seed,
         checkpoint=checkpoint,
     )
-    record = make_record(command, recipe, seed, train, validation, history, distillation)
+    record = make_record(
+        command, recipe, seed, train, validation, history, distillation, start_from
+    )
     return network.get_weights(), record
 
 

@@ -1,0 +1,115 @@
+"""Training that goes on from a trained network's weights."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.conftest import make_faces, write_fer2013
+from tests.integration.conftest import Run
+
+from emonet import EmotionRecognizer, HeadConfig, Phase, Recipe
+from emonet.errors import ConfigError, TrainingError, WeightsError
+from emonet.labels import FER2013
+
+TRAIN = make_faces(6)
+VALID = make_faces(3, seed=1)
+LEARNING = Recipe(
+    name="mini", phases=(Phase(epochs=2, optimizer="adam", learning_rate=3e-3),), batch_size=14
+)
+#: Steps too small to see: what comes out is what training started from.
+STANDING = replace(LEARNING, phases=(Phase(epochs=1, learning_rate=1e-12),))
+LAST = "head/probabilities/kernel"
+
+pytestmark = pytest.mark.usefixtures("mini_backbone")
+
+
+def untrained(**options) -> EmotionRecognizer:
+    return EmotionRecognizer("mini", detector="whole_image", **options)
+
+
+@pytest.fixture(scope="module")
+def learnt(mini_backbone) -> EmotionRecognizer:
+    return untrained().fit(TRAIN, VALID, recipe=LEARNING)
+
+
+def arrays(recognizer: EmotionRecognizer) -> dict[str, np.ndarray]:
+    (weights,) = recognizer.weights.values()
+    return {name: array for name, array in weights.items() if "moving" not in name}
+
+
+def test_it_starts_from_the_weights(learnt: EmotionRecognizer) -> None:
+    again = untrained().fit(TRAIN, VALID, recipe=STANDING, start_from=learnt, seed=9)
+    for name, array in arrays(again).items():
+        np.testing.assert_allclose(array, arrays(learnt)[name], atol=1e-6, err_msg=name)
+    assert again.training.started_from is not None
+    assert learnt.training.started_from is None
+
+
+def test_a_recognizer_can_train_on_from_itself(learnt: EmotionRecognizer, tmp_path: Path) -> None:
+    learnt.save_pretrained(tmp_path)
+    mine = EmotionRecognizer.from_pretrained(tmp_path)
+    mine.fit(TRAIN, VALID, recipe=LEARNING, start_from=mine)
+    assert mine.training.history[0].loss < learnt.training.history[0].loss
+
+
+def test_columns_follow_the_labels(learnt: EmotionRecognizer) -> None:
+    turned = {
+        name: replace(data, labels=FER2013[::-1], classes=6 - data.classes)
+        for name, data in (("train", TRAIN), ("valid", VALID))
+    }
+    again = EmotionRecognizer.like(learnt, labels=FER2013[::-1])
+    again.fit(turned["train"], turned["valid"], recipe=STANDING, start_from=learnt)
+    np.testing.assert_allclose(arrays(again)[LAST], arrays(learnt)[LAST][:, ::-1], atol=1e-6)
+
+
+def test_other_labels_get_a_last_layer_of_their_own(learnt: EmotionRecognizer) -> None:
+    labels = ("awake", "tired")
+    halves = [replace(data, labels=labels, classes=data.classes % 2) for data in (TRAIN, VALID)]
+    again = EmotionRecognizer.like(learnt, labels=labels)
+    again.fit(*halves, recipe=STANDING, start_from=learnt)
+    assert again.labels == labels
+    assert arrays(again)[LAST].shape == (arrays(learnt)[LAST].shape[0], 2)
+    same = [name for name in arrays(again) if not name.startswith("head/")]
+    assert same
+    for name in same:
+        np.testing.assert_allclose(arrays(again)[name], arrays(learnt)[name], atol=1e-6)
+
+
+def test_like_has_learnt_nothing(learnt: EmotionRecognizer) -> None:
+    fresh = EmotionRecognizer.like(learnt)
+    assert fresh.config.networks == learnt.config.networks
+    assert fresh.config.framing == learnt.config.framing
+    with pytest.raises(Exception, match="fit") as caught:
+        fresh.predict_proba(TRAIN.images)
+    assert type(caught.value).__name__ == "NotFittedError"
+
+
+def test_what_can_not_be_started_from_is_refused(learnt: EmotionRecognizer) -> None:
+    both = EmotionRecognizer.ensemble([learnt, learnt])
+    with pytest.raises(ConfigError, match="one network, got an ensemble of 2: mini, mini_2"):
+        untrained().fit(TRAIN, VALID, recipe=STANDING, start_from=both)
+    wider = untrained(head=HeadConfig(units=(7,)))
+    with pytest.raises(WeightsError, match="the model to start from"):
+        wider.fit(TRAIN, VALID, recipe=STANDING, start_from=learnt)
+
+
+def test_a_run_is_not_resumed_from_another_start(learnt: EmotionRecognizer, tmp_path: Path) -> None:
+    untrained().fit(TRAIN, VALID, recipe=STANDING, start_from=learnt, checkpoint_dir=tmp_path)
+    other = untrained().fit(TRAIN, VALID, recipe=LEARNING, seed=5)
+    with pytest.raises(TrainingError, match="another started_from"):
+        untrained().fit(TRAIN, VALID, recipe=STANDING, start_from=other, checkpoint_dir=tmp_path)
+
+
+def test_the_command_takes_a_model(learnt: EmotionRecognizer, run: Run, tmp_path: Path) -> None:
+    learnt.save_pretrained(tmp_path / "first")
+    data = write_fer2013(tmp_path / "fer2013.csv", {"Training": TRAIN, "PublicTest": VALID})
+    options = ("--data", data, "--out", tmp_path / "second", "--start-from", tmp_path / "first")
+    outcome = run("train", *options, "--epochs", "1")
+    assert outcome.status == 0, outcome.err
+    record = json.loads((tmp_path / "second" / "training.json").read_text())
+    assert len(record["started_from"]) == 64
+    refused = run("train", *options, "--backbone", "vgg", "--out", tmp_path / "third")
+    assert refused.status != 0
+    assert "leave out --backbone" in refused.err
