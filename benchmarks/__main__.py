@@ -63,6 +63,9 @@ def run_command(
     data: Annotated[
         Path | None, typer.Option(help="fer2013.csv, for its faces; or random ones.", **EXISTING)
     ] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Of --data; PublicTest unless it is said.")
+    ] = None,
     photos: Annotated[Path | None, typer.Option(help="A folder of images.", **EXISTING)] = None,
     yunet: Annotated[Path | None, typer.Option(help="YuNet's ONNX file.", **EXISTING)] = None,
     peers: Annotated[
@@ -75,6 +78,8 @@ def run_command(
     names = parts or DEFAULT
     if unknown := set(names) - set(PARTS):
         raise ConfigError(f"No part {', '.join(unknown)}: there are {', '.join(PARTS)}")
+    if split is not None and data is None:
+        raise ConfigError(f"--split {split} says which part of --data: give --data as well")
     given = {
         "backbones": _chosen("--backbones", backbones, emonet.list_backbones()),
         "features": _chosen("--features", features, [PIXELS, *emonet.list_feature_extractors()]),
@@ -84,6 +89,7 @@ def run_command(
         "runs": runs,
         "seconds": seconds,
         "data": data and str(data),
+        "split": split,
         "photos": photos and str(photos),
         "yunet": yunet and str(yunet),
         "peers": peers and str(peers),

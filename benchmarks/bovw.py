@@ -19,7 +19,7 @@ def tasks(options: Options) -> list[list[dict]]:
 
 def measure(task: dict, options: Options) -> dict:
     """Return milliseconds per face of both, and how many times faster emonet is."""
-    faces = ready_faces(512, options.data)
+    faces = ready_faces(512, options)
     sample = faces[: 4 if options.quick else 64]
     bovw = emonet.create_feature_extractor("bovw", landmarks=False, block_norm="L1")
     limits = {"runs": options.runs, "seconds": options.seconds}

@@ -32,7 +32,7 @@ def tasks(options: Options) -> list[list[dict]]:
 def measure(task: dict, options: Options) -> dict:
     """Measure one model on so many faces at once, which it divides as it likes."""
     recognizer = emonet.EmotionRecognizer.from_pretrained(task["model"], runtime=task["runtime"])
-    faces = ready_faces(task["faces"], options.data)
+    faces = ready_faces(task["faces"], options)
     reset_peak()
     times = timed(
         lambda: recognizer.predict_proba(faces), runs=options.runs, seconds=options.seconds
@@ -60,6 +60,6 @@ def _size(config: RecognizerConfig) -> tuple[int, int]:
         build_network(get_catalog(), network, num_classes=len(config.labels)).model
         for network in config.networks
     ]
-    seen = sum(1 for _ in views(ready_faces(1), config.test_time_augmentation))
+    seen = sum(1 for _ in views(ready_faces(1, Options()), config.test_time_augmentation))
     parameters = sum(model.count_params() for model in models)
     return parameters, seen * sum(flops_per_face(model) for model in models)

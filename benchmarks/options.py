@@ -18,7 +18,8 @@ class Options:
         runs: of each row, after one to warm up.
         seconds: no further run of a row starts after this long.
         quick: small sizes, which show only that everything runs.
-        data: FER-2013's CSV file, whose PublicTest faces are used; None takes random ones.
+        data: FER-2013's CSV file, for its faces; None takes random ones.
+        split: of data.
         photos: a folder of images; None takes copies of one that scikit-image brings.
         yunet: YuNet's ONNX file; None looks into the Hub's cache.
         peers: the folder with the peers' environments.
@@ -33,6 +34,7 @@ class Options:
     seconds: float = 30.0
     quick: bool = False
     data: str | None = None
+    split: str = "PublicTest"
     photos: str | None = None
     yunet: str | None = None
     peers: str | None = None

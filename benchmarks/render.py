@@ -17,6 +17,8 @@ BARS = {
     "start_up": ("ms_p50",),
     "peers": ("faces_per_s", "single_ms", "cold_ms", "peak_rss_mib"),
 }
+#: Two figures that each want more of, in a plot of their own where rows have both.
+PLANES = {"peers": ("faces_per_s", "accuracy")}
 
 
 def write_pages(results: dict, folder: Path) -> None:
@@ -31,6 +33,8 @@ def write_pages(results: dict, folder: Path) -> None:
         sections.append(f"## {name}\n\n{(PARTS[name].__doc__ or '').strip()}")
         if _plot(name, rows, folder / f"{name}.png"):
             sections.append(f"![{name}]({name}.png)")
+        if name in PLANES:
+            sections += _plane(name, rows, folder)
         sections.append(_table(PARTS[name], rows))
     (folder / PAGE).write_text("\n\n".join(sections) + "\n", encoding="utf-8")
 
@@ -98,6 +102,29 @@ def _plot(name: str, rows: list[dict], path: Path) -> bool:
         figure = _bars(part, measured, BARS[name])
     figure.savefig(path, dpi=120)
     return True
+
+
+def _plane(name: str, rows: list[dict], folder: Path) -> list[str]:
+    """Plot rows by two figures, and name those which none surpasses in both."""
+    across, up = PLANES[name]
+    points = {label(PARTS[name], row): (row[across], row[up]) for row in rows if row.get(up)}
+    if not points:
+        return []
+    best = {key for key in points if not any(_surpasses(p, points[key]) for p in points.values())}
+    figure, (axes,) = _figure(1, height=5.0, sharey=False)
+    for key, point in points.items():
+        axes.plot(*point, "o", label=key, fillstyle="full" if key in best else "none")
+    axes.set(xscale="log", xlabel=across, ylabel=up)
+    figure.legend(loc="outside right upper", fontsize="small")
+    file = f"{name}_{up}.png"
+    figure.savefig(folder / file, dpi=120)
+    named = "; ".join(key for key in points if key in best)
+    return [f"![{up} by {across}]({file})", f"Surpassed in both by no other row: {named}."]
+
+
+def _surpasses(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    """Tell whether a point is as far as another both ways, and farther one way."""
+    return one != other and one[0] >= other[0] and one[1] >= other[1]
 
 
 def _bars(part: ModuleType, rows: list[dict], metrics: tuple[str, ...]):

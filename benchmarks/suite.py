@@ -86,5 +86,5 @@ def _summary(part: ModuleType, row: dict) -> str:
     for reason in ("error", "skipped"):
         if reason in row:
             return f"{reason}: {row[reason]}"
-    metric = part.METRICS[0]
-    return f"{metric} {row[metric]:.4g}"
+    shown = [metric for metric in part.METRICS[:2] if row.get(metric) is not None]
+    return ", ".join(f"{metric} {row[metric]:.4g}" for metric in shown)

@@ -1,17 +1,24 @@
-"""emonet's bundled default model, as peers are measured."""
+"""emonet's bundled models, as peers are measured."""
 
 from benchmarks.peers import harness
 
 
-def runtime(name: str):
-    """Return a function that loads the model with a runtime."""
+def variant(model: str, runtime: str):
+    """Return a function that loads a model with a runtime."""
 
     def load():
         from emonet import EmotionRecognizer
 
-        return EmotionRecognizer.from_pretrained(runtime=name).predict_proba
+        return EmotionRecognizer.from_pretrained(model, runtime=runtime).predict_proba
 
     return load
 
 
-harness.run("emonet", {name: runtime(name) for name in ("onnxruntime", "keras")})
+harness.run(
+    "emonet",
+    {
+        f"{model}, {runtime}": variant(model, runtime)
+        for model in ("default", "fast")
+        for runtime in ("onnxruntime", "keras")
+    },
+)

@@ -19,6 +19,7 @@ class Peer:
         variants: the ways to run it, each a row.
         python: requirements for pip; empty for emonet itself, which runs in our environment.
         node: packages for npm instead.
+        trained: whether its weights come with it; without, it has a speed and no accuracy.
         note: what a reader must know of its figures.
     """
 
@@ -26,6 +27,7 @@ class Peer:
     variants: tuple[str, ...]
     python: tuple[str, ...] = ()
     node: tuple[str, ...] = ()
+    trained: bool = True
     note: str = ""
 
     def command(self, environments: Path | None) -> list[str] | str:
@@ -45,7 +47,10 @@ class Peer:
 
 
 PEERS = (
-    Peer(name="emonet", variants=("onnxruntime", "keras")),
+    Peer(
+        name="emonet",
+        variants=("default, onnxruntime", "default, keras", "fast, onnxruntime", "fast, keras"),
+    ),
     Peer(
         name="fer",
         variants=("keras network", "tflite network", "public API"),
@@ -58,7 +63,9 @@ PEERS = (
         variants=("loop",),
         # It imports werkzeug without asking for it.
         python=("deepface==0.0.103", "tf-keras", "werkzeug"),
-        note="random weights, as its own are not in the package: the time is the same",
+        trained=False,
+        note="random weights, as its own are not in the package: the time is the same, and there "
+        "is no accuracy",
     ),
     Peer(
         name="face_api",

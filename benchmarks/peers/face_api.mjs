@@ -17,21 +17,22 @@ wasm.setWasmPaths(path.join(modules, "@tensorflow", "tfjs-backend-wasm", "dist")
 const faceapi = require(path.join(library, "dist", "face-api.node-wasm.js"));
 const tf = faceapi.tf;
 
-const pixels = fs.readFileSync(request.faces);
-const count = pixels.length / (48 * 48);
+const FACE = 48 * 48;
+const faces = fs.readFileSync(request.faces);
+const count = faces.length / FACE;
 
 // Grey faces start to start + size - 1 as RGB, which the library takes as a list of images.
-function batch(start, size) {
-  const grey = Int32Array.from(pixels.subarray(start * 48 * 48, (start + size) * 48 * 48));
+function batch(pixels, start, size) {
+  const grey = Int32Array.from(pixels.subarray(start * FACE, (start + size) * FACE));
   return tf.tidy(() =>
     tf.unstack(tf.tile(tf.tensor4d(grey, [size, 48, 48, 1], "int32"), [1, 1, 1, 3])),
   );
 }
 
-async function predict(size) {
+async function predict(pixels, size) {
   const answers = [];
   for (let start = 0; start < size; start += BATCH) {
-    const part = batch(start, Math.min(BATCH, size - start));
+    const part = batch(pixels, start, Math.min(BATCH, size - start));
     answers.push(...(await faceapi.nets.faceExpressionNet.predictExpressions(part)));
     tf.dispose(part);
   }
@@ -60,11 +61,11 @@ console.log = () => {}; // the libraries' own messages
 await tf.setBackend("wasm");
 await tf.ready();
 await faceapi.nets.faceExpressionNet.loadFromDisk(path.join(library, "model"));
-const answers = await predict(1);
+const answers = await predict(faces, 1);
 if (answers.length !== 1) throw new Error(`${answers.length} answers about one face`);
 const cold = Date.now() - 1000 * request.started;
-const single = await measure(() => predict(1));
-const all = await measure(() => predict(count));
+const single = await measure(() => predict(faces, 1));
+const all = await measure(() => predict(faces, count));
 const row = {
   version: JSON.parse(fs.readFileSync(path.join(library, "package.json"))).version,
   faces: count,
@@ -76,4 +77,9 @@ const row = {
   runs: all.runs,
   cut: Math.min(all.runs, single.runs) < request.runs,
 };
+if (request.labelled) {
+  const pixels = fs.readFileSync(request.labelled);
+  const all = await predict(pixels, pixels.length / FACE);
+  row.said = all.map((answer) => answer.asSortedArray()[0].expression);
+}
 process.stdout.write(JSON.stringify(row) + "\n");

@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,8 +12,13 @@ import numpy as np
 from benchmarks.memory import peak_mib
 from benchmarks.timing import measure
 
-#: From uint8 (n, 48, 48) grey faces to anything that has one answer for each.
-Predict = Callable[[np.ndarray], object]
+#: What is said of a face: scores by the library's own names, or in the order of LABELS.
+Answer = Mapping[str, float] | np.ndarray
+#: From uint8 (n, 48, 48) grey faces to one answer for each.
+Predict = Callable[[np.ndarray], Sequence[Answer] | np.ndarray]
+
+#: FER-2013's order.
+LABELS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
 
 
 def run(distribution: str, variants: Mapping[str, Callable[[], Predict]]) -> None:
@@ -24,7 +29,7 @@ def run(distribution: str, variants: Mapping[str, Callable[[], Predict]]) -> Non
         variants: load the library and return what answers about faces.
     """
     request = json.loads(sys.argv[1])
-    faces = np.frombuffer(Path(request["faces"]).read_bytes(), np.uint8).reshape(-1, 48, 48)
+    faces = _read(request["faces"])
     predict = variants[request["variant"]]()
     answers = predict(faces[:1])
     cold = 1000 * (time.time() - request["started"])
@@ -43,4 +48,25 @@ def run(distribution: str, variants: Mapping[str, Callable[[], Predict]]) -> Non
         "runs": batch["runs"],
         "cut": batch["cut"] or single["cut"],
     }
+    if request["labelled"]:
+        row["said"] = _labels(predict, _read(request["labelled"]), len(faces))
     print(json.dumps(row))
+
+
+def _read(file: str) -> np.ndarray:
+    return np.frombuffer(Path(file).read_bytes(), np.uint8).reshape(-1, 48, 48)
+
+
+def _labels(predict: Predict, faces: np.ndarray, size: int) -> list[str]:
+    """Return each face's most probable label, of so many faces at a time."""
+    return [
+        _label(answer)
+        for start in range(0, len(faces), size)
+        for answer in predict(faces[start : start + size])
+    ]
+
+
+def _label(answer: Answer) -> str:
+    if not isinstance(answer, Mapping):
+        return LABELS[int(np.argmax(answer))]
+    return max(answer, key=lambda name: answer[name])

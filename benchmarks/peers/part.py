@@ -1,4 +1,8 @@
-"""emonet and other libraries on the same ready faces: a batch, one face, a cold start, memory."""
+"""emonet and other libraries on the same ready faces: a batch, one face, a cold start, memory.
+
+With data whose labels are known, accuracy too: the share of its split's faces whose most probable
+label is theirs.
+"""
 
 import json
 import os
@@ -18,8 +22,8 @@ FACES = 256
 QUICK_FACES = 8
 
 KEYS = ("peer", "variant")
-METRICS = ("faces_per_s", "single_ms", "cold_ms", "peak_rss_mib")
-DETAILS = ("faces", "single_ms_p95", "version", "runs")
+METRICS = ("faces_per_s", "accuracy", "single_ms", "cold_ms", "peak_rss_mib")
+DETAILS = ("faces", "labelled_faces", "single_ms_p95", "version", "runs")
 
 
 def tasks(options: Options) -> list[list[dict]]:
@@ -36,14 +40,14 @@ def measure(task: dict, options: Options) -> dict:
     command = peer.command(environments)
     if isinstance(command, str):
         return {"skipped": command}
-    faces = ready_faces(QUICK_FACES if options.quick else FACES, options.data)
+    count = QUICK_FACES if options.quick else FACES
+    faces = ready_faces(count, options)
+    labelled, labels = _labelled(options, count) if peer.trained else (None, [])
     with tempfile.TemporaryDirectory() as folder:
-        # Bytes without a header, which node reads as well.
-        file = Path(folder) / "faces.raw"
-        file.write_bytes(np.ascontiguousarray(faces).tobytes())
         request = {
             "variant": task["variant"],
-            "faces": str(file),
+            "faces": _write(faces, Path(folder) / "faces.raw"),
+            "labelled": labelled is not None and _write(labelled, Path(folder) / "labelled.raw"),
             "runs": options.runs,
             "seconds": options.seconds,
             "started": time.time(),
@@ -57,4 +61,31 @@ def measure(task: dict, options: Options) -> dict:
         )
     if done.returncode:
         return {"error": f"ended with {done.returncode}: {done.stderr.strip()[-500:]}"}
-    return json.loads(done.stdout.splitlines()[-1]) | ({"note": peer.note} if peer.note else {})
+    row = json.loads(done.stdout.splitlines()[-1])
+    if labelled is not None:
+        row |= _accuracy(row.pop("said"), labels)
+    return row | ({"note": peer.note} if peer.note else {})
+
+
+def _labelled(options: Options, count: int) -> tuple[np.ndarray | None, list[str]]:
+    """Return the split's faces and their labels; the first ones where all is to be quick."""
+    if options.data is None:
+        return None, []
+    from emonet import load_dataset
+
+    dataset = load_dataset(options.data, options.split)
+    some = slice(count if options.quick else None)
+    return dataset.images[some], [dataset.labels[index] for index in dataset.classes[some]]
+
+
+def _write(faces: np.ndarray, file: Path) -> str:
+    """Write bytes without a header, which node reads as well."""
+    file.write_bytes(np.ascontiguousarray(faces).tobytes())
+    return str(file)
+
+
+def _accuracy(said: list[str], labels: list[str]) -> dict:
+    from emonet.labels import canonical_label
+
+    right = [canonical_label(name) == label for name, label in zip(said, labels, strict=True)]
+    return {"accuracy": sum(right) / len(right), "labelled_faces": len(right)}

@@ -7,11 +7,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from benchmarks import processes
 from benchmarks.options import Options
+from benchmarks.peers import part as peers
 from benchmarks.suite import PARTS
 from benchmarks.timing import measure
+
+from emonet import EmotionRecognizer
 
 ROOT = Path(__file__).parents[2]
 
@@ -75,6 +79,31 @@ def test_render_writes_a_page_and_plots(results: Path, tmp_path: Path) -> None:
         assert (tmp_path / "page" / plot).read_bytes().startswith(b"\x89PNG")
 
 
+def test_render_names_the_peers_that_none_surpasses(results: Path, tmp_path: Path) -> None:
+    found = read(results)
+    figures = {
+        "slow": (10.0, 0.7),
+        "fast": (100.0, 0.6),
+        "worse": (100.0, 0.5),
+        "worst": (9.0, 0.5),
+    }
+    found["parts"]["peers"] = [
+        {"peer": "acme", "variant": name, "faces_per_s": speed, "accuracy": accuracy}
+        for name, (speed, accuracy) in figures.items()
+    ] + [{"peer": "acme", "variant": "untrained", "faces_per_s": 10**6, "note": "random weights"}]
+    (tmp_path / "results.json").write_text(json.dumps(found))
+    done = benchmarks("render", tmp_path / "results.json", "--out", tmp_path / "page")
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "page" / "benchmarks.md").read_text()
+    assert "| acme | slow | 10 | 0.7 |" in page
+    assert "| acme | untrained | 1000000 |  | random weights |" in page
+    assert (
+        "Surpassed in both by no other row: peer acme, variant slow; peer acme, variant fast."
+        in page
+    )
+    assert (tmp_path / "page" / "peers_accuracy.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_compare_prints_ratios_row_by_row(results: Path, tmp_path: Path) -> None:
     found = read(results)
     (row,) = found["parts"]["bovw"]
@@ -95,6 +124,7 @@ def test_compare_prints_ratios_row_by_row(results: Path, tmp_path: Path) -> None
         (["run", "bovw", "--quick", "--require-gpu"], "--require-gpu: Keras sees no GPU"),
         (["run", "bowv"], "No part bowv"),
         (["run", "--precisions", "float8"], "--precisions takes float32, bfloat16, float16"),
+        (["run", "--split", "PublicTest"], "--split PublicTest says which part of --data"),
         (["run", "--batch-sizes", "0"], "--batch-sizes takes whole numbers"),
         (["compare", "noxfile.py", "noxfile.py"], "noxfile.py is not JSON"),
     ],
@@ -150,6 +180,56 @@ def test_time_cuts_the_runs_and_the_row_says_so() -> None:
     row = measure(lambda: sum(range(100_000)), runs=10**9, seconds=0.05)
     assert row["cut"] is True
     assert 1 <= row["runs"] < 10**9
+
+
+def test_a_peers_accuracy_is_that_on_the_split(tmp_path: Path) -> None:
+    model = EmotionRecognizer.from_pretrained("fast")
+    faces = np.random.default_rng(0).integers(0, 256, (10, 48, 48), dtype=np.uint8)
+    classes = model.predict_proba(faces).argmax(axis=1)
+    classes[:3] = (classes[:3] + 1) % 7  # three labels that the model does not give
+    rows = ["emotion,pixels,Usage", f"0,{' '.join(['0'] * 48 * 48)},Training"]
+    for face, kind in zip(faces, classes, strict=True):
+        rows.append(f"{kind},{' '.join(map(str, face.ravel()))},PrivateTest")
+    (tmp_path / "fer2013.csv").write_text("\n".join(rows))
+    options = Options(
+        runs=1, seconds=0, data=str(tmp_path / "fer2013.csv"), split="PrivateTest", peers=None
+    )
+    row = peers.measure({"peer": "emonet", "variant": "fast, onnxruntime"}, options)
+    assert (row["accuracy"], row["labelled_faces"]) == (0.7, 10)
+    assert row["faces_per_s"] > 0
+    assert "said" not in row
+    assert "skipped" in peers.measure({"peer": "fer", "variant": "public API"}, options)
+
+
+#: A library that has its own names for emotions, and always sees the same.
+LIBRARY = """
+from benchmarks.peers import harness
+def load():
+    return lambda faces: [{"happy": 0.2, "angry": 0.8}] * len(faces)
+harness.run("numpy", {"public API": load})
+"""
+
+
+def test_a_peer_answers_in_its_own_words(tmp_path: Path) -> None:
+    (tmp_path / "faces.raw").write_bytes(bytes(2 * 48 * 48))
+    (tmp_path / "labelled.raw").write_bytes(bytes(3 * 48 * 48))
+    request = {
+        "variant": "public API",
+        "faces": str(tmp_path / "faces.raw"),
+        "labelled": str(tmp_path / "labelled.raw"),
+        "runs": 1,
+        "seconds": 0,
+        "started": 0,
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", LIBRARY, json.dumps(request)],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    row = json.loads(done.stdout)
+    assert (row["faces"], row["said"]) == (2, ["angry"] * 3)
 
 
 @pytest.mark.slow

@@ -400,6 +400,7 @@ BUILT_IN = {
     },
     "resnet18": {"backbone": ["resnet18"], "feature_extractor": [], "detector": []},
     "resnet50": {"backbone": ["resnet50"], "feature_extractor": [], "detector": []},
+    "vgg": {"backbone": ["vgg"], "feature_extractor": [], "detector": []},
 }
 
 
