@@ -1,13 +1,19 @@
 """From a configuration to working parts: looks components up and puts them together."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from numpy.typing import NDArray
 
-from emonet.config import ComponentConfig, HeadConfig, NetworkConfig, RecognizerConfig
+from emonet.config import (
+    ComponentConfig,
+    GraphPrecision,
+    HeadConfig,
+    NetworkConfig,
+    RecognizerConfig,
+)
 from emonet.errors import (
     ComponentNotFoundError,
     ConfigError,
@@ -18,6 +24,7 @@ from emonet.network.devices import start_keras
 from emonet.network.ensemble import Ensemble
 from emonet.network.network import KerasNetwork, Network
 from emonet.network.runtimes import ExportFormat
+from emonet.pipeline.crops import FacesBySize
 from emonet.plugin import Detector, FeatureExtractor, Json
 from emonet.registry.catalog import Catalog, Kind
 
@@ -30,8 +37,10 @@ __all__ = [
     "export",
     "export_graphs",
     "portable",
+    "quantise_graphs",
     "resolve",
     "with_detector",
+    "with_graph_precision",
 ]
 
 logger = logging.getLogger("emonet")
@@ -242,6 +251,7 @@ def build_ensemble(
                 extractors,
                 face_size=member.face_size,
                 num_classes=count,
+                precision=member.graph_precision,
             )
         else:
             network = build_network(catalog, member, num_classes=count, extractors=extractors)
@@ -268,6 +278,53 @@ def export_graphs(catalog: Catalog, config: RecognizerConfig) -> dict[str, bytes
     return graphs
 
 
+def with_graph_precision(
+    config: RecognizerConfig, precision: GraphPrecision, *, without: Collection[str] = ()
+) -> RecognizerConfig:
+    """Return the configuration with graphs of this precision.
+
+    Args:
+        config: the recognizer.
+        precision: of its networks' graphs.
+        without: names of networks that stay as they are.
+    """
+    networks = tuple(
+        network if network.name in without else replace(network, graph_precision=precision)
+        for network in config.networks
+    )
+    return replace(config, networks=networks)
+
+
+def quantise_graphs(
+    catalog: Catalog,
+    config: RecognizerConfig,
+    weights: Mapping[str, Mapping[str, NDArray[Any]]],
+    faces: FacesBySize,
+) -> dict[str, bytes]:
+    """Return graphs in int8, with weights of their own, by the network's name.
+
+    Args:
+        catalog: where components are looked up.
+        config: the recognizer.
+        weights: by network and by layer.
+        faces: those that the ranges of values are measured on, in every network's size.
+
+    Raises:
+        ExportError: a network has feature extractors, or Keras can't export it.
+        MissingDependencyError: onnxruntime lacks a package to do it.
+    """
+    from emonet.network.graphs import export_onnx
+    from emonet.network.quantising import quantised
+
+    return {
+        member.name: quantised(
+            export_onnx(_build_of_pixels(catalog, config, member, weights).model),
+            faces[member.face_size],
+        )
+        for member in config.networks
+    }
+
+
 def export(
     catalog: Catalog,
     config: RecognizerConfig,
@@ -282,20 +339,28 @@ def export(
     """
     from emonet.network.exporting import exported, one_model
 
-    networks = []
-    for member in config.networks:
-        if member.features:
-            names = ", ".join(part.name for part in member.features)
-            raise ExportError(
-                f"{member.name} needs the feature extractor {names}, which other programs do "
-                f"not have: export a model of pixels alone"
-            )
-        network = build_network(catalog, member, num_classes=len(config.labels))
-        network.set_weights(weights[member.name], where=member.name)
-        networks.append(network)
+    networks = [_build_of_pixels(catalog, config, member, weights) for member in config.networks]
     shares = [member.weight for member in config.networks]
     model = one_model(networks, shares, config.temperature, config.test_time_augmentation)
     return exported(model, format)
+
+
+def _build_of_pixels(
+    catalog: Catalog,
+    config: RecognizerConfig,
+    member: NetworkConfig,
+    weights: Mapping[str, Mapping[str, NDArray[Any]]],
+) -> KerasNetwork:
+    """Build one network with its weights; refuse one that needs more than faces."""
+    if member.features:
+        names = ", ".join(part.name for part in member.features)
+        raise ExportError(
+            f"{member.name} needs the feature extractor {names}, which graphs and other programs "
+            f"do not have: take a model of pixels alone"
+        )
+    network = build_network(catalog, member, num_classes=len(config.labels))
+    network.set_weights(weights[member.name], where=member.name)
+    return network
 
 
 def _export_graph(catalog: Catalog, config: NetworkConfig, num_classes: int) -> bytes | None:

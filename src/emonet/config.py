@@ -68,6 +68,7 @@ Setting = Annotated[str, _Pattern(r"^(?s:.){1,64}$")]
 
 #: Which views of a face a prediction is the mean over: see network.views.
 TestTimeAugmentation = Literal["none", "mirror", "shift"]
+GraphPrecision = Literal["float32", "int8"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +133,8 @@ class NetworkConfig:
         face_size: (height, width) of the faces that it gets, pixels.
         centred: subtract the training set's mean face, a layer saved with the weights.
         weight: of its probabilities in the ensemble's mean; only proportions matter.
+        graph_precision: what its graph computes convolutions in. One in int8 holds weights of
+            its own; what Keras runs, and training starts from, stays float32.
     """
 
     __pydantic_config__ = _STRICT
@@ -142,6 +145,7 @@ class NetworkConfig:
     face_size: tuple[int, int] = (48, 48)
     centred: bool = False
     weight: float = 1.0
+    graph_precision: GraphPrecision = "float32"
 
     def __post_init__(self) -> None:
         """Refuse faces that no network can be built for.

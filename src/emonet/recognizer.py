@@ -9,7 +9,13 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from emonet.composition import Components, component, describe_network
+from emonet.composition import (
+    Components,
+    component,
+    describe_network,
+    quantise_graphs,
+    with_graph_precision,
+)
 from emonet.config import HeadConfig, RecognizerConfig
 from emonet.data import Labelled
 from emonet.ensembling import learn_weights, merge
@@ -143,7 +149,8 @@ class EmotionRecognizer(Predictor):
         """
         made = cls.__new__(cls)
         labels = other.labels if labels is None else tuple(labels)
-        made._start(replace(other.config, labels=labels, temperature=1.0, files={}))
+        config = with_graph_precision(other.config, "float32")
+        made._start(replace(config, labels=labels, temperature=1.0, files={}))
         return made
 
     def fit(
@@ -209,7 +216,8 @@ class EmotionRecognizer(Predictor):
             start_from=start_from,
         )
         # Temperature and digests were those of what was learnt before.
-        self._config = replace(self._config, temperature=1.0, files={})
+        config = with_graph_precision(self._config, "float32")
+        self._config = replace(config, temperature=1.0, files={})
         self._ensemble, self._graphs = None, {}
         self._weights = {self._config.networks[0].name: weights}
         return self.measure_framing(train_set.images)
@@ -253,6 +261,32 @@ class EmotionRecognizer(Predictor):
             command=command or "EmotionRecognizer.fit_weights",
             learnt_weights=learnt,
         )
+        return self
+
+    def quantise(self, faces: NDArray[np.uint8]) -> Self:
+        """Have onnxruntime compute convolutions in int8: faster, and a little less exact.
+
+        Keras runs what it ran before, and so does training. Calibrate afterwards: figures
+        that were noted before are dropped.
+
+        Args:
+            faces: uint8 (n, height, width) training faces. The ranges of values are measured on
+                some 512 of them.
+
+        Returns:
+            The recognizer itself.
+
+        Raises:
+            ExportError: a network has feature extractors, or Keras can't export it.
+            MissingDependencyError: onnxruntime lacks a package to do it.
+            NotFittedError: the recognizer was neither fitted nor loaded.
+        """
+        self._graphs = quantise_graphs(
+            get_catalog(), self._config, self.weights, self._by_size(faces)
+        )
+        self._config = with_graph_precision(self._config, "int8")
+        self._ensemble = None
+        self._training = (self._training or TrainingRecord()).without_figures()
         return self
 
     def calibrate(self, data: Labelled, *, seed: int = 0) -> Self:

@@ -19,6 +19,7 @@ from emonet.cli import (
     models,
     plugins,
     predict,
+    quantise,
     reproduce,
     train,
 )
@@ -43,6 +44,7 @@ app.command()(evaluate.evaluate)
 app.command()(ensemble.ensemble)
 app.command()(calibrate.calibrate)
 app.command()(export.export)
+app.command()(quantise.quantise)
 app.command()(filter_faces.filter_faces)
 app.command()(reproduce.reproduce)
 app.command()(framing.framing)

@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 import typer
 
 from emonet.cli.backend import import_keras_quietly
+from emonet.cli.quantise import Tolerance, require_accuracy
 from emonet.data import FaceDataset, load_dataset
-from emonet.errors import ConfigError, ExportError
+from emonet.errors import ConfigError
 from emonet.files import beside
 from emonet.network.batching import run_in_batches
 from emonet.network.quantising import quantised
@@ -37,9 +38,7 @@ def export(
             "of values, PublicTest's tell what accuracy is lost."
         ),
     ] = None,
-    tolerance: Annotated[
-        float, typer.Option(help="How many points of accuracy int8 may cost.")
-    ] = 0.2,
+    tolerance: Tolerance = 0.2,
 ) -> None:
     """Write networks, calibration and test-time augmentation into one file.
 
@@ -81,12 +80,4 @@ def _quantise(
     file.write_bytes(quantised(file.read_bytes(), training.images))
     answers = run_in_batches(OnnxRuntime(file.read_bytes(), {}), held_out.images, [])
     after = float((answers.argmax(axis=1) == held_out.classes).mean())
-    logger.info(
-        "Accuracy on %d faces of PublicTest: float32 %.4f, int8 %.4f",
-        len(held_out), before, after,
-    )  # fmt: skip
-    if 100 * (before - after) > tolerance:
-        raise ExportError(
-            f"int8 costs {100 * (before - after):.2f} points of accuracy, more than --tolerance "
-            f"{tolerance}: allow more, or export float32"
-        )
+    require_accuracy(before, after, len(held_out), tolerance)

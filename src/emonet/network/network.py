@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from emonet.config import GraphPrecision
 from emonet.errors import WeightsError
 from emonet.network.batching import run_in_batches
 from emonet.network.runtimes import KerasRuntime, OnnxRuntime, Runtime
@@ -52,13 +53,17 @@ class Network:
         *,
         face_size: tuple[int, int],
         num_classes: int,
+        precision: GraphPrecision = "float32",
     ) -> "Network":
         """Make a network that needs no Keras from its graph and from what get_weights returned.
+
+        A graph in int8 has weights of its own.
 
         Raises:
             WeightsError: graph and weights don't belong together, or are of another network.
         """
-        runtime = OnnxRuntime(graph, _set_states(extractors, weights))
+        arrays = _set_states(extractors, weights)
+        runtime = OnnxRuntime(graph, arrays if precision == "float32" else {})
         vectors = [(extractor.num_features,) for extractor in extractors.values()]
         if runtime.shapes != [face_size, *vectors, (num_classes,)]:
             raise WeightsError(

@@ -5,7 +5,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Self, get_args
 
-from emonet.composition import export, export_graphs, portable, resolve, with_detector
+from emonet.composition import (
+    export,
+    export_graphs,
+    portable,
+    resolve,
+    with_detector,
+    with_graph_precision,
+)
 from emonet.config import RecognizerConfig
 from emonet.errors import ConfigError, NotFittedError, WeightsError
 from emonet.files import beside
@@ -154,7 +161,9 @@ class Pretrained:
             WeightsError: a weight is not finite, or too large for float16.
         """
         weights, folder = self.weights, Path(folder)
-        config = portable(get_catalog(), self._config)
+        # Without its graph, a network in int8 is one in float32 again.
+        config = with_graph_precision(self._config, "float32", without=self._graphs)
+        config = portable(get_catalog(), config)
         record = self._training
         texts = {
             "README.md": model_card(config, title or folder.name, record, license=license),

@@ -1,0 +1,64 @@
+"""``emonet quantise``: a model whose graphs compute in int8, and what that costs."""
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from emonet.cli.backend import import_keras_quietly
+from emonet.cli.options import Data, License
+from emonet.data import load_dataset
+from emonet.errors import ConfigError, ExportError
+from emonet.recognizer import EmotionRecognizer
+from emonet.storage.folder import CONFIG_FILE, Dtype
+
+__all__ = ["Tolerance", "quantise", "require_accuracy"]
+
+logger = logging.getLogger("emonet")
+
+Tolerance = Annotated[float, typer.Option(help="How many points of accuracy int8 may cost.")]
+
+
+def quantise(
+    model: Annotated[str, typer.Argument(help="A bundled model, a model folder or a repository.")],
+    data: Data,
+    out: Annotated[Path, typer.Option(help="The model folder to write.")],
+    tolerance: Tolerance = 0.2,
+    dtype: Annotated[
+        Dtype, typer.Option(help="Of the weights that Keras takes: float32 or float16.")
+    ] = "float32",
+    license: License = None,
+) -> None:
+    """Write a model folder for onnxruntime to compute convolutions in int8.
+
+    Training's faces give the ranges of values, PublicTest's tell what accuracy is lost.
+    """
+    if (out / CONFIG_FILE).exists():
+        raise ConfigError(f"{out} holds a model already: choose another folder")
+    recognizer = EmotionRecognizer.from_pretrained(model)
+    size = recognizer.config.face_sizes[0]
+    training = load_dataset(data, "Training", face_size=size)
+    held_out = load_dataset(data, "PublicTest", face_size=size)
+    import_keras_quietly()
+    before = recognizer.evaluate(held_out).accuracy
+    after = recognizer.quantise(training.images).evaluate(held_out)
+    require_accuracy(before, after.accuracy, len(held_out), tolerance)
+    recognizer.note_evaluation("PublicTest", after)
+    recognizer.save_pretrained(out, dtype=dtype, license=license)
+
+
+def require_accuracy(before: float, after: float, faces: int, tolerance: float) -> None:
+    """Print two accuracies (0..1) on PublicTest, and refuse a loss of too many points.
+
+    Raises:
+        ExportError: more than ``tolerance`` points are lost.
+    """
+    logger.info(
+        "Accuracy on %d faces of PublicTest: float32 %.4f, int8 %.4f", faces, before, after
+    )  # fmt: skip
+    if 100 * (before - after) > tolerance:
+        raise ExportError(
+            f"int8 costs {100 * (before - after):.2f} points of accuracy, more than --tolerance "
+            f"{tolerance}: allow more, or stay with float32"
+        )
