@@ -1,6 +1,7 @@
 #!/bin/sh
 # Makes the bundled models again: sh benchmarks/train_bundled.sh FER2013.csv YUNET.onnx
-# Stopped at any moment and started again, it goes on. Two processor cores take 6 to 7 hours.
+# Stopped at any moment and started again, it goes on. "fast" alone would be the bundled model,
+# so folders are written ./fast. Two processor cores take 6 to 7 hours.
 set -eu
 data="$1" yunet="$2"
 common="--data $data --recipe scratch --dtype float16 --license mit"
@@ -15,23 +16,23 @@ emonet train $common --backbone resnet18 --epochs 64 --seed 1 --out mixed
 
 # Both together teach a third.
 if [ ! -e teacher/config.json ]; then
-    emonet ensemble light mixed --data "$data" --split PublicTest \
+    emonet ensemble ./light ./mixed --data "$data" --split PublicTest \
         --test-time-augmentation mirror --dtype float16 --license mit --out teacher
 fi
-emonet distill teacher $common --backbone vgg --epochs 52 --seed 2 --out fast \
+emonet distill ./teacher $common --backbone vgg --epochs 52 --seed 2 --out fast \
     --teacher-share 0.6 --recipe-option label_smoothing=0 --recipe-option mixup=0 \
     --recipe-option calm_epochs=4 --recipe-option augmentation.brightness=10 \
     --recipe-option augmentation.exposure=0.8 --recipe-option augmentation.compress=0.15 \
     --recipe-option augmentation.erase=0.2
 
 for model in light mixed fast; do
-    emonet framing $model --data "$data" --detector yunet --detector-option "model_path=$yunet"
+    emonet framing ./$model --data "$data" --detector yunet --detector-option "model_path=$yunet"
 done
 if [ ! -e default/config.json ]; then
-    emonet ensemble light mixed fast --data "$data" --split PublicTest \
+    emonet ensemble ./light ./mixed ./fast --data "$data" --split PublicTest \
         --test-time-augmentation mirror --dtype float16 --license mit --out default
 fi
 for model in default fast; do
-    emonet calibrate $model --data "$data" --split PublicTest
-    emonet evaluate --model $model --data "$data" --split PublicTest --robustness --note
+    emonet calibrate ./$model --data "$data" --split PublicTest
+    emonet evaluate --model ./$model --data "$data" --split PublicTest --robustness --note
 done

@@ -55,7 +55,8 @@ class Pretrained:
 
         Args:
             source: the name of a bundled model (default: ``"default"``), the path of a model
-                folder, or a Hub repository ``"org/name"``. An existing folder comes first.
+                folder, or a Hub repository ``"org/name"``, looked for in this order: a folder
+                called ``fast`` is ``"./fast"``.
             detector: use this detector instead of the model's own.
             detector_config: what differs from the detector's settings in the model, or from
                 its defaults if it is another detector.

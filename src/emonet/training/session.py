@@ -81,9 +81,10 @@ def train_network(
         train, validation = train.hold_out(HELD_OUT, seed=seed)
     elif not len(validation):
         raise DataError("There is no face to validate on: give some, or no validation_data")
+    taught = train
     if distillation is not None:
         keep_in = None if checkpoint_dir is None else Path(checkpoint_dir)
-        train = distillation.targets_for(train, keep_in)
+        taught = distillation.targets_for(train, keep_in)
     checkpoint = None
     if checkpoint_dir is not None:
         identity = {
@@ -92,7 +93,7 @@ def train_network(
             "pretrained": pretrained,
             "recipe": asdict(recipe),
             "seed": seed,
-            "data": [data_digest(train), data_digest(validation)],
+            "data": [data_digest(taught), data_digest(validation)],
         }
         if start_from is not None:
             identity["started_from"] = weights_digest(start_from.weights)
@@ -121,7 +122,7 @@ def train_network(
     history = run_recipe(
         network,
         recipe,
-        _training_examples(train, features if network.extractors else None),
+        _training_examples(taught, features if network.extractors else None),
         Examples(validation.images, validation.targets, features(validation.images, "Validation")),
         seed=seed,
         checkpoint=checkpoint,
