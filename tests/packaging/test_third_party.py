@@ -45,7 +45,8 @@ from emonet import EmotionRecognizer
 
 recognizer = EmotionRecognizer.from_pretrained("model")
 probabilities = recognizer.predict_proba(np.load("faces.npy"))
-assert np.array_equal(probabilities, np.load("probabilities.npy"))
+# Another process may add up in another order.
+np.testing.assert_allclose(probabilities, np.load("probabilities.npy"), atol=1e-5)
 part = recognizer.config.networks[0].backbone
 print(part.name, part.distribution, part.distribution_version, part.config["weights"])
 """
