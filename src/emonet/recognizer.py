@@ -9,13 +9,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from emonet.composition import (
-    Components,
-    component,
-    describe_network,
-    quantise_graphs,
-    with_graph_precision,
-)
+from emonet.composition import Components, component, describe_network
 from emonet.config import HeadConfig, RecognizerConfig
 from emonet.data import Labelled
 from emonet.ensembling import learn_weights, merge
@@ -27,6 +21,7 @@ from emonet.evaluation.calibration import (
     perfect_ece,
 )
 from emonet.evaluation.report import make_report
+from emonet.exports import quantise_graphs, with_graph_precision
 from emonet.labels import FER2013
 from emonet.network.ensemble import calibrate
 from emonet.pipeline.crops import measure_framing

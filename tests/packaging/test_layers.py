@@ -21,6 +21,7 @@ ROWS = (
     {"data", "pipeline"},
     {"network"},
     {"composition", "ensembling"},
+    {"exports"},
     {"training", "evaluation", "storage"},
     {"prediction"},
     {"predictor"},

@@ -5,16 +5,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Self, get_args
 
-from emonet.composition import (
-    export,
-    export_graphs,
-    portable,
-    resolve,
-    with_detector,
-    with_graph_precision,
-)
+from emonet.composition import portable, resolve, with_detector
 from emonet.config import RecognizerConfig
 from emonet.errors import ConfigError, NotFittedError, WeightsError
+from emonet.exports import export, export_graphs, with_graph_precision
 from emonet.files import beside
 from emonet.network.runtimes import ExportFormat, RuntimeName
 from emonet.plugin import Json

@@ -1,0 +1,128 @@
+"""From a configuration and weights to files that other runtimes and programs take."""
+
+import logging
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import Any
+
+from numpy.typing import NDArray
+
+from emonet.composition import build_network
+from emonet.config import GraphPrecision, NetworkConfig, RecognizerConfig
+from emonet.errors import ExportError
+from emonet.network.network import KerasNetwork
+from emonet.network.runtimes import ExportFormat
+from emonet.pipeline.crops import FacesBySize
+from emonet.registry.catalog import Catalog
+
+__all__ = ["export", "export_graphs", "quantise_graphs", "with_graph_precision"]
+
+logger = logging.getLogger("emonet")
+
+
+def export_graphs(catalog: Catalog, config: RecognizerConfig) -> dict[str, bytes]:
+    """Return the graphs of those networks that have one, by the network's name."""
+    graphs: dict[str, bytes] = {}
+    known: dict[str, bytes | None] = {}  # networks of one architecture have one graph
+    for network in config.networks:
+        architecture = repr(replace(network, name="any", weight=1.0))
+        if architecture not in known:
+            known[architecture] = _export_graph(catalog, network, len(config.labels))
+        if (graph := known[architecture]) is not None:
+            graphs[network.name] = graph
+    return graphs
+
+
+def with_graph_precision(
+    config: RecognizerConfig, precision: GraphPrecision, *, without: Collection[str] = ()
+) -> RecognizerConfig:
+    """Return the configuration with graphs of this precision.
+
+    Args:
+        config: the recognizer.
+        precision: of its networks' graphs.
+        without: names of networks that stay as they are.
+    """
+    networks = tuple(
+        network if network.name in without else replace(network, graph_precision=precision)
+        for network in config.networks
+    )
+    return replace(config, networks=networks)
+
+
+def quantise_graphs(
+    catalog: Catalog,
+    config: RecognizerConfig,
+    weights: Mapping[str, Mapping[str, NDArray[Any]]],
+    faces: FacesBySize,
+) -> dict[str, bytes]:
+    """Return graphs in int8, with weights of their own, by the network's name.
+
+    Args:
+        catalog: where components are looked up.
+        config: the recognizer.
+        weights: by network and by layer.
+        faces: those that the ranges of values are measured on, in every network's size.
+
+    Raises:
+        ExportError: a network has feature extractors, or Keras can't export it.
+        MissingDependencyError: onnxruntime lacks a package to do it.
+    """
+    from emonet.network.graphs import export_onnx
+    from emonet.network.quantising import quantised
+
+    return {
+        member.name: quantised(
+            export_onnx(_build_of_pixels(catalog, config, member, weights).model),
+            faces[member.face_size],
+        )
+        for member in config.networks
+    }
+
+
+def export(
+    catalog: Catalog,
+    config: RecognizerConfig,
+    weights: Mapping[str, Mapping[str, NDArray[Any]]],
+    format: ExportFormat,
+) -> bytes:
+    """Return networks, calibration and views as the bytes of one file for other programs.
+
+    Raises:
+        ExportError: a network has feature extractors, which other programs lack, or a part
+            without a form in that format.
+    """
+    from emonet.network.exporting import exported, one_model
+
+    networks = [_build_of_pixels(catalog, config, member, weights) for member in config.networks]
+    shares = [member.weight for member in config.networks]
+    model = one_model(networks, shares, config.temperature, config.test_time_augmentation)
+    return exported(model, format)
+
+
+def _build_of_pixels(
+    catalog: Catalog,
+    config: RecognizerConfig,
+    member: NetworkConfig,
+    weights: Mapping[str, Mapping[str, NDArray[Any]]],
+) -> KerasNetwork:
+    """Build one network with its weights; refuse one that needs more than faces."""
+    if member.features:
+        names = ", ".join(part.name for part in member.features)
+        raise ExportError(
+            f"{member.name} needs the feature extractor {names}, which graphs and other programs "
+            f"do not have: take a model of pixels alone"
+        )
+    network = build_network(catalog, member, num_classes=len(config.labels))
+    network.set_weights(weights[member.name], where=member.name)
+    return network
+
+
+def _export_graph(catalog: Catalog, config: NetworkConfig, num_classes: int) -> bytes | None:
+    from emonet.network.graphs import export_graph
+
+    try:
+        return export_graph(build_network(catalog, config, num_classes=num_classes).model)
+    except ExportError as error:
+        logger.warning("%s is saved without a graph, so Keras runs it: %s", config.name, error)
+        return None
