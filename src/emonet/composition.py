@@ -1,6 +1,5 @@
 """From a configuration to working parts: looks components up and puts them together."""
 
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -34,8 +33,6 @@ __all__ = [
     "resolve",
     "with_detector",
 ]
-
-logger = logging.getLogger("emonet")
 
 #: Components by name alone, or with configurations.
 Components = Iterable[str] | Mapping[str, Mapping[str, Json]]
