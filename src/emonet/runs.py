@@ -53,7 +53,7 @@ def train_folder(
         report = recognizer.evaluate(validation)
         recognizer.note_evaluation("PublicTest", report)
         recognizer.save_pretrained(folder, dtype=dtype, license=license)
-        logger.info("accuracy on PublicTest: %.4f", report.accuracy)
+        logger.info("accuracy on the %d validation faces: %.4f", report.n, report.accuracy)
     # The checkpoints go last: while they are there, something may be left to do.
     shutil.rmtree(checkpoints)
     logger.info("Saved %s", folder)

@@ -3,19 +3,17 @@
 import logging
 import shlex
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from emonet.cli.backend import prepare
-from emonet.cli.options import Data, Json, License, Views
+from emonet.cli.options import Data, Json, License, NewModel, Views
 from emonet.data import load_dataset
 from emonet.data.splits import official_split
 from emonet.ensembling import LearntWeights
-from emonet.errors import ConfigError
 from emonet.recognizer import EmotionRecognizer
-from emonet.storage.folder import CONFIG_FILE, Dtype
+from emonet.storage.folder import Dtype
 
 __all__ = ["ensemble"]
 
@@ -25,7 +23,7 @@ logger = logging.getLogger("emonet")
 def ensemble(
     models: Annotated[list[str], typer.Argument(help="Model folders, or names as for predict.")],
     data: Data,
-    out: Annotated[Path, typer.Option(help="The model folder to write.")],
+    out: NewModel,
     split: Annotated[
         str, typer.Option(help="The split that the weights are learnt on.")
     ] = "PublicTest",
@@ -42,8 +40,6 @@ def ensemble(
     The figures are those of faces that chose the weights; 'held out' is the one to compare
     with the plain mean.
     """
-    if (out / CONFIG_FILE).exists():
-        raise ConfigError(f"{out} holds a model already: choose another folder")
     whole = EmotionRecognizer.ensemble(EmotionRecognizer.from_pretrained(model) for model in models)
     if test_time_augmentation is not None:
         whole = whole.with_test_time_augmentation(test_time_augmentation)

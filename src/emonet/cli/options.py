@@ -12,6 +12,7 @@ from emonet.config import TestTimeAugmentation
 from emonet.errors import ConfigError
 from emonet.network.runtimes import RuntimeName
 from emonet.plugin import Json as JsonValue
+from emonet.storage.folder import CONFIG_FILE
 
 __all__ = [
     "BackboneOption",
@@ -20,6 +21,7 @@ __all__ = [
     "Json",
     "License",
     "Model",
+    "NewModel",
     "Runtime",
     "Views",
     "options_of",
@@ -28,6 +30,13 @@ __all__ = [
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+
+def _without_model(folder: Path) -> Path:
+    if (folder / CONFIG_FILE).exists():
+        raise ConfigError(f"{folder} holds a model already: choose another folder")
+    return folder
+
+
 Data = Annotated[
     Path,
     typer.Option(help="FER-2013's CSV file (plain or .gz), or a folder of images by class."),
@@ -35,6 +44,9 @@ Data = Annotated[
 Model = Annotated[
     str | None,
     typer.Option(help="A bundled model, a model folder, or a Hub repository (org/name)."),
+]
+NewModel = Annotated[
+    Path, typer.Option(help="The model folder to write.", callback=_without_model)
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 DetectorOption = Annotated[

@@ -1,17 +1,16 @@
 """``emonet quantise``: a model whose graphs compute in int8, and what that costs."""
 
 import logging
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from emonet.cli.backend import import_keras_quietly
-from emonet.cli.options import Data, License
+from emonet.cli.options import Data, License, NewModel
 from emonet.data import load_dataset
-from emonet.errors import ConfigError, ExportError
+from emonet.errors import ExportError
 from emonet.recognizer import EmotionRecognizer
-from emonet.storage.folder import CONFIG_FILE, Dtype
+from emonet.storage.folder import Dtype
 
 __all__ = ["Tolerance", "quantise", "require_accuracy"]
 
@@ -23,7 +22,7 @@ Tolerance = Annotated[float, typer.Option(help="How many points of accuracy int8
 def quantise(
     model: Annotated[str, typer.Argument(help="A bundled model, a model folder or a repository.")],
     data: Data,
-    out: Annotated[Path, typer.Option(help="The model folder to write.")],
+    out: NewModel,
     tolerance: Tolerance = 0.2,
     dtype: Annotated[
         Dtype, typer.Option(help="Of the weights that Keras takes: float32 or float16.")
@@ -34,8 +33,6 @@ def quantise(
 
     Training's faces give the ranges of values, PublicTest's tell what accuracy is lost.
     """
-    if (out / CONFIG_FILE).exists():
-        raise ConfigError(f"{out} holds a model already: choose another folder")
     recognizer = EmotionRecognizer.from_pretrained(model)
     size = recognizer.config.face_sizes[0]
     training = load_dataset(data, "Training", face_size=size)

@@ -108,7 +108,10 @@ class FaceDataset:
         counts = np.bincount(self.classes, minlength=len(self.labels))
         empty = [label for label, count in zip(self.labels, counts, strict=True) if not count]
         if empty:
-            raise DataError(f"No face of class {', '.join(empty)}: every class needs some")
+            raise DataError(
+                f"No face of class {', '.join(empty)} among {len(self)} to train on: every "
+                f"class needs some"
+            )
 
 
 def load_dataset(
