@@ -45,13 +45,14 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
     def call(*arguments: str | Path) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["emonet", *map(str, arguments)])
-        handlers, level = list(logger.handlers), logger.level
+        handlers, level, propagate = list(logger.handlers), logger.level, logger.propagate
         try:
             with pytest.raises(SystemExit) as exited:
                 main()
         finally:
             logger.handlers = handlers
             logger.setLevel(level)
+            logger.propagate = propagate
         return Outcome(exited.value.code, *capsys.readouterr())
 
     return call

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import keras
 import numpy as np
 import onnx
 import pytest
@@ -106,9 +107,39 @@ def test_a_format_that_does_not_exist_is_named(recognizer, tmp_path):
         recognizer.export(tmp_path / "model", format="pickle")
 
 
-def test_what_only_tensorflow_itself_runs_is_no_litert_file(mini_backbone, tmp_path):
+@pytest.fixture
+def resizing(mini_backbone):
+    """A network that enlarges faces itself."""
     resizing = EmotionRecognizer("mini", face_size=(40, 40))
     resizing._weights = random_weights(resizing, 0)
+    return resizing
+
+
+def test_resizing_within_a_network_has_a_form_in_litert(resizing, tmp_path):
+    resizing.export(tmp_path / "model.tflite", format="litert")
+    faces = FACES[:, :40, :40]
+    answers = run_elsewhere(LITERT, tmp_path / "model.tflite", tmp_path, faces)
+    np.testing.assert_allclose(answers, resizing.predict_proba(faces), atol=1e-4)
+
+
+@pytest.mark.parametrize(("old", "new"), [((40, 40), (48, 48)), ((48, 40), (20, 31))])
+def test_faces_are_resized_as_keras_does(old, new):
+    from emonet.network.resizing import Resized, bicubic
+
+    faces = FACES[:, : old[0], : old[1]].astype(np.float32)
+    expected = keras.layers.Resizing(*new, interpolation="bicubic")(faces[..., None])
+    resized = Resized(*map(bicubic, old, new))(faces)
+    np.testing.assert_allclose(resized, np.asarray(expected)[..., 0], atol=1e-3)
+
+
+def test_what_only_tensorflow_itself_runs_is_no_litert_file(resizing, tmp_path, monkeypatch):
+    from emonet.network import fusion
+
+    class Bicubic(keras.layers.Layer):
+        def call(self, faces):
+            return keras.ops.image.resize(faces[..., None], (48, 48), "bicubic")[..., 0]
+
+    monkeypatch.setattr(fusion, "Resized", lambda *matrices, **options: Bicubic(**options))
     with pytest.raises(ExportError, match="LiteRT has no ResizeBicubic"):
         resizing.export(tmp_path / "model.tflite", format="litert")
     resizing.export(tmp_path / "model.onnx")
@@ -157,10 +188,11 @@ def test_int8_needs_data_and_onnx(options, run, tiny_folder, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_command_exports_the_bundled_model(run, tmp_path):
-    done = run("export", "default", "--out", tmp_path / "model.onnx")
+@pytest.mark.parametrize(("format", "program"), [("onnx", ONNX), ("litert", LITERT)])
+def test_the_command_exports_the_bundled_model(format, program, run_process, tmp_path):
+    done = run_process("export", "default", "--out", tmp_path / "model", "--format", format)
     assert done.status == 0, done.err
-    assert "anger, disgust" in done.err
-    answers = run_elsewhere(ONNX, tmp_path / "model.onnx", tmp_path)
+    assert done.err.count("anger, disgust") == 1
+    answers = run_elsewhere(program, tmp_path / "model", tmp_path)
     expected = EmotionRecognizer.from_pretrained().predict_proba(FACES)
     np.testing.assert_allclose(answers, expected, atol=1e-4)

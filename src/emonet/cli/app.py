@@ -65,6 +65,7 @@ def common(
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("emonet")
     logger.addHandler(handler)
+    logger.propagate = False  # TensorFlow's converter gives the root a handler too
     logger.setLevel(logging.DEBUG if debug else logging.INFO)
 
 

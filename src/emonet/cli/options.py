@@ -45,9 +45,7 @@ Model = Annotated[
     str | None,
     typer.Option(help="A bundled model, a model folder, or a Hub repository (org/name)."),
 ]
-NewModel = Annotated[
-    Path, typer.Option(help="The model folder to write.", callback=_without_model)
-]
+NewModel = Annotated[Path, typer.Option(help="The model folder to write.", callback=_without_model)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 DetectorOption = Annotated[
     list[str] | None,

@@ -12,6 +12,7 @@ from emonet.config import TestTimeAugmentation
 from emonet.errors import ExportError
 from emonet.network.graphs import export_onnx, quiet
 from emonet.network.network import KerasNetwork
+from emonet.network.resizing import Resized
 from emonet.network.runtimes import ExportFormat
 from emonet.network.views import view_indices
 from emonet.pipeline.crops import resampling
@@ -32,21 +33,6 @@ class Views(layers.Layer):  # type: ignore[misc]
         return ops.concatenate(
             [ops.take(ops.take(faces, rows, 1), columns.copy(), 2) for rows, columns in indices]
         )
-
-
-class Resized(layers.Layer):  # type: ignore[misc]
-    """Resizes faces as the pipeline does; matrices have a form in every format."""
-
-    def __init__(self, size: tuple[int, int]) -> None:
-        super().__init__()
-        self.size = size
-
-    def call(self, faces: keras.KerasTensor) -> keras.KerasTensor:
-        """Map (n, h, w) faces to those of another size."""
-        rows, columns = (
-            resampling(old, new) for old, new in zip(faces.shape[1:], self.size, strict=True)
-        )
-        return ops.matmul(ops.matmul(rows, faces), columns.T)
 
 
 class MeanOverViews(layers.Layer):  # type: ignore[misc]
@@ -104,7 +90,7 @@ def one_model(
     for network in networks:
         own = seen
         if network.face_size != size:
-            own = Resized(network.face_size)(own)
+            own = Resized(*map(resampling, size, network.face_size))(own)
         members.append(MeanOverViews(count)(network.model([own])))
     return keras.Model([faces], WeightedMean(weights, temperature)(members))
 

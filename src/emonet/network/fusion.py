@@ -14,6 +14,7 @@ from keras import layers, ops
 from numpy.typing import NDArray
 
 from emonet.config import HeadConfig
+from emonet.network.resizing import Resized, bicubic
 from emonet.network.weights import OUTPUT_LAYER
 
 __all__ = ["MeanCentring", "build_model", "keras_settings", "set_mean_face"]
@@ -34,7 +35,7 @@ class MeanCentring(layers.Layer):  # type: ignore[misc]
         )
 
     def call(self, faces: keras.KerasTensor) -> keras.KerasTensor:
-        """Centre float32 (n, height, width, 1) faces."""
+        """Centre float32 (n, height, width) faces."""
         return faces - self.mean_face + ops.mean(self.mean_face)
 
 
@@ -99,16 +100,17 @@ def keras_settings(*, precision: str, seed: int | None) -> Iterator[None]:
 
 def set_mean_face(model: keras.Model, images: NDArray[np.uint8]) -> None:
     """Store the mean of uint8 (n, height, width) faces in the model's centring layer."""
-    mean_face = images.mean(axis=0, dtype=np.float64)[..., np.newaxis]
-    model.get_layer(MEAN_CENTRING).mean_face.assign(mean_face)
+    model.get_layer(MEAN_CENTRING).mean_face.assign(images.mean(axis=0, dtype=np.float64))
 
 
 def _to_rgb(faces: keras.KerasTensor, size: tuple[int, int], centred: bool) -> keras.KerasTensor:
     """Turn grey faces into RGB of the backbone's size."""
     # float32 throughout: bfloat16 has too few digits for differences of grey values.
-    x = layers.Reshape((*faces.shape[1:], 1), dtype="float32", name="grey")(faces)
+    x = faces
     if centred:
         x = MeanCentring(name=MEAN_CENTRING, dtype="float32")(x)
     if tuple(size) != tuple(faces.shape[1:]):
-        x = layers.Resizing(*size, interpolation="bicubic", dtype="float32", name="resized")(x)
+        rows, columns = map(bicubic, faces.shape[1:], size)
+        x = Resized(rows, columns, dtype="float32", name="resized")(x)
+    x = layers.Reshape((*size, 1), dtype="float32", name="grey")(x)
     return layers.Concatenate(dtype="float32", name="rgb")([x, x, x])

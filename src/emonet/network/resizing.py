@@ -1,0 +1,32 @@
+"""Resizing faces inside a model, as products of matrices, which every runtime has."""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers, ops
+from numpy.typing import NDArray
+
+__all__ = ["Resized", "bicubic"]
+
+
+class Resized(layers.Layer):  # type: ignore[misc]
+    """Resizes along both sides: (n, h, w) -> (n, new h, new w)."""
+
+    def __init__(
+        self, rows: NDArray[np.float32], columns: NDArray[np.float32], **options: Any
+    ) -> None:
+        """Take the matrices (new h, h) and (new w, w) that resize along each side."""
+        super().__init__(**options)
+        self.rows, self.columns = rows, columns
+
+    def call(self, faces: keras.KerasTensor) -> keras.KerasTensor:
+        """Resize float32 faces."""
+        return ops.matmul(ops.matmul(self.rows, faces), self.columns.T)
+
+
+def bicubic(old: int, new: int) -> NDArray[np.float32]:
+    """Return the float32 (new, old) matrix that does along one side what Keras' Resizing does."""
+    each_pixel = np.eye(old, dtype=np.float32)[..., np.newaxis]
+    matrix = ops.image.resize(each_pixel, (new, old), interpolation="bicubic")
+    return np.asarray(ops.convert_to_numpy(matrix)[..., 0], np.float32)
