@@ -17,9 +17,10 @@ from emonet.config import HeadConfig
 from emonet.network.resizing import Resized, bicubic
 from emonet.network.weights import OUTPUT_LAYER
 
-__all__ = ["MeanCentring", "build_model", "keras_settings", "set_mean_face"]
+__all__ = ["MeanCentring", "build_model", "keras_settings", "set_mean_face", "set_standardisation"]
 
 MEAN_CENTRING = "mean_centring"
+STANDARDISED = "{}_standardised"
 
 
 class MeanCentring(layers.Layer):  # type: ignore[misc]
@@ -68,7 +69,7 @@ def build_model(
     ]
     fused = [backbone(_to_rgb(faces, backbone.input_shape[1:3], centred))]
     for vector in vectors:
-        x = layers.BatchNormalization(name=f"{vector.name}_standardised")(vector)
+        x = layers.BatchNormalization(name=STANDARDISED.format(vector.name))(vector)
         fused.append(layers.Dense(head.feature_units, "relu", name=f"{vector.name}_dense")(x))
     x = layers.Concatenate(name="fused")(fused) if vectors else fused[0]
     for index, units in enumerate(head.units):
@@ -101,6 +102,17 @@ def keras_settings(*, precision: str, seed: int | None) -> Iterator[None]:
 def set_mean_face(model: keras.Model, images: NDArray[np.uint8]) -> None:
     """Store the mean of uint8 (n, height, width) faces in the model's centring layer."""
     model.get_layer(MEAN_CENTRING).mean_face.assign(images.mean(axis=0, dtype=np.float64))
+
+
+def set_standardisation(model: keras.Model, extractor: str, vectors: NDArray[np.float32]) -> None:
+    """Let a feature extractor's standardisation begin with the statistics of its vectors.
+
+    Batch normalisation comes to them by itself, but within hundreds of steps; until then what
+    is validated is not what is trained.
+    """
+    layer = model.get_layer(STANDARDISED.format(extractor))
+    layer.moving_mean.assign(vectors.mean(axis=0, dtype=np.float64))
+    layer.moving_variance.assign(vectors.var(axis=0, dtype=np.float64))
 
 
 def _to_rgb(faces: keras.KerasTensor, size: tuple[int, int], centred: bool) -> keras.KerasTensor:

@@ -13,7 +13,7 @@ from emonet.composition import build_network
 from emonet.config import RecognizerConfig
 from emonet.data import FaceDataset
 from emonet.errors import ConfigError, DataError
-from emonet.network.fusion import set_mean_face
+from emonet.network.fusion import set_mean_face, set_standardisation
 from emonet.registry.catalog import Catalog
 from emonet.training.batches import Examples
 from emonet.training.checkpoint import Checkpoint
@@ -119,10 +119,14 @@ def train_network(
         cache = None if feature_cache is None else Path(feature_cache)
         return extract_all(network, config.networks[0], faces, cache, title)
 
+    examples = _training_examples(taught, features if network.extractors else None)
+    if start_from is None:
+        for name, vectors in zip(network.extractors, examples.features, strict=True):
+            set_standardisation(network.model, name, vectors)
     history = run_recipe(
         network,
         recipe,
-        _training_examples(taught, features if network.extractors else None),
+        examples,
         Examples(validation.images, validation.targets, features(validation.images, "Validation")),
         seed=seed,
         checkpoint=checkpoint,
