@@ -103,9 +103,7 @@ def test_every_part_of_a_network_has_its_place_in_the_graph(arguments, mini_back
     assert set(loaded.runtimes.values()) == {"onnxruntime"}
     answers = loaded.predict_proba(FACES)
     assert answers.std(axis=0).max() > 1e-3
-    # Faces of random pixels are the worst for resizing, which the runtimes weigh otherwise.
-    tolerance = 1e-3 if "face_size" in arguments else TOLERANCE
-    np.testing.assert_allclose(answers, recognizer.predict_proba(FACES), atol=tolerance)
+    np.testing.assert_allclose(answers, recognizer.predict_proba(FACES), atol=TOLERANCE)
 
 
 @pytest.mark.slow
