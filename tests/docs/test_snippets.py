@@ -55,7 +55,7 @@ def test_shell_blocks_run(page, line, photo_folder):
     command = [sys.executable, "-m", *shlex.split(line)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert done.stdout
+    assert done.stdout or done.stderr
 
 
 def test_the_readme_finds_the_astronaut_happy(photo_folder):
