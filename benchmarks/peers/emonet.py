@@ -1,9 +1,10 @@
 """emonet's bundled models, as peers are measured."""
 
 from benchmarks.peers import harness
+from benchmarks.peers.environments import PEERS
 
 
-def variant(model: str, runtime: str):
+def loader(model: str, runtime: str):
     """Return a function that loads a model with a runtime."""
 
     def load():
@@ -14,11 +15,5 @@ def variant(model: str, runtime: str):
     return load
 
 
-harness.run(
-    "emonet",
-    {
-        f"{model}, {runtime}": variant(model, runtime)
-        for model in ("default", "fast")
-        for runtime in ("onnxruntime", "keras")
-    },
-)
+(ours,) = (peer for peer in PEERS if peer.name == "emonet")
+harness.run("emonet", {variant: loader(*variant.split(", ")) for variant in ours.variants})

@@ -7,6 +7,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from emonet.storage.sources import bundled_models
+
 FAILED = "failed.json"
 
 
@@ -49,7 +51,11 @@ class Peer:
 PEERS = (
     Peer(
         name="emonet",
-        variants=("default, onnxruntime", "default, keras", "fast, onnxruntime", "fast, keras"),
+        variants=tuple(
+            f"{model}, {runtime}"
+            for model in bundled_models()
+            for runtime in ("onnxruntime", "keras")
+        ),
     ),
     Peer(
         name="fer",

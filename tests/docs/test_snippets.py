@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -22,10 +23,18 @@ def name(page: Path) -> str:
 
 @pytest.fixture
 def photo_folder(tmp_path, monkeypatch, astronaut):
-    """A working folder with the one thing that the pages take for granted: photo.jpg."""
+    """A working folder with what the pages take for granted: photo.jpg, and film.mp4 of it."""
+    import cv2
     from PIL import Image
 
-    Image.open(astronaut).save(tmp_path / "photo.jpg", quality=95)
+    photo = Image.open(astronaut)
+    photo.save(tmp_path / "photo.jpg", quality=95)
+    film = cv2.VideoWriter(
+        str(tmp_path / "film.mp4"), cv2.VideoWriter.fourcc(*"mp4v"), 25, photo.size
+    )
+    for _ in range(6):
+        film.write(np.asarray(photo.convert("RGB"))[..., ::-1])
+    film.release()
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
