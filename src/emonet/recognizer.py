@@ -266,7 +266,7 @@ class EmotionRecognizer(Predictor):
 
         Args:
             faces: uint8 (n, height, width) training faces. The ranges of values are measured on
-                some 512 of them.
+                some 128 of them.
 
         Returns:
             The recognizer itself.
