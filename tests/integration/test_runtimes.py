@@ -57,9 +57,13 @@ def test_bundled_models_give_the_same_answers_on_both_runtimes(name):
     reference = EmotionRecognizer.from_pretrained(name, runtime="keras")
     assert set(fast.runtimes.values()) == {"onnxruntime"}
     assert set(reference.runtimes.values()) == {"keras"}
-    answers = fast.predict_proba(FACES)
+    answers, expected = fast.predict_proba(FACES), reference.predict_proba(FACES)
     assert answers.dtype == np.float32
-    np.testing.assert_allclose(answers, reference.predict_proba(FACES), atol=TOLERANCE)
+    if any(network.graph_precision == "int8" for network in fast.config.networks):
+        # Keras computes such a network in float: alike, and measurably not the same.
+        assert TOLERANCE < abs(answers - expected).mean() < 0.02
+    else:
+        np.testing.assert_allclose(answers, expected, atol=TOLERANCE)
 
 
 def test_sizes_that_a_graph_computes_are_known_beforehand():
