@@ -13,7 +13,7 @@ from emonet.storage.sources import BUNDLED
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "detectors.md"
 FACTORS = (0.8, 1.0, 1.2)
-MODELS = ("fast", "default")
+MODELS = ("tiny", "fast", "default")
 
 
 def reframed(model: str, factor: float, folder: Path) -> EmotionRecognizer:
