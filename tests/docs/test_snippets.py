@@ -64,7 +64,10 @@ def test_shell_blocks_run(page, line, photo_folder):
     command = [sys.executable, "-m", *shlex.split(line)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert done.stdout or done.stderr
+    if "--out" in command:
+        assert Path(command[command.index("--out") + 1]).stat().st_size
+    else:
+        assert done.stdout
 
 
 def test_the_readme_finds_the_astronaut_happy(photo_folder):
