@@ -28,7 +28,7 @@ from emonet.pipeline.crops import measure_framing
 from emonet.plugin import Json
 from emonet.predictor import Predictor
 from emonet.registry.catalog import Kind, get_catalog
-from emonet.training.distillation import Distillation
+from emonet.training.distillation import Distillation, TeacherSees
 from emonet.training.recipes import Precision, Recipe, get_recipe
 from emonet.training.record import TrainingRecord, merge_records
 
@@ -161,6 +161,7 @@ class EmotionRecognizer(Predictor):
         feature_cache: str | Path | None = None,
         teacher: "EmotionRecognizer | None" = None,
         teacher_share: float = 0.7,
+        teacher_sees: TeacherSees = "faces",
         start_from: "EmotionRecognizer | None" = None,
         command: str | None = None,
     ) -> Self:
@@ -179,6 +180,9 @@ class EmotionRecognizer(Predictor):
             teacher: has a say in what is learnt: the targets are ``(1 - teacher_share) * label
                 + teacher_share * its probabilities`` (Hinton et al. 2015).
             teacher_share: 0..1.
+            teacher_sees: ``"faces"``: the teacher is asked once, about the faces as they are;
+                ``"batches"``: about every batch, as the student sees it but in plain light
+                (Beyer et al. 2022).
             start_from: a recognizer with an equal network, this one for instance, whose weights
                 training starts from; the last layer starts afresh if its labels are others.
             command: what to note as the command that did it.
@@ -207,7 +211,9 @@ class EmotionRecognizer(Predictor):
             checkpoint_dir=checkpoint_dir,
             feature_cache=feature_cache,
             command=command,
-            distillation=None if teacher is None else Distillation(teacher, teacher_share),
+            distillation=(
+                None if teacher is None else Distillation(teacher, teacher_share, teacher_sees)
+            ),
             start_from=start_from,
         )
         # Temperature and digests were those of what was learnt before.

@@ -13,7 +13,8 @@ from tests.conftest import make_faces
 from tests.integration.conftest import Run
 
 from emonet import EmotionRecognizer, Phase, Recipe
-from emonet.errors import ConfigError
+from emonet.data.augmentation import Augmentation
+from emonet.errors import ConfigError, TrainingError
 from emonet.labels import FER2013
 from emonet.training.distillation import Distillation
 
@@ -85,6 +86,8 @@ def test_what_can_not_teach_is_refused(tiny_recognizer: EmotionRecognizer) -> No
     for share in (-0.1, 1.1, float("nan")):
         with pytest.raises(ConfigError, match="teacher_share must be a number"):
             student().fit(TRAIN, VALID, recipe=RECIPE, teacher=tiny_recognizer, teacher_share=share)
+    with pytest.raises(ConfigError, match="teacher_sees must be one of 'faces', 'batches'"):
+        student().fit(TRAIN, VALID, teacher=tiny_recognizer, teacher_sees="all")
 
 
 def test_the_student_learns_otherwise_and_the_record_names_its_teacher(
@@ -136,6 +139,47 @@ def test_the_teacher_is_asked_once_for_all_runs_into_one_folder(
         Distillation(other, 0.7).targets_for(TRAIN, tmp_path)
     assert len(asked) == 1
     assert len(list(tmp_path.glob("teacher-*.npy"))) == 2
+
+
+def test_a_teacher_of_batches_answers_for_them(tiny_recognizer: EmotionRecognizer) -> None:
+    turned = tuple(reversed(FER2013))
+    ask = Distillation(tiny_recognizer, 0.6, "batches").asked_in(turned)
+    targets = np.eye(7, dtype=np.float32)[6 - TRAIN.classes]
+    said = tiny_recognizer.predict_proba(TRAIN.images)[:, ::-1]
+    np.testing.assert_allclose(ask(TRAIN.images, targets), 0.4 * targets + 0.6 * said, atol=1e-6)
+    other = Distillation(tiny_recognizer, 0.6, "batches")
+    with pytest.raises(ConfigError, match="same labels"):
+        other.asked_in((*FER2013[:6], "contempt"))
+
+
+def test_a_teacher_of_batches_is_asked_in_every_epoch_and_told_apart(
+    tiny_recognizer: EmotionRecognizer, tmp_path: Path
+) -> None:
+    plain = replace(RECIPE, augmentation=Augmentation())
+
+    def fit(teacher: EmotionRecognizer = tiny_recognizer, **changes) -> EmotionRecognizer:
+        settings = {"recipe": plain, "teacher": teacher, "teacher_share": 0.5, **changes}
+        return student().fit(TRAIN, VALID, checkpoint_dir=tmp_path / "run", **settings)
+
+    with questions() as asked:
+        first = fit(teacher_sees="batches")
+    assert not asked
+    assert not list(tmp_path.glob("*/teacher-*.npy"))
+    assert first.training.teacher.sees == "batches"
+    first.save_pretrained(tmp_path / "model")
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert "Taught by resnet18 (share 0.5, asked about every batch)" in card
+    # Nothing is changed in these faces, so that it makes no difference when the teacher is asked.
+    once = student().fit(TRAIN, VALID, recipe=plain, teacher=tiny_recognizer, teacher_share=0.5)
+    for ours, theirs in zip(first.training.history, once.training.history, strict=True):
+        assert ours.loss == pytest.approx(theirs.loss, rel=1e-5)
+    assert fit(teacher_sees="batches").training.history == first.training.history
+    for changes in (
+        {"teacher_share": 0.6},
+        {"teacher": tiny_recognizer.with_test_time_augmentation("mirror")},
+    ):
+        with pytest.raises(TrainingError, match="with another teacher"):
+            fit(**{"teacher_sees": "batches", **changes})
 
 
 def test_the_command_takes_trains_options(

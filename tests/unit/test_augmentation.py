@@ -8,7 +8,7 @@ from PIL import Image
 from tests.conftest import make_faces
 
 from emonet import create_feature_extractor
-from emonet.data.augmentation import Augmentation, augment
+from emonet.data.augmentation import Augmentation, move, spoil
 
 EVERYTHING = Augmentation(
     rotation=15,
@@ -27,6 +27,14 @@ EVERYTHING = Augmentation(
 @pytest.fixture(scope="module")
 def faces():
     return make_faces(8).images
+
+
+def augment(faces, settings, random):
+    """Move and spoil, as training does; it may mix between the two."""
+    moved, mirrored = move(faces, settings, random)
+    spoilt = moved.astype(np.float32)
+    spoil(spoilt, settings, random)
+    return spoilt, mirrored
 
 
 def changed(faces, seed=0, **settings):
@@ -278,7 +286,7 @@ def test_layout_in_memory_makes_no_difference(view, faces):
     np.testing.assert_array_equal(result, expected)
 
 
-def batches(count=50, *, features=(), targets=None, epoch=1, **settings):
+def batches(count=50, *, features=(), targets=None, epoch=1, ask=None, **settings):
     """Batches of plain faces, face i of grey value i, whose targets and features say i, too."""
     from emonet.training.batches import Examples, TrainingBatches
 
@@ -291,6 +299,7 @@ def batches(count=50, *, features=(), targets=None, epoch=1, **settings):
             targets=np.stack([share, 1 - share], axis=1) if targets is None else targets,
             features=features,
             mirrored_features=features,
+            ask=ask,
         ),
         **{
             "batch_size": 8,
@@ -384,6 +393,26 @@ def test_mixup_mixes_faces_features_and_targets_alike():
         assert faces.dtype == vectors.dtype == targets.dtype == np.float32
         mixed += (faces[:, 0, 0] % 1 != 0).sum()
     assert mixed > 24
+
+
+def test_teacher_sees_faces_moved_and_mixed_but_not_spoilt():
+    seen = []
+
+    def ask(faces, targets):
+        assert faces.dtype == np.uint8
+        np.testing.assert_allclose(targets[:, 0] * 50, faces[:, 0, 0], atol=0.51)
+        seen.append(faces)
+        return np.full_like(targets, 0.5)
+
+    dark = Augmentation(mirror=True, brightness=100, erase=1)
+    for index, ((faces,), targets) in enumerate(batches(ask=ask, mixup=1.0, augmentation=dark)):
+        np.testing.assert_array_equal(targets, 0.5)
+        assert (np.abs(faces - seen[index]).max(axis=(1, 2)) > 1).all()
+    assert len(seen) == 6
+    # Without mixing, and with nothing to spoil, both see the same.
+    seen.clear()
+    for index, ((faces,), _) in enumerate(batches(ask=ask)):
+        np.testing.assert_array_equal(faces, seen[index])
 
 
 def test_smoothed_and_mixed_targets_still_sum_to_one():

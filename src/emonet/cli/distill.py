@@ -12,6 +12,7 @@ __all__ = ["distill"]
 def distill(**options: Any) -> None:
     """Train a network as 'emonet train' does, on what a teacher says about each face as well.
 
-    The teacher's probabilities are computed once, and kept while the training lasts.
+    The teacher is asked once, and its answers are kept while the training lasts, unless it is to
+    see every batch.
     """
     train_model(**options)

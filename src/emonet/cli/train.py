@@ -23,6 +23,7 @@ from emonet.errors import ConfigError
 from emonet.recognizer import EmotionRecognizer
 from emonet.runs import is_finished, train_folder
 from emonet.storage.folder import Dtype
+from emonet.training.distillation import TeacherSees
 from emonet.training.recipes import Precision, get_recipe
 
 __all__ = ["train", "train_model"]
@@ -85,6 +86,10 @@ def train_model(
     teacher_share: Annotated[
         float, typer.Option(help="Of the teacher's probabilities in the targets, 0..1.")
     ] = 0.7,
+    teacher_sees: Annotated[
+        TeacherSees,
+        typer.Option(help="The training faces as they are, once, or every batch of the student."),
+    ] = "faces",
 ) -> None:
     """Train a network in a folder of its own; without a teacher, on the labels alone."""
     if is_finished(out):
@@ -134,12 +139,13 @@ def train_model(
         feature_cache=feature_cache or data.with_name(f"{data.name}.features"),
         teacher=taught_by,
         teacher_share=teacher_share,
+        teacher_sees=teacher_sees,
         start_from=start,
         command=shlex.join(["emonet", *sys.argv[1:]]),
     )
 
 
-@options_of(train_model, without=("teacher", "teacher_share"))
+@options_of(train_model, without=("teacher", "teacher_share", "teacher_sees"))
 def train(**options: Any) -> None:
     """Train a network on the Training split and keep the epoch that is best on PublicTest.
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from emonet.errors import ConfigError
 from emonet.plugin import require_number
 
-__all__ = ["Augmentation", "augment"]
+__all__ = ["Augmentation", "move", "spoil"]
 
 MOST = {
     "rotation": 180,
@@ -72,10 +72,10 @@ class Augmentation:
             )
 
 
-def augment(
+def move(
     faces: NDArray[np.uint8], settings: Augmentation, random: np.random.Generator
-) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Change every face at random.
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Turn, slant, zoom, shift and mirror every face at random.
 
     Args:
         faces: uint8 (n, height, width); stays as it is.
@@ -83,18 +83,27 @@ def augment(
         random: the source of chance; equal states give equal results.
 
     Returns:
-        float32 (n, height, width) faces of 0..255, and bool (n,): which were mirrored, for
-        whoever has features of the mirrored faces at hand.
+        uint8 (n, height, width) faces, and bool (n,): which were mirrored, for whoever has
+        features of the mirrored faces at hand.
     """
     mirrored = random.random(len(faces)) < (0.5 if settings.mirror else 0.0)
-    warped = _warp(faces, _affine(faces.shape, mirrored, settings, random)).astype(np.float32)
+    return _warp(faces, _affine(faces.shape, mirrored, settings, random)), mirrored
+
+
+def spoil(faces: NDArray[np.float32], settings: Augmentation, random: np.random.Generator) -> None:
+    """Change the light of every face at random, compress some, cover parts of some; in place.
+
+    Args:
+        faces: float32 (n, height, width), 0..255.
+        settings: the ranges.
+        random: as for move.
+    """
     if settings.contrast or settings.brightness or settings.exposure:
-        _relight(warped, settings, random)
+        _relight(faces, settings, random)
     if settings.compress:
-        _compress(warped, settings.compress, random)
+        _compress(faces, settings.compress, random)
     if settings.erase:
-        _erase(warped, settings.erase, random)
-    return warped, mirrored
+        _erase(faces, settings.erase, random)
 
 
 def _affine(

@@ -280,7 +280,8 @@ def _training(training: TrainingRecord) -> str:
 
 def _teacher(teacher: TeacherRecord) -> str:
     names = _plain(", ".join(teacher.networks))
-    return f" Taught by {names} (share {teacher.share:g})."
+    asked = ", asked about every batch" if teacher.sees == "batches" else ""
+    return f" Taught by {names} (share {teacher.share:g}{asked})."
 
 
 def _plain(text: str) -> str:

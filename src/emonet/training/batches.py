@@ -7,7 +7,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from emonet.data.augmentation import Augmentation, augment
+from emonet.data.augmentation import Augmentation, move, spoil
+from emonet.training.distillation import Ask
 
 __all__ = ["Examples", "TrainingBatches", "class_weighted"]
 
@@ -22,6 +23,7 @@ class Examples:
         features: float32 (n, size) per feature extractor, of the faces as they are.
         mirrored_features: likewise, of the mirrored faces; only training needs them.
         weights: float32 (n,), how much each face counts in the loss; None: all alike.
+        ask: a teacher, who is asked about the faces of every batch; None where there is none.
     """
 
     faces: NDArray[np.uint8]
@@ -29,6 +31,7 @@ class Examples:
     features: Sequence[NDArray[np.float32]] = ()
     mirrored_features: Sequence[NDArray[np.float32]] = ()
     weights: NDArray[np.float32] | None = None
+    ask: Ask | None = None
 
 
 def class_weighted(examples: Examples, power: float) -> Examples:
@@ -79,10 +82,14 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]
     def __getitem__(
         self, index: int
     ) -> tuple[tuple[NDArray[np.float32], ...], *tuple[NDArray[np.float32], ...]]:
-        """Return ((faces, *features), targets) of one batch, and weights where there are some."""
+        """Return ((faces, *features), targets) of one batch, and weights where there are some.
+
+        A teacher sees the faces moved and mixed, but not spoilt: the student is to see through
+        bad light as if it were not there (Beyer et al. 2022, "consistent teaching").
+        """
         random = np.random.default_rng((*self._seed, index))
         rows = self._order[index * self._batch_size : (index + 1) * self._batch_size]
-        faces, mirrored = augment(self._examples.faces[rows], self._augmentation, random)
+        moved, mirrored = move(self._examples.faces[rows], self._augmentation, random)
         features = [
             np.where(mirrored[:, np.newaxis], flipped[rows], plain[rows])
             for plain, flipped in zip(
@@ -91,12 +98,15 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]
         ]
         targets = self._examples.targets[rows]
         targets = targets * (1 - self._smoothing) + self._smoothing / targets.shape[1]
-        parts = [faces, *features, targets.astype(np.float32)]
+        parts = [moved.astype(np.float32), *features, targets.astype(np.float32)]
         if self._examples.weights is not None:
             parts.append(self._examples.weights[rows])
         if self._mixup:
             share = np.float32(random.beta(self._mixup, self._mixup))
             partner = random.permutation(len(rows))
             parts = [share * part + (1 - share) * part[partner] for part in parts]
-        inputs = 1 + len(features)
+        inputs, faces = 1 + len(features), parts[0]
+        if self._examples.ask is not None:
+            parts[inputs] = self._examples.ask(np.rint(faces).astype(np.uint8), parts[inputs])
+        spoil(faces, self._augmentation, random)
         return tuple(parts[:inputs]), *parts[inputs:]

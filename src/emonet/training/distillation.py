@@ -3,10 +3,10 @@
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,15 +14,20 @@ from numpy.typing import NDArray
 from emonet.data import FaceDataset
 from emonet.errors import ConfigError
 from emonet.keeping import kept
-from emonet.plugin import require_number
+from emonet.plugin import require_choice, require_number
 from emonet.training.progress import progress_bar
 from emonet.training.start import Learnt, weights_digest
 
-__all__ = ["Distillation", "Teacher", "TeacherRecord"]
+__all__ = ["Ask", "Distillation", "Teacher", "TeacherRecord", "TeacherSees"]
 
 logger = logging.getLogger("emonet")
 
 CHUNK_FACES = 1024
+
+#: The training faces as they are, once; or what the student sees, batch by batch.
+TeacherSees = Literal["faces", "batches"]
+#: Maps uint8 (n, height, width) faces and their targets to what is to be learnt of them.
+Ask = Callable[[NDArray[np.uint8], NDArray[np.float32]], NDArray[np.float32]]
 
 
 class Teacher(Learnt, Protocol):
@@ -42,12 +47,14 @@ class TeacherRecord:
         share: of the teacher's probabilities in the targets, 0..1; the rest is the labels.
         test_time_augmentation: the views that the teacher averaged over.
         files: SHA-256 of its weights files by name, where it was loaded from files.
+        sees: ``faces`` or ``batches``, see Distillation.
     """
 
     networks: tuple[str, ...]
     share: float
     test_time_augmentation: str = "none"
     files: Mapping[str, str] = field(default_factory=dict)
+    sees: TeacherSees = "faces"
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,17 +64,22 @@ class Distillation:
     Attributes:
         teacher: whose probabilities are learnt from.
         share: of them in the targets, 0..1; the rest is the labels.
+        sees: ``faces``: the teacher is asked about the training faces once, as they are;
+            ``batches``: about every batch, its faces moved and mixed as the student sees them
+            (Beyer et al. 2022, arXiv 2106.05237), which takes longer and can't be learnt by heart.
     """
 
     teacher: Teacher
     share: float
+    sees: TeacherSees = "faces"
 
     def __post_init__(self) -> None:
         """Refuse a share that is none.
 
         Raises:
-            ConfigError: it is not in 0..1.
+            ConfigError: it is not in 0..1, or the teacher is to see something else.
         """
+        require_choice("distillation", "teacher_sees", self.sees, get_args(TeacherSees))
         require_number("distillation", "teacher_share", self.share, 0, 1)
 
     def targets_for(self, train: FaceDataset, keep_in: Path | None) -> FaceDataset:
@@ -82,8 +94,29 @@ class Distillation:
         """
         order = _columns(self.teacher.config.labels, train.labels)
         said = self._probabilities(train.images, keep_in)[:, order]
-        votes = (1 - self.share) * train.targets + self.share * said
-        return replace(train, votes=votes.astype(np.float32))
+        return replace(train, votes=self._mixed(train.targets, said))
+
+    def asked_in(self, labels: tuple[str, ...]) -> Ask:
+        """Return what asks the teacher about faces whose targets have these labels.
+
+        Raises:
+            ConfigError: the teacher tells other labels apart.
+        """
+        order = _columns(self.teacher.config.labels, labels)
+
+        def ask(faces: NDArray[np.uint8], targets: NDArray[np.float32]) -> NDArray[np.float32]:
+            return self._mixed(targets, self.teacher.predict_proba(faces)[:, order])
+
+        return ask
+
+    def identity(self) -> dict[str, object]:
+        """Return what a run that asks batch by batch is told apart by."""
+        return {**asdict(self.describe()), "weights": weights_digest(self.teacher.weights)}
+
+    def _mixed(
+        self, targets: NDArray[np.float32], said: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        return ((1 - self.share) * targets + self.share * said).astype(np.float32)
 
     def describe(self) -> TeacherRecord:
         """Return what the training record says about it."""
@@ -97,6 +130,7 @@ class Distillation:
                 for name, digest in config.files.items()
                 if name.endswith(".safetensors")
             },
+            sees=self.sees,
         )
 
     def _probabilities(self, faces: NDArray[np.uint8], keep_in: Path | None) -> NDArray[np.float32]:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +81,10 @@ def train_network(
         train, validation = train.hold_out(HELD_OUT, seed=seed)
     elif not len(validation):
         raise DataError("There is no face to validate on: give some, or no validation_data")
-    taught = train
-    if distillation is not None:
+    taught, ask = train, None
+    if distillation is not None and distillation.sees == "batches":
+        ask = distillation.asked_in(train.labels)
+    elif distillation is not None:
         keep_in = None if checkpoint_dir is None else Path(checkpoint_dir)
         taught = distillation.targets_for(train, keep_in)
     checkpoint = None
@@ -97,6 +99,8 @@ def train_network(
         }
         if start_from is not None:
             identity["started_from"] = weights_digest(start_from.weights)
+        if distillation is not None and ask is not None:
+            identity["teacher"] = distillation.identity()
         checkpoint = Checkpoint(Path(checkpoint_dir), identity)
     network = build_network(
         catalog,
@@ -126,7 +130,7 @@ def train_network(
     history = run_recipe(
         network,
         recipe,
-        examples,
+        replace(examples, ask=ask),
         Examples(validation.images, validation.targets, features(validation.images, "Validation")),
         seed=seed,
         checkpoint=checkpoint,
