@@ -72,6 +72,8 @@ class OnnxRuntime:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # what fails is raised
         options.add_session_config_entry("session.use_env_allocators", "1")
+        # Threads that wait for this network's next faces would keep the cores from other networks.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         values = [
             onnxruntime.OrtValue.ortvalue_from_numpy(
                 np.ascontiguousarray(array, np.float32)[np.newaxis]
