@@ -19,17 +19,18 @@ class DlibHog:
         upsample: how many times the image is doubled in size first.
         score_threshold: the least score of a face; 0 is dlib's own, which takes a fold of
             cloth for a face now and then.
-        max_side: larger images are shrunk to this for detection, pixels.
+        max_side: larger images are shrunk to this for detection, pixels; to less if doubling
+            would make it more than 6400.
     """
 
     def __init__(self, upsample: int, score_threshold: float, max_side: int) -> None:
         require_number("dlib_hog", "upsample", upsample, 0, 4, whole=True)
         require_number("dlib_hog", "score_threshold", score_threshold, -1, 10)
-        # The doubled image is held in memory.
-        require_number("dlib_hog", "max_side", max_side, 80, LARGEST >> upsample, whole=True)
+        require_number("dlib_hog", "max_side", max_side, 80, LARGEST, whole=True)
         self._upsample = upsample
         self._score_threshold = score_threshold
-        self._max_side = max_side
+        # The doubled image is held in memory.
+        self._max_side = min(max_side, LARGEST >> upsample)
         self._detector: Any = None
         # It keeps its scanner's state while it runs: one thread at a time.
         self._lock = threading.Lock()

@@ -58,9 +58,10 @@ class YuNet:
         require_number("yunet", "max_side", max_side, 32, LARGEST, whole=True)
         if model_path is not None and not isinstance(model_path, str):
             raise ConfigError(f"yunet: model_path must be a path or None, got {model_path!r}")
-        self._path = fetch() if model_path is None else Path(model_path)
-        if not self._path.is_file():
-            raise ModelNotFoundError(f"yunet: no file at model_path {self._path}")
+        try:
+            self._path = fetch() if model_path is None else locate_file(model_path)
+        except ModelNotFoundError as error:
+            raise ModelNotFoundError(f"yunet: model_path: {error}") from None
         self._thresholds = (score_threshold, nms_threshold)
         self._max_side = max_side
         self._detector = self._create()
@@ -78,6 +79,9 @@ class YuNet:
         detections = []
         for row in () if rows is None else np.asarray(rows, np.float32):
             x, y, width, height, *landmarks = (row[:14] * factor).tolist()
+            # What it is unsure of may lie in the padding around the image.
+            if x + width <= 0 or y + height <= 0 or x >= image.shape[1] or y >= image.shape[0]:
+                continue
             points = np.array(landmarks, np.float32).reshape(5, 2)
             detections.append(Detection(Box(x, y, width, height), float(row[14]), points))
         return detections

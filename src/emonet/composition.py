@@ -74,6 +74,10 @@ def describe_network(
         ComponentNotFoundError: nobody offers a component.
         ConfigError: a key is unknown.
     """
+    if isinstance(features, str):
+        raise ConfigError(
+            f"features must be a list of names, got {features!r}: write [{features!r}]"
+        )
     if not isinstance(features, Mapping):
         features = {name: {} for name in features}
     return NetworkConfig(

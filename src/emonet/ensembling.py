@@ -5,6 +5,7 @@ probabilities, with weights in 0..1 that differential evolution (Storn and Price
 on held-out faces.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,6 +18,8 @@ from emonet.errors import ConfigError, DataError
 from emonet.network.weights import adapt_output
 
 __all__ = ["LearntWeights", "learn_weights", "merge"]
+
+logger = logging.getLogger("emonet")
 
 FOLDS = 5
 GENERATIONS = 200
@@ -57,19 +60,20 @@ class LearntWeights:
 
 
 def merge(
-    members: Sequence[tuple[RecognizerConfig, Mapping[str, Arrays]]],
-) -> tuple[RecognizerConfig, dict[str, dict[str, NDArray[Any]]]]:
+    members: Sequence[tuple[RecognizerConfig, Mapping[str, Arrays], Mapping[str, bytes]]],
+) -> tuple[RecognizerConfig, dict[str, dict[str, NDArray[Any]]], dict[str, bytes]]:
     """Put the networks of several recognizers into one, all members with the same say.
 
     Detector, framing, test-time augmentation and the order of the labels are the first
     member's: members must have learnt from faces that are framed alike.
 
     Args:
-        members: each one's configuration, and its weights by network and by layer.
+        members: each one's configuration, its weights by network and by layer, and the graphs
+            of those networks that have one.
 
     Returns:
-        The configuration of the ensemble and its weights. The temperature of a member goes
-        into its weights.
+        The configuration of the ensemble, its weights and its graphs. The temperature of a
+        member goes into its weights; in int8, such a member computes in float32 from now on.
 
     Raises:
         ConfigError: there is no member, label sets differ, or a member is a calibrated
@@ -80,7 +84,8 @@ def merge(
     first = members[0][0]
     networks: list[NetworkConfig] = []
     weights: dict[str, dict[str, NDArray[Any]]] = {}
-    for config, arrays in members:
+    graphs: dict[str, bytes] = {}
+    for config, arrays, drawn in members:
         if set(config.labels) != set(first.labels):
             raise ConfigError(
                 f"Members of an ensemble must have the same labels: one has "
@@ -96,9 +101,20 @@ def merge(
         for network in config.networks:
             name = _unused(network.name, weights)
             share = network.weight / total / len(members)
-            networks.append(replace(network, name=name, weight=share))
+            part = replace(network, name=name, weight=share)
+            own_weights = part.graph_precision != "float32"
+            if own_weights and (order != sorted(order) or config.temperature != 1):
+                logger.warning(
+                    "%s computes in float32 here: its temperature or its order of labels can't "
+                    "go into a graph in %s. Quantise the ensemble instead.",
+                    name, part.graph_precision,
+                )  # fmt: skip
+                part = replace(part, graph_precision="float32")
+            elif network.name in drawn:
+                graphs[name] = drawn[network.name]
+            networks.append(part)
             weights[name] = adapt_output(arrays[network.name], order, config.temperature)
-    return replace(first, networks=tuple(networks), temperature=1.0, files={}), weights
+    return replace(first, networks=tuple(networks), temperature=1.0, files={}), weights, graphs
 
 
 def learn_weights(

@@ -141,7 +141,8 @@ class Predictor(Pretrained):
     def with_test_time_augmentation(self, augmentation: TestTimeAugmentation) -> Self:
         """Return a recognizer that averages over other views of each face.
 
-        It shares detector, networks and weights with this one, which stays as it is. Figures
+        It shares weights with this one, and detector and networks where they are built already;
+        this one stays as it is. Figures
         that were noted do not hold for it, so its training record has none. If the model is
         calibrated, calibrate it again.
 

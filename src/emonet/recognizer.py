@@ -25,9 +25,10 @@ from emonet.exports import quantise_graphs, with_graph_precision
 from emonet.labels import FER2013
 from emonet.network.ensemble import calibrate
 from emonet.pipeline.crops import measure_framing
-from emonet.plugin import Json
+from emonet.plugin import ConfigError, Json, require_number, require_size
 from emonet.predictor import Predictor
 from emonet.registry.catalog import Kind, get_catalog
+from emonet.storage.config_json import config_to_json
 from emonet.training.distillation import Distillation, TeacherSees
 from emonet.training.recipes import Precision, Recipe, get_recipe
 from emonet.training.record import TrainingRecord, merge_records
@@ -77,7 +78,9 @@ class EmotionRecognizer(Predictor):
         centred: bool = False,
         pretrained: bool = False,
     ) -> None:
-        height, width = face_size
+        height, width = require_size("recognizer", "face_size", face_size, 1)
+        if isinstance(labels, str):
+            raise ConfigError(f"labels must be a list of names, got {labels!r:.200}")
         catalog = get_catalog()
         network = describe_network(
             catalog,
@@ -119,19 +122,12 @@ class EmotionRecognizer(Predictor):
             NotFittedError: a member has no weights yet.
         """
         members = list(members)
-        config, weights = merge([(member.config, member.weights) for member in members])
+        parts = [(member.config, member.weights, member._graphs) for member in members]
+        config, weights, graphs = merge(parts)
         merged = cls.__new__(cls)
         merged._start(config)
-        merged._weights = weights
-        parts = [(member, part.name) for member in members for part in member.config.networks]
-        merged._graphs = {
-            name: member._graphs[part]
-            for name, (member, part) in zip(weights, parts, strict=True)
-            if part in member._graphs
-        }
-        merged._training = merge_records(
-            config, [(member.config, member.training) for member in members]
-        )
+        merged._weights, merged._graphs = weights, graphs
+        merged._training = merge_records(config, [(one.config, one.training) for one in members])
         return merged
 
     @classmethod
@@ -180,9 +176,8 @@ class EmotionRecognizer(Predictor):
             teacher: has a say in what is learnt: the targets are ``(1 - teacher_share) * label
                 + teacher_share * its probabilities`` (Hinton et al. 2015).
             teacher_share: 0..1.
-            teacher_sees: ``"faces"``: the teacher is asked once, about the faces as they are;
-                ``"batches"``: about every batch, as the student sees it but in plain light
-                (Beyer et al. 2022).
+            teacher_sees: ``"faces"``: it is asked once, about the faces as they are; or
+                ``"batches"``: as the student sees them but in plain light (Beyer et al. 2022).
             start_from: a recognizer with an equal network, this one for instance, whose weights
                 training starts from; the last layer starts afresh if its labels are others.
             command: what to note as the command that did it.
@@ -199,7 +194,11 @@ class EmotionRecognizer(Predictor):
         """
         from emonet.training.session import train_network
 
+        require_number("fit", "seed", seed, 0, whole=True)
         train_set = self._dataset(train, sized=True)
+        # What could fail after hours of training fails now.
+        config_to_json(self._config)
+        self._get_detectors()
         weights, self._training = train_network(
             get_catalog(),
             self._config,

@@ -2,13 +2,14 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
-from tests.conftest import make_faces
+from tests.conftest import make_faces, write_fer2013
 from tests.integration.conftest import Outcome, Run
 
 from emonet import EmotionRecognizer, load_dataset
@@ -433,3 +434,30 @@ def test_filter_faces_copies_what_shows_one_face_and_reports(
     assert report["counts"]["Training"]["fear"] == {"none": 0, "one": 20, "more": 0}
     assert "210 pictures kept" in outcome.out
     assert_refused(run(*command), "is there already")
+
+
+def test_annotated_copies_do_not_replace_originals(
+    run: Run, tiny_folder: Path, photos: Path
+) -> None:
+    folder = photos / "one"
+    before = (folder / "face.png").read_bytes()
+    outcome = run(
+        *("predict", folder / "face.png", "--save-annotated", folder),
+        *("--model", tiny_folder, "--detector", "whole_image"),
+    )
+    assert_refused(outcome, "choose another folder")
+    assert (folder / "face.png").read_bytes() == before
+
+
+def test_framing_that_can_not_be_measured_changes_nothing(
+    run: Run, tiny_folder: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(tiny_folder, tmp_path / "model")
+    before = (folder / "config.json").read_bytes()
+    blank = replace(make_faces(2), images=np.full((14, 48, 48), 128, np.uint8))
+    data = write_fer2013(tmp_path / "blank.csv", {"Training": blank})
+    outcome = run("framing", folder, "--data", data, "--detector", "dlib_hog")
+    assert outcome.status == 0
+    assert "finds a face in 0 of 14 training faces" in outcome.err
+    assert "nothing was changed" in outcome.err
+    assert (folder / "config.json").read_bytes() == before

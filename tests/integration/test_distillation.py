@@ -180,6 +180,8 @@ def test_a_teacher_of_batches_is_asked_in_every_epoch_and_told_apart(
     ):
         with pytest.raises(TrainingError, match="with another teacher"):
             fit(**{"teacher_sees": "batches", **changes})
+    with pytest.raises(TrainingError, match="with another teacher"):
+        student().fit(TRAIN, VALID, checkpoint_dir=tmp_path / "run", recipe=plain)
 
 
 def test_the_command_takes_trains_options(

@@ -25,14 +25,17 @@ from emonet.errors import (
     ConfigError,
     ConfigVersionError,
     EmonetError,
+    ModelError,
     ModelNotFoundError,
     NotFittedError,
     PluginVersionError,
     WeightsError,
 )
 from emonet.registry.catalog import get_catalog
+from emonet.storage import folder as folder_module
 from emonet.storage import sources
 from emonet.storage.folder import write_folder
+from emonet.storage.update import update_folder
 
 FACES = make_faces(1, seed=3).images
 NETWORK = "resnet18"
@@ -222,6 +225,24 @@ def test_weights_that_can_not_be_stored_replace_nothing(
     recognizer.weights[NETWORK]["head/probabilities/kernel"] = np.full_like(kernel, value)
     with pytest.raises(WeightsError, match=f"head/probabilities/kernel.* as {dtype}"):
         recognizer.save_pretrained(folder, dtype=dtype)
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize(
+    ("limit", "what"),
+    [
+        ("MAX_WEIGHTS_BYTES", f"{NETWORK}.safetensors"),
+        ("MAX_GRAPH_BYTES", f"{NETWORK}.onnx"),
+        ("MAX_MODEL_BYTES", "all weights together"),
+    ],
+)
+def test_what_could_not_be_loaded_is_not_saved(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, limit: str, what: str
+) -> None:
+    recognizer, before = EmotionRecognizer.from_pretrained(folder), contents(folder)
+    monkeypatch.setattr(folder_module, limit, 10_000)
+    with pytest.raises(WeightsError, match=f"{what} would have .* save with dtype 'float16'"):
+        recognizer.save_pretrained(folder)
     assert contents(folder) == before
 
 
@@ -517,6 +538,20 @@ def test_bundled_models_go_by_their_names(
     assert EmotionRecognizer.from_pretrained(source).training == tiny_recognizer.training
 
 
+def test_only_what_is_on_the_hub_has_revisions(
+    bundled: Path, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for source in (None, "paper_ensemble", tiny_folder, str(tiny_folder)):
+        with pytest.raises(ConfigError, match="Only a Hub repository"):
+            EmotionRecognizer.from_pretrained(source, revision="main")
+    # A folder of the repository's name does not stand for a revision of it.
+    shutil.copytree(tiny_folder, tmp_path / "org" / "model")
+    monkeypatch.chdir(tmp_path)
+    EmotionRecognizer.from_pretrained("org/model")
+    with pytest.raises(ModelError):
+        EmotionRecognizer.from_pretrained("org/model", revision="main", local_files_only=True)
+
+
 @pytest.mark.parametrize(
     ("source", "hint"),
     [
@@ -583,6 +618,15 @@ def test_a_damaged_record_stops_neither_loading_nor_saving(
     assert loaded.training is None
     loaded.save_pretrained(tmp_path / "again")
     assert contents(tmp_path / "again").keys() == FILES - {"training.json"}
+
+
+def test_a_record_that_can_not_be_read_is_not_written_over(folder: Path) -> None:
+    record = json.loads((folder / "training.json").read_text())
+    text = json.dumps({**record, "of_a_newer_emonet": 1})
+    (folder / "training.json").write_text(text)
+    with pytest.raises(ConfigError, match=r"training\.json can't be read"):
+        update_folder(folder, EmotionRecognizer.from_pretrained(folder).training)
+    assert (folder / "training.json").read_text() == text
 
 
 @pytest.mark.parametrize("recorded", [True, False])

@@ -1,5 +1,6 @@
 """Models whose graphs compute in int8: made, saved, loaded, trained again, and refused."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from tests.conftest import make_faces
 from tests.integration.conftest import Run
 
 from emonet import EmotionRecognizer, load_dataset
-from emonet.errors import ExportError
+from emonet.errors import DataError, ExportError
 
 FACES = make_faces(10, seed=3).images
 
@@ -106,3 +107,30 @@ def test_the_command_refuses_to_lose_too_much(
     assert done.status == 2
     assert "points of accuracy, more than --tolerance -60.0" in done.err
     assert not (tmp_path / "int8").exists()
+
+
+def test_no_faces_give_no_ranges(tiny_folder: Path) -> None:
+    with pytest.raises(DataError, match="none were given"):
+        EmotionRecognizer.from_pretrained(tiny_folder).quantise(FACES[:0])
+
+
+def test_figures_of_the_float_network_are_not_noted_for_int8(
+    run: Run, folder: Path, fer2013_csv: Path, tmp_path: Path
+) -> None:
+    mine = shutil.copytree(folder, tmp_path / "int8")
+    command = ("evaluate", "--model", mine, "--data", fer2013_csv, "--split", "PublicTest")
+    refused = run(*command, "--note", "--runtime", "keras")
+    assert refused.status == 2
+    assert "leave out --runtime keras" in refused.err
+    assert run(*command, "--note").status == 0
+
+
+def test_int8_is_compared_with_float_whatever_the_model_was(
+    run: Run, folder: Path, fer2013_csv: Path, tmp_path: Path
+) -> None:
+    options = ("--data", fer2013_csv, "--tolerance", "100")
+    done = run("quantise", folder, "--out", tmp_path / "again", *options)
+    assert done.status == 0, done.err
+    whole = EmotionRecognizer.from_pretrained(folder, runtime="keras")
+    accuracy = whole.evaluate(load_dataset(fer2013_csv, "PublicTest")).accuracy
+    assert f"float32 {accuracy:.4f}, int8 " in done.err

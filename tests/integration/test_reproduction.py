@@ -96,7 +96,10 @@ def test_every_figure_that_the_report_shows_is_a_picture(experiment: tuple[Path,
 
 
 def test_what_is_finished_is_not_trained_again(
-    experiment: tuple[Path, dict], fer2013_csv: Path, monkeypatch: pytest.MonkeyPatch
+    experiment: tuple[Path, dict],
+    fer2013_csv: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     out, summary = experiment
     monkeypatch.setattr(EmotionRecognizer, "fit", None)
@@ -106,6 +109,24 @@ def test_what_is_finished_is_not_trained_again(
     assert again == summary
     with pytest.raises(ConfigError, match="holds another experiment"):
         reproduce(fer2013_csv, out, scale=TINY, variants=[PIXELS], pretrained=False, seed=1)
+    splits = ("Training", "PublicTest", "PrivateTest")
+    other = write_fer2013(tmp_path / "b.csv", {name: make_faces(2) for name in splits})
+    with pytest.raises(ConfigError, match="holds another experiment"):
+        reproduce(other, out, scale=TINY, variants=[PIXELS, BOVW], pretrained=False)
+
+
+@pytest.mark.parametrize(
+    ("weights", "pretrained"), [({"rennet50": "a.h5"}, True), ({"mini": "a.h5"}, False)]
+)
+def test_weights_that_nothing_starts_from_are_refused(
+    fer2013_csv: Path, tmp_path: Path, weights: dict[str, str], pretrained: bool
+) -> None:
+    (name,) = weights
+    with pytest.raises(ConfigError, match=f"Weights were given for {name}, which no variant"):
+        reproduce(
+            *(fer2013_csv, tmp_path / "out"),
+            scale=TINY, variants=[PIXELS], weights=weights, pretrained=pretrained,
+        )  # fmt: skip
 
 
 def test_nothing_is_trained_without_the_test_split(tmp_path: Path) -> None:

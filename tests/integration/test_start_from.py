@@ -100,6 +100,8 @@ def test_a_run_is_not_resumed_from_another_start(learnt: EmotionRecognizer, tmp_
     other = untrained().fit(TRAIN, VALID, recipe=LEARNING, seed=5)
     with pytest.raises(TrainingError, match="another started_from"):
         untrained().fit(TRAIN, VALID, recipe=STANDING, start_from=other, checkpoint_dir=tmp_path)
+    with pytest.raises(TrainingError, match="another started_from"):
+        untrained().fit(TRAIN, VALID, recipe=STANDING, checkpoint_dir=tmp_path)
 
 
 def test_the_command_takes_a_model(learnt: EmotionRecognizer, run: Run, tmp_path: Path) -> None:
@@ -113,3 +115,8 @@ def test_the_command_takes_a_model(learnt: EmotionRecognizer, run: Run, tmp_path
     refused = run("train", *options, "--backbone", "vgg", "--out", tmp_path / "third")
     assert refused.status != 0
     assert "leave out --backbone" in refused.err
+    other = ("--detector", "dlib_hog", "--detector-option", "upsample=0", "--out", tmp_path / "4")
+    assert run("train", *options, "--epochs", "1", *other).status == 0
+    config = json.loads((tmp_path / "4" / "config.json").read_text())
+    assert config["detector"]["name"] == "dlib_hog"
+    assert config["detector"]["config"]["upsample"] == 0

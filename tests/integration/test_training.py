@@ -19,7 +19,7 @@ from tests.conftest import TINY, make_faces
 from emonet import EmotionRecognizer, FaceDataset, HeadConfig, Phase, Recipe
 from emonet.composition import build_network
 from emonet.data.augmentation import Augmentation
-from emonet.errors import DataError, TrainingError
+from emonet.errors import ConfigError, DataError, ModelNotFoundError, TrainingError
 from emonet.labels import FERPLUS
 from emonet.registry.catalog import get_catalog
 
@@ -618,3 +618,38 @@ def test_a_detector_whose_boxes_are_crops_already_leaves_no_framing(
 ) -> None:
     # Else it would be taken as the framing of other detectors, too: the first that is listed.
     assert plain.config.framing == {}
+
+
+def test_what_would_fail_after_training_fails_before(tmp_path: Path) -> None:
+    data = make_faces(2)
+    nowhere = {"model_path": str(tmp_path / "no.onnx")}
+    with pytest.raises(ModelNotFoundError, match="model_path"):
+        EmotionRecognizer(**{**TINY, "detector": "yunet"}, detector_config=nowhere).fit(
+            data, data, checkpoint_dir=tmp_path / "run"
+        )
+    numbers = FaceDataset(data.images, data.classes, tuple(range(7)))
+    with pytest.raises(ConfigError, match=r"labels"):
+        EmotionRecognizer(**TINY, labels=range(7)).fit(
+            numbers, numbers, checkpoint_dir=tmp_path / "run"
+        )
+    with pytest.raises(ConfigError, match="fit: seed must be a whole number"):
+        EmotionRecognizer(**TINY).fit(data, data, seed=-1, checkpoint_dir=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"labels": "abc"}, "labels must be a list of names, got 'abc'"),
+        ({"face_size": 48}, r"face_size must be \[height, width\], got 48"),
+        ({"features": "bovw"}, "features must be a list of names, got 'bovw'"),
+    ],
+)
+def test_a_recognizer_of_the_wrong_types_is_refused(options: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        EmotionRecognizer("resnet18", **options)
+
+
+def test_faces_without_classes_are_no_labelled_data(tiny_recognizer: EmotionRecognizer) -> None:
+    with pytest.raises(DataError, match=r"FaceDataset or \(images, classes\), got ndarray"):
+        tiny_recognizer.evaluate(make_faces(1).images)

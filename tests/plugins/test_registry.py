@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -198,6 +199,10 @@ def test_a_broken_plugin_is_disabled_and_the_rest_works(
     with pytest.raises(ComponentNotFoundError) as missing:
         emonet.create_backbone("acme_net")
     assert str(info.error) in str(missing.value)
+    # A saved model names the package that it needs.
+    if not info.components:
+        with pytest.raises(error, match=re.escape(str(info.error))):
+            get_catalog().get(Kind.BACKBONE, "acme_net", distribution="broken-emonet")
 
 
 def test_the_cause_of_a_failure_is_chained(site: Site) -> None:

@@ -540,6 +540,11 @@ def test_data_set_for_another_recognizer_is_refused(labels, face_size, message):
         as_dataset(dataset, labels=labels, face_size=face_size)
 
 
+def test_labels_may_be_any_sequence():
+    dataset = FaceDataset(IMAGES, CLASSES, ["a", "b"])
+    assert as_dataset(dataset, labels=("a", "b")) is dataset
+
+
 @pytest.mark.parametrize("classes", [[0.0, 0.7], ["a", "b"], [0], None], ids=str)
 def test_classes_that_are_no_indices_are_a_data_error(classes):
     with pytest.raises(DataError):

@@ -104,7 +104,7 @@ def test_one_member_and_too_few_faces_are_refused():
 
 
 def test_members_of_one_name_are_numbered_and_have_the_same_say():
-    merged, weights = merge([(config(), {"net": arrays(seed)}) for seed in range(3)])
+    merged, weights, _ = merge([(config(), {"net": arrays(seed)}, {}) for seed in range(3)])
     assert [network.name for network in merged.networks] == ["net", "net_2", "net_3"]
     assert [network.weight for network in merged.networks] == pytest.approx([1 / 3] * 3)
     for seed, name in enumerate(weights):
@@ -114,26 +114,26 @@ def test_members_of_one_name_are_numbered_and_have_the_same_say():
 
 def test_long_names_stay_legal_when_numbered():
     name = "n" * 64
-    merged, _ = merge([(config(name), {name: arrays(0)})] * 12)
+    merged, _, _ = merge([(config(name), {name: arrays(0)}, {})] * 12)
     names = [network.name for network in merged.networks]
     assert len(set(names)) == 12
     assert max(map(len, names)) <= 64
 
 
 def test_an_ensemble_among_the_members_has_the_say_of_one():
-    inner, inner_weights = merge([(config(), {"net": arrays(seed)}) for seed in range(2)])
+    inner, inner_weights, _ = merge([(config(), {"net": arrays(seed)}, {}) for seed in range(2)])
     heavy, light = (
         replace(part, weight=w) for part, w in zip(inner.networks, (3.0, 1.0), strict=True)
     )
     inner = replace(inner, networks=(heavy, light))
-    merged, _ = merge([(inner, inner_weights), (config(), {"net": arrays(2)})])
+    merged, _, _ = merge([(inner, inner_weights, {}), (config(), {"net": arrays(2)}, {})])
     assert [part.weight for part in merged.networks] == pytest.approx([0.375, 0.125, 0.5])
 
 
 def test_columns_follow_the_labels_of_the_first_member():
     turned = FER2013[::-1]
-    merged, weights = merge(
-        [(config(), {"net": arrays(0)}), (config(labels=turned), {"net": arrays(1)})]
+    merged, weights, _ = merge(
+        [(config(), {"net": arrays(0)}, {}), (config(labels=turned), {"net": arrays(1)}, {})]
     )
     assert merged.labels == FER2013
     features = np.random.default_rng(9).normal(size=(4, 5))
@@ -144,8 +144,8 @@ def test_columns_follow_the_labels_of_the_first_member():
 
 
 def test_calibration_of_a_member_goes_into_its_weights():
-    merged, weights = merge(
-        [(config(temperature=2.5), {"net": arrays(0)}), (config(), {"net": arrays(1)})]
+    merged, weights, _ = merge(
+        [(config(temperature=2.5), {"net": arrays(0)}, {}), (config(), {"net": arrays(1)}, {})]
     )
     assert merged.temperature == 1
     features = np.random.default_rng(9).normal(size=(4, 5))
@@ -157,17 +157,40 @@ def test_calibration_of_a_member_goes_into_its_weights():
     np.testing.assert_allclose(now, calibrate(own.astype(np.float32), 2.5), atol=1e-6)
 
 
+def test_graphs_in_int8_do_not_outlive_a_change_of_what_they_hold(caplog):
+    def one(precision, **changes):
+        made = config(**changes)
+        (part,) = made.networks
+        networks = (replace(part, graph_precision=precision),)
+        return replace(made, networks=networks), {"net": arrays(0)}, {"net": precision.encode()}
+
+    members = [
+        one("float32", temperature=2.5),
+        one("int8"),
+        one("int8", temperature=2.5),
+        one("int8", labels=FER2013[::-1]),
+    ]
+    merged, _, graphs = merge(members)
+    assert graphs == {"net": b"float32", "net_2": b"int8"}
+    assert [part.graph_precision for part in merged.networks] == [
+        "float32", "int8", "float32", "float32",
+    ]  # fmt: skip
+    said = [record.getMessage() for record in caplog.records]
+    assert [text.split()[0] for text in said] == ["net_3", "net_4"]
+    assert "Quantise the ensemble instead" in said[0]
+
+
 def test_members_that_do_not_go_together_are_refused():
     other = config(labels=("awake", "asleep"))
     with pytest.raises(
         ConfigError, match="same labels: one has awake, asleep, the first has anger"
     ):
-        merge([(config(), {"net": arrays(0)}), (other, {"net": arrays(0, 2)})])
+        merge([(config(), {"net": arrays(0)}, {}), (other, {"net": arrays(0, 2)}, {})])
     with pytest.raises(ConfigError, match="at least one member"):
         merge([])
-    inner, weights = merge([(config(), {"net": arrays(seed)}) for seed in range(2)])
+    inner, weights, _ = merge([(config(), {"net": arrays(seed)}, {}) for seed in range(2)])
     with pytest.raises(ConfigError, match="calibrated ensemble"):
-        merge([(replace(inner, temperature=2.0), weights)])
+        merge([(replace(inner, temperature=2.0), weights, {})])
 
 
 def test_weights_without_the_output_layer_are_refused():

@@ -313,7 +313,9 @@ def test_text_that_can_be_no_path_is_an_image_error(name):
         load_image(name)
 
 
-@pytest.mark.parametrize("source", [None, 3, 2.5, ["a.jpg"], {"a.jpg"}, object()])
+@pytest.mark.parametrize(
+    "source", [None, 3, 2.5, ["a.jpg"], {"a.jpg"}, object(), bytearray(), io.BytesIO()]
+)
 def test_other_types_are_refused_by_name(source):
     with pytest.raises(ImageError, match=f"array, got {type(source).__name__}$"):
         load_image(source)
@@ -365,8 +367,11 @@ def test_image_error_is_caught_as_emonet_error_and_as_value_error():
 
 @pytest.mark.parametrize(
     "source",
-    ["a.jpg", Path("a.jpg"), b"", np.zeros((4, 4)), np.zeros((4, 4, 3)), np.array(3), None, 3],
-    ids=repr,
+    [
+        *["a.jpg", Path("a.jpg"), b"", bytearray(), memoryview(b""), io.BytesIO()],
+        *[np.zeros((4, 4)), np.zeros((4, 4, 3)), np.array(3), None, 3],
+    ],
+    ids=lambda source: type(source).__name__,
 )
 def test_one_image_is_told_from_many(source):
     assert is_single_image(source)

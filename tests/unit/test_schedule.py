@@ -193,6 +193,24 @@ def test_a_choice_that_does_not_exist_is_refused(make) -> None:
         make()
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("learning_rate", -0.1),
+        ("learning_rate", "0.1"),
+        ("momentum", float("nan")),
+        ("weight_decay", -1),
+        ("warmup_epochs", -1),
+        ("plateau_patience", 0),
+        ("patience", 0),
+        ("patience", 1.5),
+    ],
+)
+def test_a_number_that_no_phase_can_have_is_refused(name: str, value: object) -> None:
+    with pytest.raises(ConfigError, match=f"phase: {name} must be"):
+        phase(**{name: value})
+
+
 def test_numbers_of_a_recipe_can_be_replaced():
     scratch = RECIPES["scratch"]
     changed = scratch.with_settings(

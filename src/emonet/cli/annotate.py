@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from emonet.files import beside
 from emonet.pipeline.images import load_image
 from emonet.results import Face
 
@@ -32,4 +33,5 @@ def annotate(path: Path, faces: Iterable[Face], target: Path) -> None:
         place = (x, y - 12 * unit) if y >= 12 * unit else (x, y + height)
         draw.rectangle(draw.textbbox(place, text, font=font), fill=COLOUR)
         draw.text(place, text, fill=(0, 0, 0), font=font)
-    image.save(target)
+    with beside(target) as file:
+        image.save(file, format="PNG")

@@ -41,6 +41,12 @@ def evaluate(
     folder = require_folder(model) if note else None
     recognizer = EmotionRecognizer.from_pretrained(model, runtime=runtime)
     own = recognizer.config.test_time_augmentation
+    quantised = any(part.graph_precision != "float32" for part in recognizer.config.networks)
+    if note and runtime == "keras" and quantised:
+        raise ConfigError(
+            "--note writes down what the model does by itself, which is to compute in int8: "
+            "leave out --runtime keras"
+        )
     if note and test_time_augmentation not in (None, own):
         raise ConfigError(
             f"--note writes down the model's own figures, whose test-time augmentation is "

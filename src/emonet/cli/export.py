@@ -45,7 +45,8 @@ def export(
     It maps grey faces to probabilities and needs no emonet; finding and cutting out faces is
     left to whoever runs it.
     """
-    recognizer = EmotionRecognizer.from_pretrained(model)
+    # Keras computes in float32 whatever the model's graphs do.
+    recognizer = EmotionRecognizer.from_pretrained(model, runtime="keras")
     height, width = recognizer.config.face_sizes[0]
     faces = None
     if precision == "int8":

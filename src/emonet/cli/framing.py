@@ -31,10 +31,11 @@ def framing(
         model, detector=detector, detector_config=parse_settings(detector_option)
     )
     faces = load_dataset(data, "Training", face_size=recognizer.config.face_sizes[0]).images
-    measured = recognizer.measure_framing(faces).config.framing.get(detector)
-    if measured is None:
-        logger.warning("%s finds too few of the faces to tell; nothing was changed", detector)
+    before = recognizer.config
+    if recognizer.measure_framing(faces).config is before:
+        logger.warning("%s: nothing was changed", detector)
         return
+    measured = recognizer.config.framing[detector]
     config = read_config(model / CONFIG_FILE)
     write_config(model, config.with_framing(detector, measured))
     logger.info("%s: %s", detector, measured)

@@ -41,6 +41,8 @@ def predict(
     Exits with 1 if some image could not be read; the others are done all the same.
     """
     files = list(_images(paths))
+    if save_annotated is not None:
+        _spare_originals(files, save_annotated)
     recognizer = EmotionRecognizer.from_pretrained(
         model,
         detector=detector,
@@ -74,6 +76,18 @@ def _images(paths: Iterable[str]) -> Iterator[str]:
             if file not in seen:
                 seen.add(file)
                 yield file
+
+
+def _spare_originals(files: Iterable[str], folder: Path) -> None:
+    """Refuse to write copies, which are PNG files, where an original is one."""
+    if not folder.is_dir():
+        return
+    for file in map(Path, files):
+        if file.suffix.lower() == ".png" and file.exists() and file.parent.samefile(folder):
+            raise InputError(
+                f"--save-annotated {folder} might replace {file} by its marked copy: "
+                f"choose another folder"
+            )
 
 
 def _annotated(results: Iterable[ImageResult], folder: Path) -> Iterator[ImageResult]:

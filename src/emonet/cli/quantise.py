@@ -33,7 +33,8 @@ def quantise(
 
     Training's faces give the ranges of values, PublicTest's tell what accuracy is lost.
     """
-    recognizer = EmotionRecognizer.from_pretrained(model)
+    # Keras computes in float32 whatever the model's graphs do.
+    recognizer = EmotionRecognizer.from_pretrained(model, runtime="keras")
     size = recognizer.config.face_sizes[0]
     training = load_dataset(data, "Training", face_size=size)
     held_out = load_dataset(data, "PublicTest", face_size=size)

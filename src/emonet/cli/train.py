@@ -31,6 +31,7 @@ __all__ = ["train", "train_model"]
 logger = logging.getLogger("emonet")
 
 DEFAULT_BACKBONE = "resnet18"
+DEFAULT_DETECTOR = "dlib_hog"
 DEFAULT_SIDE = 48
 
 
@@ -74,7 +75,10 @@ def train_model(
     ] = None,
     pretrained: Annotated[bool, typer.Option(help="Start from the backbone's weights.")] = False,
     centred: Annotated[bool, typer.Option(help="Subtract the mean training face.")] = False,
-    detector: Annotated[str, typer.Option(help="The detector to predict with.")] = "dlib_hog",
+    detector: Annotated[
+        str | None,
+        typer.Option(help="The detector to predict with: dlib_hog, or that of --start-from."),
+    ] = None,
     detector_option: DetectorOption = None,
     feature_cache: Annotated[
         Path | None, typer.Option(help="Where feature vectors are kept; beside the data.")
@@ -97,7 +101,12 @@ def train_model(
         return
     out.mkdir(parents=True, exist_ok=True)
     chosen = get_recipe(recipe).with_settings(parse_settings(recipe_option))
-    start = None if start_from is None else EmotionRecognizer.from_pretrained(start_from)
+    detector_config = parse_settings(detector_option)
+    start = None
+    if start_from is not None:
+        start = EmotionRecognizer.from_pretrained(
+            start_from, detector=detector, detector_config=detector_config
+        )
     if start is not None and (
         backbone or backbone_option or features or face_size or pretrained or centred
     ):
@@ -116,9 +125,9 @@ def train_model(
             backbone or DEFAULT_BACKBONE,
             features or [],
             labels=training.labels,
-            detector=detector,
+            detector=detector or DEFAULT_DETECTOR,
             backbone_config=parse_settings(backbone_option),
-            detector_config=parse_settings(detector_option),
+            detector_config=detector_config,
             face_size=size,
             centred=centred,
             pretrained=pretrained,

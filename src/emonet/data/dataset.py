@@ -39,6 +39,7 @@ class FaceDataset:
         Raises:
             DataError: wrong dtype or shape, or a class outside the label set.
         """
+        object.__setattr__(self, "labels", tuple(self.labels))
         if self.images.ndim != 3 or self.images.dtype != np.uint8:
             raise DataError(
                 f"images must be uint8 (n, height, width), "
@@ -170,6 +171,10 @@ def as_dataset(
         DataError: arrays don't fit together, or labels or size are not the recognizer's.
     """
     if not isinstance(data, FaceDataset):
+        if not isinstance(data, tuple | list) or len(data) != 2:
+            raise DataError(
+                f"Labelled faces are a FaceDataset or (images, classes), got {type(data).__name__}"
+            )
         images, classes = data
         data = FaceDataset(np.asarray(images), np.asarray(classes), labels)
     if data.labels != labels:

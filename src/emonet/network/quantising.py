@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 from numpy.typing import NDArray
 
-from emonet.errors import MissingDependencyError
+from emonet.errors import DataError, MissingDependencyError
 
 __all__ = ["quantised"]
 
@@ -31,6 +31,7 @@ def quantised(model: bytes, faces: NDArray[np.uint8]) -> bytes:
             of values are measured on some 128 of them, evenly spread.
 
     Raises:
+        DataError: no face was given.
         MissingDependencyError: onnxruntime lacks a package to do it.
     """
     try:
@@ -41,6 +42,8 @@ def quantised(model: bytes, faces: NDArray[np.uint8]) -> bytes:
             f"This version of onnxruntime can't quantise: {error}. Install what is missing, or "
             f"a newer onnxruntime."
         ) from error
+    if not len(faces):
+        raise DataError("The ranges of int8 are measured on faces, and none were given")
     chosen = faces[:: max(1, len(faces) // MEASURED)]
     batches = (
         {"faces": chosen[start : start + AT_A_TIME].astype(np.float32)}

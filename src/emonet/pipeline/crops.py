@@ -5,6 +5,7 @@ Framing says how to get from a detector's box to the square that the training fa
 along. It is measured by running the detector on training faces.
 """
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -24,6 +25,8 @@ __all__ = [
     "resampling",
     "whole_face",
 ]
+
+logger = logging.getLogger("emonet")
 
 #: The same faces at every (height, width) that some network needs: uint8 (n, height, width).
 FacesBySize = Mapping[tuple[int, int], NDArray[np.uint8]]
@@ -142,14 +145,19 @@ def measure_framing(detector: Detector, faces: NDArray[np.uint8]) -> Framing | N
 
     Returns:
         The median over the faces in which the detector finds exactly one; None if those are
-        too few to tell.
+        too few to tell, which is logged, or if its detections are framed already.
     """
-    measured = []
-    for face in faces[:: max(1, len(faces) // MOST_MEASURED)]:
-        found = detect_faces(detector, as_scene(face))
-        if len(found) == 1 and not found[0].framed:
-            measured.append(_framing(found[0].box))
+    looked_at = faces[:: max(1, len(faces) // MOST_MEASURED)]
+    found = [detect_faces(detector, as_scene(face)) for face in looked_at]
+    if any(detection.framed for detections in found for detection in detections):
+        return None
+    measured = [_framing(detections[0].box) for detections in found if len(detections) == 1]
     if len(measured) < LEAST_FOUND:
+        logger.warning(
+            "The detector finds a face in %d of %d training faces, too few to tell how they are "
+            "framed: photos may be cut otherwise than the training faces are",
+            len(measured), len(looked_at),
+        )  # fmt: skip
         return None
     scale, shift_x, shift_y = np.median(measured, axis=0).round(3).tolist()
     return Framing(scale=scale, shift_x=shift_x, shift_y=shift_y)

@@ -27,12 +27,12 @@ def is_single_image(source: object) -> TypeGuard[ImageSource]:
     """Tell one image from an iterable of images.
 
     A ``str``, ``Path``, ``bytes``, PIL image or array of 2 or 3 dimensions is one image; so
-    is whatever can't be iterated over, which load_image will refuse.
+    is whatever can't be iterated over, or yields no images, which load_image will refuse.
     """
     if isinstance(source, np.ndarray):
         return source.ndim in (0, 2, 3)
-    one = isinstance(source, str | Path | bytes) or _is_pil(source)
-    return one or not isinstance(source, Iterable)
+    one = isinstance(source, str | Path | bytes | bytearray | memoryview) or _is_pil(source)
+    return one or hasattr(source, "read") or not isinstance(source, Iterable)
 
 
 def source_path(source: object) -> str | None:
@@ -108,6 +108,8 @@ def _decode(image: "PIL.Image.Image", name: str, max_pixels: int) -> NDArray[np.
     try:
         image.load()
         return np.array(_to_rgb(_upright(image)))
+    except ImageError:
+        raise
     except Exception as error:
         raise ImageError(f"{name} is truncated or damaged: {error}") from error
 

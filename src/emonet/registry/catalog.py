@@ -116,12 +116,16 @@ class Catalog:
                 f"Several packages offer a {kind.value} {name!r}: {owners}. Uninstall all but "
                 f"one, or name the others in EMONET_DISABLE_PLUGINS."
             )
-        self._raise_if_failed(kind, name)
+        self._raise_if_failed(kind, name, distribution)
         raise ComponentNotFoundError(self._not_found(kind, name, distribution, offers))
 
-    def _raise_if_failed(self, kind: Kind, name: str) -> None:
+    def _raise_if_failed(self, kind: Kind, name: str, distribution: str | None) -> None:
+        """Say why the plugin that is meant failed; one that was not imported offers no names."""
         for info in self._plugins:
-            if info.error is not None and name in info.components.get(kind.value, ()):
+            if info.error is not None and (
+                name in info.components.get(kind.value, ())
+                or (not info.components and info.distribution == distribution)
+            ):
                 raise info.error
 
     def _not_found(

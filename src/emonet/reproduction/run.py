@@ -27,6 +27,7 @@ from emonet.reproduction.experiment import (
 from emonet.reproduction.report import to_markdown
 from emonet.runs import is_finished, train_folder
 from emonet.training.recipes import Precision
+from emonet.training.record import data_digest
 
 __all__ = ["reproduce"]
 
@@ -70,17 +71,26 @@ def reproduce(
         What ``report.json`` holds.
 
     Raises:
-        ConfigError: an unknown scale or variant, or ``out`` holds another experiment.
+        ConfigError: an unknown scale or variant, weights that no variant takes, or ``out``
+            holds another experiment.
         DataError: a split is missing.
         TrainingError: a variant diverged; its last good checkpoint stays.
         MissingDependencyError: matplotlib or the landmark model is not installed.
     """
     scale, chosen = get_scale(scale), get_variants(variants)
+    weights = {} if weights is None else weights
+    backbones = {variant.backbone for variant in chosen}
+    if unknown := sorted(set(weights) - (backbones if pretrained else set())):
+        raise ConfigError(
+            f"Weights were given for {', '.join(unknown)}, which no variant starts from: "
+            f"pretrained is {pretrained}, the backbones are {', '.join(sorted(backbones))}"
+        )
     test = official_split(test_split)
     # Before anything is trained: a split that is missing is said now.
     splits = {name: load_dataset(data, name) for name in ("Training", VALIDATION, test)}
     settings = {
         "scale": asdict(scale), "pretrained": pretrained, "precision": precision, "seed": seed,
+        "data": {name: data_digest(part) for name, part in splits.items()},
     }  # fmt: skip
     _claim(out, settings)
     _draw_data(splits, out)
@@ -89,7 +99,7 @@ def reproduce(
             logger.info("%s is finished", variant.name)
             continue
         logger.info("Training %s", variant.name)
-        source = (weights or {}).get(variant.backbone) if pretrained else None
+        source = weights.get(variant.backbone)
         train_folder(
             _recognizer(variant, scale, splits["Training"].labels, source, pretrained=pretrained),
             _spread(splits["Training"], scale.training_faces),

@@ -19,6 +19,7 @@ from emonet.storage.config_json import config_from_json, config_to_json
 
 __all__ = [
     "CONFIG_FILE",
+    "MAX_MODEL_BYTES",
     "Dtype",
     "Weights",
     "graph_file",
@@ -35,6 +36,8 @@ CONFIG_FILE = "config.json"
 # many times as much memory.
 MAX_CONFIG_BYTES = 2**18
 MAX_WEIGHTS_BYTES = 384 * 2**20
+#: Of all weights together: the paper's four networks have 632 MB.
+MAX_MODEL_BYTES = 640 * 2**20
 MAX_HEADER_BYTES = 2**20
 MAX_GRAPH_BYTES = 2**22
 
@@ -74,7 +77,8 @@ def write_folder(
 
     Raises:
         ConfigError: the dtype is another one.
-        WeightsError: a weight is not finite, or too large for float16.
+        WeightsError: a weight is not finite, or too large for float16; or the files would be
+            larger than those that emonet loads.
     """
     from safetensors.numpy import save
 
@@ -86,6 +90,7 @@ def write_folder(
     for name, arrays in weights.items():
         converted = {key: _converted(key, array, dtype) for key, array in arrays.items()}
         files[weights_file(name)] = save(converted)
+    _require_loadable(files)
     # Everything is written beside first. Then names change, the first entered comes last.
     with ExitStack() as stack:
         config_file = stack.enter_context(beside(folder / CONFIG_FILE))
@@ -203,6 +208,22 @@ def _read_checked(path: Path, digest: str, most: int) -> bytes:
             f"config.json says {digest}. Get the model again."
         )
     return data
+
+
+def _require_loadable(files: Mapping[str, bytes]) -> None:
+    """Refuse files that nobody could load again."""
+    weights = {file: len(data) for file, data in files.items() if not file.endswith(".onnx")}
+    sizes = [
+        *((file, size, MAX_WEIGHTS_BYTES) for file, size in weights.items()),
+        *((file, len(files[file]), MAX_GRAPH_BYTES) for file in files.keys() - weights.keys()),
+        ("all weights together", sum(weights.values()), MAX_MODEL_BYTES),
+    ]
+    for what, size, most in sizes:
+        if size > most:
+            raise WeightsError(
+                f"{what} would have {size / 2**20:.1f} MiB, and emonet loads no more than "
+                f"{most / 2**20:.1f}: save with dtype 'float16', or smaller or fewer networks"
+            )
 
 
 def _enter_texts(stack: ExitStack, folder: Path, texts: Mapping[str, str | None]) -> None:

@@ -5,13 +5,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeGuard, TypeVar
 
 from emonet.config import RecognizerConfig, nearest
 from emonet.errors import ConfigError, HubError, ModelError, ModelNotFoundError, WeightsError
 from emonet.network.graph_check import check_graph
 from emonet.storage.folder import (
     CONFIG_FILE,
+    MAX_MODEL_BYTES,
     Weights,
     graph_file,
     read_config,
@@ -26,9 +27,6 @@ __all__ = ["ModelSource", "bundled_models", "open_model"]
 
 BUNDLED = Path(__file__).parent.parent / "models"
 DEFAULT = "default"
-
-#: Of all weights together: the paper's four networks have 632 MB.
-MAX_MODEL_BYTES = 640 * 2**20
 
 T = TypeVar("T")
 
@@ -125,18 +123,25 @@ def open_model(
 
     Raises:
         ModelNotFoundError: there is none of that name; says which is nearest.
-        ConfigError: its config.json is malformed.
+        ConfigError: its config.json is malformed, or a revision is asked for that is not the
+            Hub's.
         HubError: the Hub can't be reached or refuses.
     """
+    if revision is not None and not _is_repository(source):
+        raise ConfigError(
+            f"Only a Hub repository (org/name) has revisions, got revision {revision!r:.200} "
+            f"of {str(source or DEFAULT)!r:.200}"
+        )
     if source is None or (isinstance(source, str) and source in bundled_models()):
         return _local(BUNDLED / (source or DEFAULT), bundled=True)
-    if isinstance(source, Path) or _is_folder(source):
+    # A revision tells that the Hub is meant, even where a folder has the repository's name.
+    if revision is None and (isinstance(source, Path) or _is_folder(source)):
         return _local(Path(source))
-    if not re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", source):
+    if not _is_repository(source):
         raise ModelNotFoundError(
             f"No model {source!r:.200}: it is no folder, no Hub repository (org/name), and not "
             f"among the bundled models {', '.join(bundled_models())}."
-            f"{nearest(source, bundled_models())}"
+            f"{nearest(str(source), bundled_models())}"
         )
     repository = HubRepository.resolve(
         source,
@@ -148,7 +153,11 @@ def open_model(
     return ModelSource(_read(repository.fetch, CONFIG_FILE, read_config), repository.fetch)
 
 
-def _is_folder(source: str) -> bool:
+def _is_repository(source: str | Path | None) -> TypeGuard[str]:
+    return isinstance(source, str) and bool(re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", source))
+
+
+def _is_folder(source: str | Path) -> bool:
     try:
         return Path(source).is_dir()
     except (OSError, ValueError):  # too long, or no path at all

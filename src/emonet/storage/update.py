@@ -6,10 +6,10 @@ from html import unescape
 from pathlib import Path
 
 from emonet.config import RecognizerConfig
-from emonet.errors import ModelNotFoundError
+from emonet.errors import ConfigError, ModelNotFoundError
 from emonet.storage.card import model_card
 from emonet.storage.folder import CONFIG_FILE, read_config, write_config
-from emonet.training.record import RECORD_FILE, TrainingRecord, record_to_json
+from emonet.training.record import RECORD_FILE, TrainingRecord, read_record, record_to_json
 
 __all__ = ["require_folder", "update_folder"]
 
@@ -42,7 +42,16 @@ def update_folder(
         folder: a model folder; the card keeps its headline and its licence.
         record: what training.json is to hold; None: there is to be none.
         change: from the stored configuration to the new one.
+
+    Raises:
+        ConfigError: there is a training.json that can't be read: its history would be lost.
     """
+    file = folder / RECORD_FILE
+    if file.exists() and read_record(file) is None:
+        raise ConfigError(
+            f"{file} can't be read, as if a newer emonet wrote it or it were damaged; to write "
+            f"it anew, and lose what it tells, delete it first"
+        )
     config = change(read_config(folder / CONFIG_FILE))
     title, license = _headline(folder / CARD_FILE)
     card = model_card(config, title or folder.name, record, license=license)

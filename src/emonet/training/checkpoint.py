@@ -50,7 +50,8 @@ class Checkpoint:
                 f"{self._state} can't be read ({error}); delete {self.folder} to start anew"
             ) from error
         mine = json.loads(json.dumps(self.identity))
-        if differing := [key for key in mine if mine[key] != identity.get(key)]:
+        keys = dict.fromkeys((*mine, *identity))
+        if differing := [key for key in keys if mine.get(key) != identity.get(key)]:
             raise TrainingError(
                 f"{self.folder} holds a run with another {', '.join(differing)}; "
                 f"choose another folder, or delete this one to start anew"

@@ -111,7 +111,7 @@ class Distillation:
 
     def identity(self) -> dict[str, object]:
         """Return what a run that asks batch by batch is told apart by."""
-        return {**asdict(self.describe()), "weights": weights_digest(self.teacher.weights)}
+        return {"share": self.share, "sees": self.sees, "teacher": self._digest()}
 
     def _mixed(
         self, targets: NDArray[np.float32], said: NDArray[np.float32]
@@ -153,12 +153,17 @@ class Distillation:
 
     def _key(self, faces: NDArray[np.uint8]) -> str:
         """Name the probabilities after everything that they follow from."""
-        config = self.teacher.config
-        digest = hashlib.sha256(json.dumps(asdict(config), sort_keys=True).encode())
-        digest.update(weights_digest(self.teacher.weights).encode())
+        digest = hashlib.sha256(self._digest().encode())
         digest.update(str(faces.shape).encode())
         digest.update(faces.tobytes())
         return digest.hexdigest()[:32]
+
+    def _digest(self) -> str:
+        """Return a SHA-256 over all that the teacher's answers follow from."""
+        config = json.dumps(asdict(self.teacher.config), sort_keys=True)
+        return hashlib.sha256(
+            f"{config}{weights_digest(self.teacher.weights)}".encode()
+        ).hexdigest()
 
 
 def _columns(teacher: tuple[str, ...], student: tuple[str, ...]) -> list[int]:

@@ -111,7 +111,7 @@ def train_network(
         seed=seed,
     )
     if start_from is not None:
-        give_weights(network.model, start_from, config.labels)
+        give_weights(network, start_from, config.labels)
     elif config.networks[0].centred:
         set_mean_face(network.model, train.images)
     logger.info(

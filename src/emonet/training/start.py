@@ -2,17 +2,15 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emonet.config import RecognizerConfig
 from emonet.errors import ConfigError
-from emonet.network.weights import OUTPUT_LAYER, adapt_output, get_weights, set_weights
-
-if TYPE_CHECKING:
-    import keras
+from emonet.network.network import KerasNetwork
+from emonet.network.weights import OUTPUT_LAYER, adapt_output
 
 __all__ = ["Learnt", "give_weights", "weights_digest"]
 
@@ -31,13 +29,13 @@ class Learnt(Protocol):
         ...
 
 
-def give_weights(model: "keras.Model", learnt: Learnt, labels: Sequence[str]) -> None:
-    """Give a model the weights of a recognizer's only network.
+def give_weights(network: KerasNetwork, learnt: Learnt, labels: Sequence[str]) -> None:
+    """Give a network the weights of a recognizer's only one.
 
     Args:
-        model: gets them; its last layer stays as it is if the recognizer has other labels.
+        network: gets them; its last layer stays as it is if the recognizer has other labels.
         learnt: the recognizer.
-        labels: the model's, in column order.
+        labels: the network's, in column order.
 
     Raises:
         ConfigError: it has several networks.
@@ -54,9 +52,9 @@ def give_weights(model: "keras.Model", learnt: Learnt, labels: Sequence[str]) ->
         weights = adapt_output(weights, [known.index(label) for label in labels], 1.0)
     else:
         last = f"head/{OUTPUT_LAYER}/"
-        fresh = {name: array for name, array in get_weights(model).items() if name.startswith(last)}
-        weights = {**weights, **fresh}
-    set_weights(model, weights, where="the model to start from")
+        own = network.get_weights()
+        weights = {**weights, **{name: own[name] for name in own if name.startswith(last)}}
+    network.set_weights(weights, where="the model to start from")
 
 
 def weights_digest(weights: Mapping[str, Mapping[str, NDArray[Any]]]) -> str:
