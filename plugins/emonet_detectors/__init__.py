@@ -12,7 +12,7 @@ def emonet_register_detectors() -> list[DetectorSpec]:
         DetectorSpec(
             name="dlib_hog",
             build=build_dlib_hog,
-            defaults={"upsample": 1, "score_threshold": 0.15, "max_side": 1600},
+            defaults={"upsample": 1, "score_threshold": 0.2, "max_side": 1600},
             summary="dlib's HOG detector: frontal faces, inside dlib, works offline",
         ),
         DetectorSpec(

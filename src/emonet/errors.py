@@ -5,6 +5,7 @@
     │   └── ConfigVersionError                 written by a newer emonet
     ├── InputError (ValueError)
     │   ├── ImageError                         one image is unreadable or malformed
+    │   │   └── ImageNotFoundError (FileNotFoundError)   there is no file at its path
     │   └── DataError                          a data set is malformed; names file and line
     ├── NotFittedError (ValueError, AttributeError)
     ├── TrainingError (RuntimeError)           a run diverged, or its folder holds another run
@@ -38,6 +39,7 @@ __all__ = [
     "ExportError",
     "HubError",
     "ImageError",
+    "ImageNotFoundError",
     "InputError",
     "MissingDependencyError",
     "ModelError",
@@ -73,6 +75,10 @@ class InputError(EmonetError, ValueError):
 
 class ImageError(InputError):
     """One image can't be read, or its array has the wrong dtype, shape or values."""
+
+
+class ImageNotFoundError(ImageError, FileNotFoundError):
+    """There is no file at the path that an image was given as."""
 
 
 class DataError(InputError):

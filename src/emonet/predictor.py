@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from emonet.composition import build_detector, build_ensemble
 from emonet.config import RecognizerConfig, TestTimeAugmentation
 from emonet.data import FaceDataset, Labelled, as_dataset
+from emonet.errors import InputError
 from emonet.evaluation.report import Report, make_report
 from emonet.evaluation.robustness import Robustness, measure_robustness
 from emonet.network.ensemble import Ensemble
@@ -81,7 +82,17 @@ class Predictor(Pretrained):
 
         Faces of several images go through the networks together; memory does not grow with
         the number of images.
+
+        Raises:
+            InputError: it is given one image.
+            ConfigError: min_score is not in 0..1.
+            NotFittedError: the recognizer was neither fitted nor loaded.
         """
+        if is_single_image(images):
+            raise InputError(
+                f"stream takes an iterable of images, got one {type(images).__name__}: use "
+                f"predict, or put it into a list"
+            )
         _ = self.weights  # says so now if there are none
         require_number("predict", "min_score", min_score, 0, 1)
         return stream_results(

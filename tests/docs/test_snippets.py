@@ -74,7 +74,10 @@ def test_the_readme_finds_the_astronaut_happy(photo_folder):
     (example, *_) = blocks(ROOT / "README.md", "python")
     code = "import warnings; warnings.simplefilter('error')\n" + example
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (0, "happiness\n"), done.stderr
+    assert done.returncode == 0, done.stderr
+    label, score = done.stdout.split()  # of the one face
+    assert label == "happiness"
+    assert float(score) > 0.9
 
 
 def test_ci_runs_the_command_of_the_readme():

@@ -461,3 +461,16 @@ def test_framing_that_can_not_be_measured_changes_nothing(
     assert "finds a face in 0 of 14 training faces" in outcome.err
     assert "nothing was changed" in outcome.err
     assert (folder / "config.json").read_bytes() == before
+
+
+def test_annotated_copies_of_an_earlier_run_are_not_looked_at(
+    run: Run, tiny_folder: Path, photos: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(photos, tmp_path / "all")
+    command = ("predict", folder, "--save-annotated", folder / "marked", "--json")
+    options = ("--model", tiny_folder, "--detector", "whole_image")
+    first = run(*command, *options)
+    assert list((folder / "marked").iterdir())
+    again = run(*command, *options)
+    assert again.status == first.status == 0
+    assert again.records == first.records

@@ -3,11 +3,14 @@
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import keras
 import numpy as np
 import onnx
 import pytest
+from tests.conftest import make_faces
+from tests.integration.conftest import Run
 
 from emonet import EmotionRecognizer, load_dataset
 from emonet.errors import ConfigError, ExportError, NotFittedError
@@ -196,3 +199,17 @@ def test_the_command_exports_the_bundled_model(format, program, run_process, tmp
     answers = run_elsewhere(program, tmp_path / "model", tmp_path)
     expected = EmotionRecognizer.from_pretrained().predict_proba(FACES)
     np.testing.assert_allclose(answers, expected, atol=1e-4)
+
+
+def test_the_suffix_tells_the_format(run: Run, tiny_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "folder" / "model.tflite"
+    assert run("export", tiny_folder, "--out", out).status == 0
+    assert out.read_bytes()[4:8] == b"TFL3"
+
+
+def test_leaving_int8_behind_is_said(run: Run, tiny_folder: Path, tmp_path: Path) -> None:
+    faces = make_faces(4).images
+    EmotionRecognizer.from_pretrained(tiny_folder).quantise(faces).save_pretrained(tmp_path / "m")
+    done = run("export", tmp_path / "m", "--out", tmp_path / "model.onnx")
+    assert done.status == 0
+    assert "computes in int8 and the file will in float32" in done.err

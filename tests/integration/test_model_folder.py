@@ -25,6 +25,7 @@ from emonet.errors import (
     ConfigError,
     ConfigVersionError,
     EmonetError,
+    InputError,
     ModelError,
     ModelNotFoundError,
     NotFittedError,
@@ -657,3 +658,9 @@ def test_a_detector_that_is_replaced_need_not_be_installed(
         folder, detector="dlib_hog", detector_config={"upsample": 0}
     )
     assert loaded.config.detector.config["upsample"] == 0
+
+
+def test_a_stream_of_one_image_is_refused(tiny_recognizer: EmotionRecognizer) -> None:
+    for image in ("photo.jpg", b"", np.zeros((48, 48, 3), np.uint8)):
+        with pytest.raises(InputError, match="stream takes an iterable of images, got one"):
+            tiny_recognizer.stream(image)

@@ -105,6 +105,7 @@ BROKEN = {
         PluginContractError,
         "RuntimeError: snap",
     ),
+    "no hook": ("def emonet_register_backbones(): return []", PluginContractError, "@hookimpl"),
     "hook raises": (backbones("1 / 0"), PluginLoadError, "ZeroDivisionError"),
     "bad spec": (backbones(SPEC.replace("acme_net", "Acme")), PluginContractError, "'Acme'"),
     "dict": (backbones(f"{{'acme_net': {SPEC}}}"), PluginContractError, "got dict"),

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emonet.errors import EmonetError, ImageError
+from emonet.errors import EmonetError, ImageError, ImageNotFoundError
 from emonet.pipeline.images import MAX_PIXELS, is_single_image, load_image, source_path
 
 # Six colours in an order that no rotation or reflection maps to itself.
@@ -313,9 +313,16 @@ def test_text_that_can_be_no_path_is_an_image_error(name):
         load_image(name)
 
 
-@pytest.mark.parametrize(
-    "source", [None, 3, 2.5, ["a.jpg"], {"a.jpg"}, object(), bytearray(), io.BytesIO()]
-)
+def test_a_path_without_a_file_says_what_to_do_instead(tmp_path):
+    with pytest.raises(FileNotFoundError, match="it is a folder; pass the files in it"):
+        load_image(tmp_path)
+    with pytest.raises(ImageNotFoundError, match="download it and pass its bytes"):
+        load_image("https://example.org/a.jpg")
+    with pytest.raises(ImageError, match="BytesIO: pass what its read"):
+        load_image(io.BytesIO())
+
+
+@pytest.mark.parametrize("source", [None, 3, 2.5, ["a.jpg"], {"a.jpg"}, object(), bytearray()])
 def test_other_types_are_refused_by_name(source):
     with pytest.raises(ImageError, match=f"array, got {type(source).__name__}$"):
         load_image(source)

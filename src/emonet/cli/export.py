@@ -25,8 +25,12 @@ def export(
     model: Annotated[str, typer.Argument(help="A bundled model, a model folder, or org/name.")],
     out: Annotated[Path, typer.Option(help="The file to write.")],
     format: Annotated[
-        ExportFormat, typer.Option(help="onnx, or litert (TensorFlow Lite's new name).")
-    ] = "onnx",
+        ExportFormat | None,
+        typer.Option(
+            help="onnx, or litert (TensorFlow Lite's new name); by default what --out's suffix "
+            "tells, .tflite or another."
+        ),
+    ] = None,
     precision: Annotated[
         Literal["float32", "int8"],
         typer.Option(help="int8 is smaller and, with onnxruntime, faster; needs --data."),
@@ -48,6 +52,8 @@ def export(
     # Keras computes in float32 whatever the model's graphs do.
     recognizer = EmotionRecognizer.from_pretrained(model, runtime="keras")
     height, width = recognizer.config.face_sizes[0]
+    if format is None:
+        format = "litert" if out.suffix == ".tflite" else "onnx"
     faces = None
     if precision == "int8":
         if data is None or format != "onnx":
@@ -56,7 +62,13 @@ def export(
             load_dataset(data, split, face_size=(height, width))
             for split in ("Training", "PublicTest")
         ]
+    elif any(part.graph_precision == "int8" for part in recognizer.config.networks):
+        logger.warning(
+            "The model computes in int8 and the file will in float32, unless --precision int8 "
+            "and --data are given"
+        )
     import_keras_quietly()
+    out.parent.mkdir(parents=True, exist_ok=True)
     with beside(out) as file:
         recognizer.export(file, format=format)
         if faces is not None:

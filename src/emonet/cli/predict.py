@@ -40,7 +40,7 @@ def predict(
 
     Exits with 1 if some image could not be read; the others are done all the same.
     """
-    files = list(_images(paths))
+    files = list(_images(paths, without=save_annotated))
     if save_annotated is not None:
         _spare_originals(files, save_annotated)
     recognizer = EmotionRecognizer.from_pretrained(
@@ -57,13 +57,23 @@ def predict(
     return 1 if failed else 0
 
 
-def _images(paths: Iterable[str]) -> Iterator[str]:
-    """Yield the image files that paths, folders and patterns stand for, each once."""
+def _images(paths: Iterable[str], *, without: Path | None) -> Iterator[str]:
+    """Yield the image files that paths, folders and patterns stand for, each once.
+
+    What lies in ``without``, where an earlier run may have put copies, is not looked for in the
+    folders above it.
+    """
     seen = set()
+    left_out = None if without is None else without.resolve()
     for given in paths:
         path = Path(given)
         if path.is_dir():
-            found = sorted(str(p) for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+            skipped = None if left_out == path.resolve() else left_out
+            found = sorted(
+                str(p)
+                for p in path.rglob("*")
+                if p.suffix.lower() in IMAGE_SUFFIXES and skipped not in p.resolve().parents
+            )
             if not found:
                 raise InputError(f"The folder {given} holds no images")
         elif not path.exists() and glob.has_magic(given):

@@ -17,7 +17,11 @@ __all__ = ["class_images", "folder_splits", "read_folder"]
 
 logger = logging.getLogger("emonet")
 
-IMAGE_SUFFIXES = {".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+#: Of the files that are looked for in folders; a file that is named may have any.
+IMAGE_SUFFIXES = {
+    *(".avif", ".bmp", ".gif", ".jfif", ".jpeg", ".jpg"),
+    *(".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"),
+}
 
 
 def read_folder(

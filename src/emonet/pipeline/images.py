@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard, Union, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from emonet.errors import ImageError
+from emonet.errors import ImageError, ImageNotFoundError
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -54,6 +54,7 @@ def load_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> NDArray[
         uint8 array is returned as it is.
 
     Raises:
+        ImageNotFoundError: there is no file at the path.
         ImageError: it can't be read, or has another dtype, shape or range of values.
     """
     if isinstance(source, np.ndarray):
@@ -63,16 +64,28 @@ def load_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> NDArray[
     if isinstance(source, bytes):
         return _open(io.BytesIO(source), "The image in memory", max_pixels)
     if not isinstance(source, str | Path):
+        hint = ": pass what its read() returns" if hasattr(source, "read") else ""
         raise ImageError(
-            f"An image must be a path, bytes, a PIL image or an array, got {type(source).__name__}"
+            f"An image must be a path, bytes, a PIL image or an array, got "
+            f"{type(source).__name__}{hint}"
         )
     try:
         exists = Path(source).is_file()
     except (OSError, ValueError):
         exists = False  # no file can have such a name
     if not exists:
-        raise ImageError(f"No image file at {str(source)[:1000]}")
+        raise ImageNotFoundError(f"No image file at {str(source)[:1000]}{_instead(source)}")
     return _open(source, f"The image {source}", max_pixels)
+
+
+def _instead(source: str | Path) -> str:
+    """Say what to do about a path that leads to no file, where that can be told."""
+    if str(source).startswith(("http://", "https://")):
+        return ": addresses are not fetched; download it and pass its bytes"
+    try:
+        return ": it is a folder; pass the files in it" if Path(source).is_dir() else ""
+    except (OSError, ValueError):
+        return ""
 
 
 def _is_pil(source: object) -> bool:

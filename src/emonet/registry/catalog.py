@@ -257,7 +257,8 @@ def get_catalog() -> Catalog:
     # Only now: where warnings are errors, the catalog is there all the same.
     for info in catalog.plugins:
         if info.error is not None:
-            warnings.warn(f"{info.error} It is disabled.", PluginWarning, stacklevel=2)
+            message = f"{str(info.error).rstrip('.')}. It is disabled."
+            warnings.warn(message, PluginWarning, stacklevel=2)
     return catalog
 
 

@@ -159,6 +159,11 @@ def _call_hooks(info: PluginInfo, module: Any) -> dict[Kind, tuple[ComponentSpec
         raise PluginContractError(
             f"The {info} has a hook that emonet can't call: {_cause(error)}"
         ) from error
+    if not any(getattr(manager.hook, hook).get_hookimpls() for hook, _ in _HOOKS.values()):
+        raise PluginContractError(
+            f"The {info} implements no hook of {', '.join(hook for hook, _ in _HOOKS.values())}: "
+            f"is @hookimpl missing above it?"
+        )
     specs = {}
     for kind, (hook, spec_type) in _HOOKS.items():
         caller = getattr(manager.hook, hook)
