@@ -35,12 +35,13 @@ DETAILS = ("images", "faces", "runs")
 
 
 def tasks(options: Options) -> list[list[dict]]:
-    """Return a row for each detector and bundled model; a detector's have a process together."""
+    """Return a row for each detector and bundled model, in a process of its own."""
     from emonet.storage.sources import bundled_models
 
     return [
-        [{"detector": detector, "model": model} for model in bundled_models()]
+        [{"detector": detector, "model": model}]
         for detector in emonet.list_detectors()
+        for model in bundled_models()
     ]
 
 
