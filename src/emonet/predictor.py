@@ -127,10 +127,11 @@ class Predictor(Pretrained):
         """Compare predictions for labelled faces with their labels.
 
         Args:
-            data: a FaceDataset, or (images uint8 (n, height, width), class indices (n,)).
+            data: a FaceDataset, or (images uint8 (n, height, width), class indices (n,)). Its
+                labels may be some of the recognizer's.
 
         Raises:
-            DataError: there is no face, or the labels are others.
+            DataError: there is no face, or a label is none of the recognizer's.
             NotFittedError: the recognizer was neither fitted nor loaded.
         """
         dataset = self._dataset(data)
@@ -180,10 +181,12 @@ class Predictor(Pretrained):
         record = self._training or TrainingRecord()
         self._training = record.with_evaluation(split, report, robustness)
 
-    def _dataset(self, data: Labelled, *, sized: bool = False) -> FaceDataset:
+    def _dataset(
+        self, data: Labelled, *, sized: bool = False, every_label: bool = False
+    ) -> FaceDataset:
         """Check labelled data; training, unlike evaluation, takes no other size of faces."""
         size = self._config.face_sizes[0] if sized else None
-        return as_dataset(data, labels=self.labels, face_size=size)
+        return as_dataset(data, labels=self.labels, face_size=size, every_label=every_label)
 
     def _by_size(self, faces: NDArray[np.uint8] | Iterable[ImageSource]) -> FacesBySize:
         return faces_by_size(faces, self._config.face_sizes)

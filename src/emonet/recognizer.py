@@ -195,7 +195,7 @@ class EmotionRecognizer(Predictor):
         from emonet.training.session import train_network
 
         require_number("fit", "seed", seed, 0, whole=True)
-        train_set = self._dataset(train, sized=True)
+        train_set = self._dataset(train, sized=True, every_label=True)
         # What could fail after hours of training fails now.
         config_to_json(self._config)
         self._get_detectors()

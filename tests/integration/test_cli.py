@@ -474,3 +474,23 @@ def test_annotated_copies_of_an_earlier_run_are_not_looked_at(
     again = run(*command, *options)
     assert again.status == first.status == 0
     assert again.records == first.records
+
+
+def test_a_model_is_measured_on_faces_of_some_of_its_classes(
+    run: Run, tiny_folder: Path, tmp_path: Path
+) -> None:
+    faces = make_faces(3, seed=4)
+    for name, kind in (("angry", 0), ("happy", 3)):
+        folder = tmp_path / "mine" / "test" / name
+        folder.mkdir(parents=True)
+        for index, face in enumerate(faces.images[faces.classes == kind]):
+            Image.fromarray(face).save(folder / f"{index}.png")
+    command = ("evaluate", "--data", tmp_path / "mine", "--split", "test", "--model", tiny_folder)
+    done = run(*command, "--json")
+    assert done.status == 0, done.err
+    (report,) = done.records
+    assert {label: row["support"] for label, row in report["per_class"].items()} == {
+        **dict.fromkeys(FER2013, 0), "anger": 3, "happiness": 3,
+    }  # fmt: skip
+    with_faces = [report["per_class"][label]["f1"] for label in ("anger", "happiness")]
+    assert report["macro_f1"] == pytest.approx(np.mean(with_faces))

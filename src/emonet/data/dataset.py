@@ -79,6 +79,24 @@ class FaceDataset:
             self, images=self.images[indices], classes=self.classes[indices], votes=votes
         )
 
+    def with_labels(self, labels: tuple[str, ...]) -> "FaceDataset":
+        """Return the same faces with indices into a label set that has all of theirs, and more.
+
+        Raises:
+            DataError: one of the labels is not in it.
+        """
+        if not set(self.labels) <= set(labels):
+            raise DataError(
+                f"The data have the labels {', '.join(self.labels)}; "
+                f"the recognizer's are {', '.join(labels)}"
+            )
+        columns = np.array([labels.index(label) for label in self.labels])
+        votes = None
+        if self.votes is not None:
+            votes = np.zeros((len(self), len(labels)), np.float32)
+            votes[:, columns] = self.votes
+        return replace(self, classes=columns[self.classes], labels=labels, votes=votes)
+
     def hold_out(self, fraction: float, *, seed: int = 0) -> "tuple[FaceDataset, FaceDataset]":
         """Split into (rest, held out), each class in the same proportion.
 
@@ -158,7 +176,11 @@ Labelled = FaceDataset | tuple[NDArray[np.uint8], Sequence[int] | NDArray[np.int
 
 
 def as_dataset(
-    data: Labelled, *, labels: tuple[str, ...], face_size: tuple[int, int] | None = None
+    data: Labelled,
+    *,
+    labels: tuple[str, ...],
+    face_size: tuple[int, int] | None = None,
+    every_label: bool = False,
 ) -> FaceDataset:
     """Return the data as a FaceDataset that fits a recognizer.
 
@@ -166,6 +188,7 @@ def as_dataset(
         data: a FaceDataset, or (images uint8 (n, height, width), class indices (n,)).
         labels: the recognizer's.
         face_size: the (height, width) that is needed, pixels; None takes any.
+        every_label: refuse data whose labels are some of them only, or in another order.
 
     Raises:
         DataError: arrays don't fit together, or labels or size are not the recognizer's.
@@ -177,11 +200,13 @@ def as_dataset(
             )
         images, classes = data
         data = FaceDataset(np.asarray(images), np.asarray(classes), labels)
-    if data.labels != labels:
+    if data.labels != labels and every_label:
         raise DataError(
-            f"The data have the labels {', '.join(data.labels)}; "
-            f"the recognizer's are {', '.join(labels)}"
+            f"The data have the labels {', '.join(data.labels)}; to train they must be the "
+            f"recognizer's: {', '.join(labels)}"
         )
+    if data.labels != labels:
+        data = data.with_labels(labels)
     if face_size is not None and data.images.shape[1:] != face_size:
         raise DataError(
             f"The data's faces are {data.images.shape[1:]} pixels; the recognizer's are {face_size}"

@@ -32,7 +32,7 @@ class Report:
         n: faces.
         accuracy: share of faces whose most probable class is theirs.
         accuracy_interval_95: Wilson's interval for it.
-        macro_f1: mean of the classes' F1.
+        macro_f1: mean of the F1 of those classes that have faces.
         per_class: by label.
         confusion: counts, a row per true class, a column per predicted one, in label order.
         log_loss: mean negative log-probability of the true class, nats.
@@ -86,7 +86,7 @@ def make_report(
         n=count,
         accuracy=right / count,
         accuracy_interval_95=(float(interval.low), float(interval.high)),
-        macro_f1=float(f1.mean()),
+        macro_f1=float(f1[support > 0].mean()),
         per_class={
             label: ClassReport(float(precision[i]), float(recall[i]), float(f1[i]), int(support[i]))
             for i, label in enumerate(labels)
