@@ -13,7 +13,7 @@ from tests.plugins.conftest import Site, discover, plugin_of
 from tests.plugins.sources import backbone, detector, extractor
 
 import emonet
-from emonet import EmotionRecognizer
+from emonet import EmotionRecognizer, Phase, Recipe
 from emonet.composition import build_network
 from emonet.errors import (
     PluginContractError,
@@ -99,6 +99,25 @@ def test_an_extractor_that_returns_something_else_is_named(
     recognizer = EmotionRecognizer("resnet18", ["acme"], backbone_config={"width": 1})
     with pytest.raises(error, match=OWNER):
         recognizer.fit(make_faces(1), make_faces(1))
+
+
+def test_an_extractors_state_goes_into_training_that_starts_from_it(site: Site) -> None:
+    members = (
+        "seen = 3.0\n"
+        "    def get_state(self):\n        return {'seen': np.array([self.seen])}\n"
+        "    def set_state(self, state):\n        self.seen = float(state['seen'][0])"
+    )
+    site.install("acme-emonet", extractor("return vectors", members=members))
+    recipe = Recipe(name="short", phases=(Phase(epochs=1, learning_rate=1e-9),), batch_size=14)
+    data = make_faces(2), make_faces(1)
+    options = {"backbone_config": {"width": 1}, "detector": "whole_image"}
+    first = EmotionRecognizer("resnet18", ["acme"], **options).fit(*data, recipe=recipe)
+    (weights,) = first.weights.values()
+    assert weights["features/acme/seen"] == 3
+    weights["features/acme/seen"] = np.array([5.0])
+    again = EmotionRecognizer("resnet18", ["acme"], **options)
+    (weights,) = again.fit(*data, recipe=recipe, start_from=first).weights.values()
+    assert weights["features/acme/seen"] == 5
 
 
 @pytest.mark.parametrize("method", ["get_state", "set_state"])

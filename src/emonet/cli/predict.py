@@ -68,12 +68,10 @@ def _images(paths: Iterable[str], *, without: Path | None) -> Iterator[str]:
     for given in paths:
         path = Path(given)
         if path.is_dir():
-            skipped = None if left_out == path.resolve() else left_out
-            found = sorted(
-                str(p)
-                for p in path.rglob("*")
-                if p.suffix.lower() in IMAGE_SUFFIXES and skipped not in p.resolve().parents
-            )
+            images = [p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES]
+            if left_out not in (None, path.resolve()):
+                images = [p for p in images if left_out not in p.resolve().parents]
+            found = sorted(map(str, images))
             if not found:
                 raise InputError(f"The folder {given} holds no images")
         elif not path.exists() and glob.has_magic(given):
