@@ -1,6 +1,10 @@
-"""Training steps with the real input pipeline, against the same steps on a ready batch."""
+"""Training steps with the real input pipeline, against the same steps on a ready batch.
+
+Those are also taken as Keras alone would: with batch normalisation in many operations.
+"""
 
 import time
+from contextlib import AbstractContextManager, nullcontext
 from itertools import cycle
 
 import numpy as np
@@ -21,6 +25,7 @@ METRICS = (
     "images_per_s",
     "ready_images_per_s",
     "share_of_ready",
+    "times_unfused",
     "input_share",
     "peak_rss_mib",
     "peak_gpu_mib",
@@ -49,9 +54,10 @@ def measure(task: dict, options: Options) -> dict:
     ready = tf.data.Dataset.from_tensors(batches[0]).repeat(len(batches))
     reset_peak()
     reset_gpu_peak()
-    real = _steps(model, batches, options)
+    real = _steps(model, batches, options, _fused(model))
     memory = {"peak_rss_mib": peak_mib(), "peak_gpu_mib": gpu_peak_mib()}
-    step_ms = _steps(model, ready, options)["ms_p50"]
+    step_ms = _steps(model, ready, options, _fused(model))["ms_p50"]
+    unfused_ms = _steps(_model(task), ready, options, nullcontext())["ms_p50"]
     indices = cycle(range(len(batches)))
     made = timed(lambda: batches[next(indices)], runs=options.runs, seconds=options.seconds)
     return {
@@ -60,13 +66,20 @@ def measure(task: dict, options: Options) -> dict:
         "images_per_s": 1000 * size / real["ms_p50"],
         "ready_images_per_s": 1000 * size / step_ms,
         "share_of_ready": step_ms / real["ms_p50"],
+        "times_unfused": unfused_ms / step_ms,
         "input_ms": made["ms_p50"],
         "step_ms": step_ms,
         "input_share": made["ms_p50"] / step_ms,
     }
 
 
-def _steps(model, batches, options: Options) -> dict:
+def _fused(model) -> AbstractContextManager[None]:
+    from emonet.training.normalisation import fused_normalisation
+
+    return fused_normalisation(model)
+
+
+def _steps(model, batches, options: Options, normalisation: AbstractContextManager[None]) -> dict:
     """Time the steps of one ``fit``; the first compiles, and is told apart."""
     import keras
 
@@ -79,7 +92,8 @@ def _steps(model, batches, options: Options) -> dict:
 
     start = time.perf_counter()
     callback = keras.callbacks.LambdaCallback(on_train_batch_end=note)
-    model.fit(batches, shuffle=False, verbose=0, callbacks=[callback])
+    with normalisation:
+        model.fit(batches, shuffle=False, verbose=0, callbacks=[callback])
     times = (1000 * np.diff(ends)).tolist()
     return summary(times, first=1000 * (ends[0] - start), runs=options.runs)
 

@@ -263,7 +263,7 @@ class EmotionRecognizer(Predictor):
         )
         return self
 
-    def quantise(self, faces: NDArray[np.uint8]) -> Self:
+    def quantise(self, faces: NDArray[np.uint8], *, command: str | None = None) -> Self:
         """Have onnxruntime compute convolutions in int8: faster, and a little less exact.
 
         Keras runs what it ran before, and so does training. Calibrate afterwards: figures
@@ -272,6 +272,7 @@ class EmotionRecognizer(Predictor):
         Args:
             faces: uint8 (n, height, width) training faces. The ranges of values are measured on
                 some 128 of them.
+            command: what the training record names as the command.
 
         Returns:
             The recognizer itself.
@@ -286,7 +287,7 @@ class EmotionRecognizer(Predictor):
         )
         self._config = with_graph_precision(self._config, "int8")
         self._ensemble = None
-        self._training = (self._training or TrainingRecord()).without_figures()
+        self._training = (self._training or TrainingRecord()).as_quantised(command)
         return self
 
     def calibrate(self, data: Labelled, *, seed: int = 0) -> Self:

@@ -145,6 +145,14 @@ def test_sixteen_bit_png_keeps_its_high_bytes():
     assert loaded[0, :, 0].tolist() == [0, 1, 128, 255]
 
 
+@pytest.mark.parametrize(
+    ("wide", "expected"), [([0, 9, 255], [0, 9, 255]), ([0, 9, 65535], [0, 0, 255])]
+)
+def test_integer_pil_image_is_read_by_its_range(wide, expected):
+    loaded = load_image(pil(np.array([wide], np.int32)))
+    assert loaded[0, :, 0].tolist() == expected
+
+
 def test_cmyk_jpeg_shows_its_colours():
     loaded = load_image(encoded(pil(PICTURE, "CMYK"), "JPEG", quality=100, subsampling=0))
     np.testing.assert_allclose(loaded.astype(int), PICTURE, atol=6)

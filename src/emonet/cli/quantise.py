@@ -1,6 +1,8 @@
 """``emonet quantise``: a model whose graphs compute in int8, and what that costs."""
 
 import logging
+import shlex
+import sys
 from typing import Annotated
 
 import typer
@@ -40,7 +42,8 @@ def quantise(
     held_out = load_dataset(data, "PublicTest", face_size=size)
     import_keras_quietly()
     before = recognizer.evaluate(held_out).accuracy
-    after = recognizer.quantise(training.images).evaluate(held_out)
+    command = shlex.join(["emonet", *sys.argv[1:]])
+    after = recognizer.quantise(training.images, command=command).evaluate(held_out)
     require_accuracy(before, after.accuracy, len(held_out), tolerance)
     recognizer.note_evaluation("PublicTest", after)
     recognizer.save_pretrained(out, dtype=dtype, license=license)

@@ -143,9 +143,11 @@ def _to_rgb(image: "PIL.Image.Image") -> "PIL.Image.Image":
     if image.mode == "F":
         return Image.fromarray(_eight_bits(np.asarray(image))).convert("RGB")
     if image.mode.startswith("I"):
-        # 16-bit grey; Pillow's own conversion would clip it at 255.
+        # 16-bit grey, which Pillow's own conversion would clip at 255; wider integers may hold 8.
         wide = np.asarray(image).clip(0, 65535).astype(np.uint16)
-        return Image.fromarray(_eight_bits(wide)).convert("RGB")
+        narrow = image.mode == "I" and wide.max() <= 255
+        grey = wide.astype(np.uint8) if narrow else _eight_bits(wide)
+        return Image.fromarray(grey).convert("RGB")
     if image.has_transparency_data:
         opaque = Image.new("RGBA", image.size, "white")
         opaque.alpha_composite(image.convert("RGBA"))

@@ -19,6 +19,7 @@ from emonet.network.runtimes import KerasRuntime
 from emonet.network.weights import get_weights, set_weights
 from emonet.training.batches import Examples, TrainingBatches, class_weighted
 from emonet.training.checkpoint import Checkpoint
+from emonet.training.normalisation import batch_normalisations, fused_normalisation
 from emonet.training.progress import progress_bar
 from emonet.training.recipes import Phase, Recipe
 from emonet.training.schedule import EpochRecord, best_epoch, learning_rate, should_stop
@@ -152,7 +153,8 @@ def _run_epoch(
             on_train_batch_end=lambda batch, logs: advance(),
             on_epoch_end=lambda epoch, logs: raw.extend(map(np.array, model.get_weights())),
         )
-        fitted = model.fit(batches, shuffle=False, verbose=0, callbacks=[callback])
+        with fused_normalisation(model):
+            fitted = model.fit(batches, shuffle=False, verbose=0, callbacks=[callback])
     # At its end fit replaces the weights by their average; training goes on from themselves.
     model.set_weights(raw)
     loss, accuracy = fitted.history["loss"][-1], fitted.history["accuracy"][-1]
@@ -215,11 +217,7 @@ def _measure_statistics(model: keras.Model, examples: Examples, batch_size: int)
 
     Those from training go with other weights than their average (Izmailov et al. 2018, §3.2).
     """
-    normalisations = [
-        layer
-        for layer in model._flatten_layers()
-        if isinstance(layer, keras.layers.BatchNormalization)
-    ]
+    normalisations = batch_normalisations(model)
     momenta = [layer.momentum for layer in normalisations]
     count = len(examples.faces)
     size = min(batch_size, max(1, count - count % 2))

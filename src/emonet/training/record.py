@@ -58,6 +58,7 @@ class TrainingRecord:
         members: of an ensemble, how each of its networks was trained.
         learnt_weights: of an ensemble, how its weights came to be; None for the plain mean.
         calibration: how the temperature came to be; None where none was learnt.
+        quantised: the command or call that put its graphs into int8; None where they are not.
         started_from: SHA-256 over the weights that training started from; None where they were
             drawn, or the backbone's own.
         teacher: who had a say in the targets; None where there were the labels alone.
@@ -76,6 +77,7 @@ class TrainingRecord:
     calibration: Calibration | None = None
     teacher: TeacherRecord | None = None
     started_from: str | None = None
+    quantised: str | None = None
     robustness: Mapping[str, Robustness] = field(default_factory=dict)
 
     def with_evaluation(
@@ -90,6 +92,11 @@ class TrainingRecord:
     def without_figures(self) -> "TrainingRecord":
         """Return the record without what holds no longer once the recognizer answers otherwise."""
         return replace(self, evaluation={}, calibration=None, robustness={})
+
+    def as_quantised(self, command: str | None) -> "TrainingRecord":
+        """Return the record of the recognizer after its graphs were put into int8."""
+        quantised = command or "EmotionRecognizer.quantise"
+        return replace(self.without_figures(), quantised=quantised)
 
 
 def make_record(
