@@ -65,7 +65,9 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]
         seed: int,
         epoch: int,
     ) -> None:
-        super().__init__()
+        # From two threads on, Keras makes batches itself. With fewer, tf.data does, and what it
+        # tunes itself with may sleep on for half a minute after an epoch (seen: every other one).
+        super().__init__(workers=2)
         self._examples = examples
         count = len(examples.faces)
         # TensorFlow's oneDNN kernels corrupt memory on some odd batches (seen: 61 and 63).
