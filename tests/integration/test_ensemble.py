@@ -169,3 +169,17 @@ def test_the_command_makes_a_model_folder(
     table = run("ensemble", tiny_folder, other, "--data", fer2013_csv, "--out", tmp_path / "b")
     assert "plain mean" in table.out
     assert json.loads((out / "config.json").read_text())["networks"][0]["weight"] > 0.4
+
+
+def test_the_command_keeps_the_plain_mean_where_asked(
+    run: Run, tiny_folder: Path, fer2013_csv: Path, tmp_path: Path
+) -> None:
+    other, out = tmp_path / "other", tmp_path / "whole"
+    with_random_weights(1, features=HOG).save_pretrained(other)
+    command = ("ensemble", tiny_folder, other, "--data", fer2013_csv, "--mean", "--out")
+    (told,) = run(*command, out, "--json").records
+    recognizer = EmotionRecognizer.from_pretrained(out)
+    assert [network.weight for network in recognizer.config.networks] == [0.5, 0.5]
+    assert recognizer.training.learnt_weights is None
+    assert recognizer.evaluate(load_dataset(fer2013_csv, "PublicTest")).accuracy == told["mean"]
+    assert f"{told['mean']:.4f} on {told['faces']} faces" in run(*command, tmp_path / "b").out

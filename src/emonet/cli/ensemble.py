@@ -1,8 +1,10 @@
 """``emonet ensemble``: several model folders -> one, with learnt weights."""
 
+import json
 import logging
 import shlex
 import sys
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -12,6 +14,7 @@ from emonet.cli.options import Data, Json, License, NewModel, Views
 from emonet.data import load_dataset
 from emonet.data.splits import official_split
 from emonet.ensembling import LearntWeights
+from emonet.evaluation.report import Report
 from emonet.recognizer import EmotionRecognizer
 from emonet.storage.folder import Dtype
 
@@ -27,6 +30,10 @@ def ensemble(
     split: Annotated[
         str, typer.Option(help="The split that the weights are learnt on.")
     ] = "PublicTest",
+    mean: Annotated[
+        bool,
+        typer.Option("--mean", help="Give all the same weight; the split only tells accuracy."),
+    ] = False,
     test_time_augmentation: Views = None,
     seed: Annotated[int, typer.Option(help="Of the search.")] = 0,
     dtype: Annotated[
@@ -45,18 +52,26 @@ def ensemble(
         whole = whole.with_test_time_augmentation(test_time_augmentation)
     dataset = load_dataset(data, split, face_size=whole.config.face_sizes[0])
     prepare(whole)
-    whole.fit_weights(dataset, seed=seed, command=shlex.join(["emonet", *sys.argv[1:]]))
-    whole.note_evaluation(official_split(split), whole.evaluate(dataset))
+    if not mean:
+        whole.fit_weights(dataset, seed=seed, command=shlex.join(["emonet", *sys.argv[1:]]))
+    report = whole.evaluate(dataset)
+    whole.note_evaluation(official_split(split), report)
     whole.save_pretrained(out, dtype=dtype, license=license)
     if whole.training and whole.training.learnt_weights:
         _print(whole.training.learnt_weights, as_json=as_json)
+    else:
+        _print_mean(report, as_json=as_json)
+
+
+def _print_mean(report: Report, *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"mean": report.accuracy, "faces": report.n}))
+    else:
+        print(f"plain mean: accuracy {report.accuracy:.4f} on {report.n} faces")
 
 
 def _print(learnt: LearntWeights, *, as_json: bool) -> None:
     if as_json:
-        import json
-        from dataclasses import asdict
-
         print(json.dumps(asdict(learnt)))
         return
     from rich.console import Console
