@@ -13,7 +13,7 @@ tuned="$common --recipe tune $spoilt --recipe-option augmentation.exposure=1 --p
     --recipe-option batch_size=128 --recipe-option average=0.998 --recipe-option calm_epochs=2 \
     --epochs 12"
 
-together() { # name members...: an ensemble over each face and its mirror image
+together() { # name options or members...: an ensemble over each face and its mirror image
     name="$1"
     shift
     if [ ! -e "$name/config.json" ]; then
@@ -57,13 +57,12 @@ finish tiny
 emonet distill ./trio $taught --backbone vgg --backbone-option width=48 --epochs 64 --seed 5 \
     --out broad --recipe-option mixup=0.2 --recipe-option augmentation.exposure=1 --precision bfloat16
 
-# The first two learn what bright and compressed faces look like, from all four.
+# The second learns from all four what bright and compressed faces look like.
 together quartet ./light ./mixed ./fast ./broad
-emonet distill ./quartet $tuned --start-from ./light --seed 8 --teacher-share 0.3 --out light2
 emonet distill ./quartet $tuned --start-from ./mixed --seed 9 --teacher-share 0.5 --out mixed2 \
     --recipe-option mixup=0.2
-frame light2
+frame light
 frame mixed2
 frame broad
-together default ./light2 ./mixed2 ./broad
+together default --mean ./light ./mixed2 ./fast ./broad
 finish default
