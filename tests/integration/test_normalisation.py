@@ -63,6 +63,37 @@ def test_what_the_kernel_cannot_do_stays_with_keras(options):
         assert "FusedBatchNormV3" not in operations(model)
 
 
+def test_a_layer_of_another_kind_keeps_its_own_way():
+    import keras
+
+    class Doubled(keras.layers.BatchNormalization):
+        def call(self, inputs, training=None, mask=None):
+            return 2 * super().call(inputs, training=training, mask=mask)
+
+    pixels = keras.Input((12, 12, 3))
+    model = keras.Model(pixels, Doubled()(pixels))
+    with fused_normalisation(model):
+        assert "FusedBatchNormV3" not in operations(model)
+
+
+def test_one_layer_may_be_used_twice():
+    import keras
+
+    pixels, shared = keras.Input((12, 12, 3)), keras.layers.BatchNormalization()
+    model = keras.Model(pixels, shared(keras.layers.ReLU()(shared(pixels))))
+    with fused_normalisation(model):
+        assert "FusedBatchNormV3" in operations(model)
+
+
+def test_vectors_stay_with_keras():
+    import keras
+
+    vectors = keras.Input((5,))
+    model = keras.Model(vectors, keras.layers.BatchNormalization()(vectors))
+    with fused_normalisation(model):
+        assert model(np.ones((4, 5)), training=True).shape == (4, 5)
+
+
 def test_frozen_statistics_stay_as_they_are():
     model = small_model()
     model.get_layer("bn").trainable = False

@@ -39,9 +39,9 @@ def fused_normalisation(model: keras.Model) -> Iterator[None]:
 def _can_be_fused(layer: keras.layers.BatchNormalization) -> bool:
     return (
         keras.backend.backend() == "tensorflow"
+        and type(layer) is keras.layers.BatchNormalization  # others may compute something else
         and layer.scale
         and layer.center
-        and len(layer.input.shape) == 4
         and layer.axis in (-1, 3)
         and not getattr(layer, "renorm", False)
         and not layer.synchronized
@@ -56,7 +56,7 @@ def _call(
     mask: keras.KerasTensor | None = None,
 ) -> keras.KerasTensor:
     """Normalise as keras.layers.BatchNormalization does."""
-    if not (training and self.trainable) or mask is not None:
+    if not (training and self.trainable) or mask is not None or len(inputs.shape) != 4:
         return type(self).call(self, inputs, training=training, mask=mask)
     import tensorflow as tf
 
