@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
@@ -11,8 +11,11 @@ from types import ModuleType
 from benchmarks import bovw, models, networks, photos, processes, start_up, training
 from benchmarks.options import Options
 from benchmarks.peers import part as peers
+from emonet.files import beside
 
 FORMAT = 1
+#: What in the header tells of the hour, not of the machine.
+MOMENT = ("started", "load_before")
 
 #: A part says what there is to measure (``tasks``), measures one of these (``measure``), and
 #: names a row's KEYS, its METRICS, and DETAILS that are not compared.
@@ -34,22 +37,24 @@ def run(names: list[str], options: Options, machine: dict, out: Path | None) -> 
         names: of the parts.
         options: of the run.
         machine: the header.
-        out: where results are written after every row, so that an interrupted run keeps them.
+        out: where results are written after every row; an interrupted run of the same parts,
+            options and machine goes on from there.
 
     Returns:
         What is in that file.
     """
-    results = {
+    results = _interrupted(out, names, options, machine) or {
         "format": FORMAT,
         "machine": machine,
+        "continued": [],
         "options": asdict(options),
         "complete": False,
         "seconds": 0.0,
         "parts": {name: [] for name in names},
     }
     _write(results, out)  # a file that can't be written is found out now
-    start = time.perf_counter()
-    for name, row in _rows(names, options):
+    start = time.perf_counter() - results["seconds"]
+    for name, row in _rows(results["parts"], options):
         results["parts"][name].append(row)
         results["seconds"] = time.perf_counter() - start
         _write(results, out)
@@ -60,17 +65,49 @@ def run(names: list[str], options: Options, machine: dict, out: Path | None) -> 
     return results
 
 
-def _rows(names: list[str], options: Options) -> Iterator[tuple[str, dict]]:
-    for name in names:
+def _interrupted(
+    out: Path | None, names: list[str], options: Options, machine: dict
+) -> dict | None:
+    """Return the results of the same run that was stopped, without the rows that failed."""
+    if out is None or not out.exists():
+        return None
+    try:
+        found = json.loads(out.read_text(encoding="utf-8"))
+        same = (
+            found["format"] == FORMAT
+            and not found["complete"]
+            and list(found["parts"]) == names
+            and Options.from_json(found["options"]) == options
+            and _lasting(found["machine"]) == _lasting(machine)
+        )
+    except (ValueError, KeyError, TypeError):
+        return None
+    if not same:
+        return None
+    for name, rows in found["parts"].items():
+        found["parts"][name] = [row for row in rows if "error" not in row]
+    found["continued"].append({key: machine[key] for key in MOMENT})
+    return found
+
+
+def _lasting(machine: dict) -> dict:
+    return {key: value for key, value in machine.items() if key not in MOMENT}
+
+
+def _rows(measured: Mapping[str, list[dict]], options: Options) -> Iterator[tuple[str, dict]]:
+    for name, rows in measured.items():
         part = PARTS[name]
+        done = [{key: row[key] for key in part.KEYS} for row in rows]
         for tasks in part.tasks(options):
-            for row in processes.rows(part.__name__, tasks, options):
+            left = [task for task in tasks if {key: task[key] for key in part.KEYS} not in done]
+            for row in processes.rows(part.__name__, left, options):
                 yield name, row
 
 
 def _write(results: dict, out: Path | None) -> None:
     if out is not None:
-        out.write_text(json.dumps(results, indent=1), encoding="utf-8")
+        with beside(out) as new:
+            new.write_text(json.dumps(results, indent=1), encoding="utf-8")
 
 
 def label(part: ModuleType, row: dict) -> str:

@@ -59,6 +59,40 @@ def test_results_name_the_machine_and_hold_measured_rows(results: Path) -> None:
     assert row["ratio"] > 3
 
 
+def test_an_interrupted_run_goes_on(results: Path, tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    found = read(results)
+    (measured,) = found["parts"]["bovw"]
+    path.write_text(json.dumps({**found, "complete": False}))
+    command = ("run", "bovw", "--quick", "--runs", "3", "--out", path)
+    assert benchmarks(*command, **SOON).returncode == 0
+    done = read(path)
+    assert done["parts"]["bovw"] == [measured]
+    assert done["complete"] is True
+    assert len(done["continued"]) == 1
+    assert done["machine"] == found["machine"]
+
+    failed = {"bovw": [{"extractor": measured["extractor"], "error": "process ended with 1"}]}
+    path.write_text(json.dumps({**found, "complete": False, "parts": failed}))
+    assert benchmarks(*command, **SOON).returncode == 0
+    (again,) = read(path)["parts"]["bovw"]
+    assert again["ratio"] > 0
+
+
+def test_another_run_or_a_finished_one_starts_afresh(results: Path, tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps({**read(results), "complete": False}))
+    command = ("run", "bovw", "--quick", "--runs", "2", "--out", path)
+    assert benchmarks(*command, **SOON).returncode == 0
+    other = read(path)
+    assert other["continued"] == []
+    (row,) = other["parts"]["bovw"]
+    assert row["runs"] <= 2
+    assert benchmarks(*command, **SOON).returncode == 0
+    assert read(path)["machine"]["started"] >= other["machine"]["started"]
+    assert read(path)["continued"] == []
+
+
 def test_render_writes_a_page_and_plots(results: Path, tmp_path: Path) -> None:
     found = read(results)
     row = {"backbone": "acme", "features": "pixels", "precision": "float32", "compile": True}

@@ -227,7 +227,8 @@ def _measure_statistics(model: keras.Model, examples: Examples, batch_size: int)
         for layer in normalisations:
             layer.momentum = index / (index + 1)  # the plain mean over all batches
         inputs = [examples.faces[part], *(feature[part] for feature in examples.features)]
-        model([array.astype(np.float32) for array in inputs], training=True)
+        with fused_normalisation(model):
+            model([array.astype(np.float32) for array in inputs], training=True)
     for layer, momentum in zip(normalisations, momenta, strict=True):
         layer.momentum = momentum
 
