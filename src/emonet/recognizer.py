@@ -167,7 +167,7 @@ class EmotionRecognizer(Predictor):
             train: a FaceDataset, or (images uint8 (n, height, width), class indices (n,)).
             validation_data: likewise; chooses the epoch that is kept. By default a tenth of
                 ``train`` is held out for it.
-            recipe: ``"scratch"``, ``"paper"`` or a Recipe.
+            recipe: a name in ``RECIPES`` or a Recipe.
             epochs: instead of the recipe's own number.
             precision: instead of the recipe's own.
             seed: of the initial weights, shuffling and augmentation.

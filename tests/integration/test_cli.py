@@ -420,6 +420,18 @@ def test_plugins_lists_the_built_in_ones(run: Run) -> None:
         assert name in table.out
 
 
+def test_plugins_show_tells_a_components_settings(run: Run) -> None:
+    outcome = run("plugins", "show", "yunet")
+    assert (outcome.status, outcome.err) == (0, "")
+    assert "detector 'yunet' (plugin 'detectors' of emonet" in outcome.out
+    assert "model_path=null" in outcome.out
+    facts = json.loads(run("plugins", "show", "resnet18", "--json").out)
+    assert (facts["kind"], facts["distribution"]) == ("backbone", "emonet")
+    assert facts["settings"] == {"width": 32, "stem_stride": 2, "input_size": [48, 48]}
+    assert facts["summary"]
+    assert_refused(run("plugins", "show", "resnet8"), "Did you mean 'resnet18'")
+
+
 def test_filter_faces_copies_what_shows_one_face_and_reports(
     run: Run, fer2013_csv: Path, tmp_path: Path
 ) -> None:

@@ -92,8 +92,9 @@ def test_gzipped_file_is_read_like_the_plain_one(small_csv, tmp_path):
     np.testing.assert_array_equal(unzipped.classes, plain.classes)
 
 
-def test_columns_may_come_in_another_order_and_with_others(tmp_path):
-    path = write_lines(tmp_path / "a.csv", "Usage,id,emotion,pixels", f"Training,9,3,{PIXELS}")
+@pytest.mark.parametrize("header", ["Usage,id,emotion,pixels", "Usage, id, emotion, pixels"])
+def test_columns_may_come_in_another_order_and_with_others(header, tmp_path):
+    path = write_lines(tmp_path / "a.csv", header, f"Training,9,3,{PIXELS}")
     dataset = load_dataset(path)
     assert dataset.classes.tolist() == [3]
     assert (dataset.images == 7).all()

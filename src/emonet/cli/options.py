@@ -49,11 +49,11 @@ NewModel = Annotated[Path, typer.Option(help="The model folder to write.", callb
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 DetectorOption = Annotated[
     list[str] | None,
-    typer.Option(metavar="KEY=VALUE", help="A setting of the detector; repeatable."),
+    typer.Option(metavar="KEY=VALUE", help="See 'emonet plugins show'; repeatable."),
 ]
 BackboneOption = Annotated[
     list[str] | None,
-    typer.Option(metavar="KEY=VALUE", help="A setting of the backbone; repeatable."),
+    typer.Option(metavar="KEY=VALUE", help="See 'emonet plugins show'; repeatable."),
 ]
 License = Annotated[
     str | None, typer.Option(help="Of the weights, for the model card: mit, cc-by-4.0 ...")

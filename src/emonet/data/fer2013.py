@@ -83,7 +83,9 @@ def _rows(path: Path, columns: list[str]) -> Iterator[tuple[int, dict[str, str]]
     with _open_text(path) as file:
         try:
             reader = csv.DictReader(file)
-            if missing := [name for name in columns if name not in (reader.fieldnames or [])]:
+            # Kaggle's icml_face_data.csv has a space before each.
+            reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
+            if missing := [name for name in columns if name not in reader.fieldnames]:
                 raise DataError(
                     f"{path}, line 1: no column {', '.join(missing)}; found {reader.fieldnames}"
                 )
