@@ -65,7 +65,7 @@ class _WorkerError(Exception):
 def _start(model: Path, faces: NDArray[np.uint8]) -> "subprocess.Popen[bytes]":
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     worker = subprocess.Popen(  # noqa: S603
-        [sys.executable, "-m", "emonet_bovw.workers", str(model)],
+        [sys.executable, "-P", "-m", "emonet_bovw.workers", str(model)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

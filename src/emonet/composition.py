@@ -39,15 +39,21 @@ Components = Iterable[str] | Mapping[str, Mapping[str, Json]]
 
 
 def component(
-    catalog: Catalog, kind: Kind, name: str, config: Mapping[str, Json]
+    catalog: Catalog,
+    kind: Kind,
+    name: str,
+    config: Mapping[str, Json],
+    *,
+    distribution: str | None = None,
 ) -> ComponentConfig:
     """Describe a component with its complete configuration and its origin.
 
     Raises:
-        ComponentNotFoundError: nobody offers it.
+        ComponentNotFoundError: nobody offers it, or not the package that is asked for.
+        PluginConflictError: several packages offer it and none was named.
         ConfigError: a key is unknown.
     """
-    found = catalog.get(kind, name)
+    found = catalog.get(kind, name, distribution=distribution)
     return ComponentConfig(
         name=name,
         config=catalog.complete_config(found.spec, config),
@@ -105,9 +111,12 @@ def with_detector(
         ComponentNotFoundError: nobody offers it.
         ConfigError: a key is unknown.
     """
+    package = None
     if name is None or name == config.detector.name:
         name, settings = config.detector.name, {**config.detector.config, **settings}
-    return replace(config, detector=component(catalog, Kind.DETECTOR, name, settings))
+        package = config.detector.distribution or None
+    detector = component(catalog, Kind.DETECTOR, name, settings, distribution=package)
+    return replace(config, detector=detector)
 
 
 def portable(catalog: Catalog, config: RecognizerConfig) -> RecognizerConfig:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from emonet.network.runtimes import ExportFormat
 from emonet.pipeline.crops import FacesBySize
 from emonet.registry.catalog import Catalog
 
-__all__ = ["export", "export_graphs", "quantise_graphs", "with_graph_precision"]
+__all__ = ["export", "export_format", "export_graphs", "quantise_graphs", "with_graph_precision"]
 
 logger = logging.getLogger("emonet")
 
@@ -31,6 +32,11 @@ def export_graphs(catalog: Catalog, config: RecognizerConfig) -> dict[str, bytes
         if (graph := known[architecture]) is not None:
             graphs[network.name] = graph
     return graphs
+
+
+def export_format(file: str | Path) -> ExportFormat:
+    """Tell the format of an exported file by its name's end."""
+    return "litert" if Path(file).suffix == ".tflite" else "onnx"
 
 
 def with_graph_precision(

@@ -1,6 +1,8 @@
 """Files: found wherever they are, and written so that none is ever half there."""
 
 import hashlib
+import logging
+import os
 import re
 import secrets
 import shutil
@@ -16,6 +18,11 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 __all__ = ["ask_hub_first", "beside", "hub_client", "locate_file"]
+
+logger = logging.getLogger("emonet")
+
+#: How long an address may say nothing, seconds.
+PATIENCE = 30
 
 
 @contextmanager
@@ -39,7 +46,8 @@ def locate_file(source: str, *, sha256: str | None = None) -> Path:
 
     Args:
         source: a path; ``hf://org/name/file`` or ``hf://org/name@revision/file`` on the
-            Hugging Face Hub; or an ``https://`` address.
+            Hugging Face Hub; or an ``https://`` or ``http://`` address, whose file is kept
+            where Keras keeps its own (``KERAS_HOME``, by default ``~/.keras``).
         sha256: what the file must have, where that is known.
 
     Raises:
@@ -121,11 +129,26 @@ def _from_hub(source: str) -> Path:
 
 
 def _from_web(source: str) -> Path:
-    from keras.utils import get_file
+    from urllib.parse import unquote, urlsplit
+    from urllib.request import urlopen
 
+    cache = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "emonet"
     # Files of one name from two addresses are two files.
-    folder = hashlib.sha256(source.encode()).hexdigest()[:16]
+    folder = cache / hashlib.sha256(source.encode()).hexdigest()[:16]
+    file = folder / (Path(unquote(urlsplit(source).path)).name or "file")
+    if file.is_file():
+        return file
+    logger.info("Fetching %s", source)
     try:
-        return Path(get_file(origin=source, cache_subdir=f"emonet/{folder}"))
+        folder.mkdir(parents=True, exist_ok=True)
+        with (
+            beside(file) as new,
+            urlopen(source, timeout=PATIENCE) as answer,  # noqa: S310  (http and https alone)
+            new.open("wb") as taken,
+        ):
+            shutil.copyfileobj(answer, taken)
+            if answer.length:
+                raise OSError(f"the connection ended {answer.length} bytes too early")
+        return file
     except Exception as error:
         raise HubError(f"{source} can't be fetched: {type(error).__name__}: {error}") from error

@@ -116,9 +116,13 @@ def _ahead(
 ) -> Iterator[_Detected]:
     """Yield what becomes of each image, in order, while worker threads are at the next ones."""
     running: deque[Future[_Detected]] = deque()
+    # What makes its images on the way, such as a camera, may fill one array again and again.
+    copies = isinstance(sources, Iterator)
     with ThreadPoolExecutor(WORKERS, thread_name_prefix="emonet") as workers:
         try:
             for source in sources:
+                if copies and isinstance(source, np.ndarray):
+                    source = source.copy()
                 running.append(workers.submit(detect, source))
                 if len(running) >= IMAGES_AHEAD:
                     yield running.popleft().result()

@@ -420,6 +420,27 @@ def test_plugins_lists_the_built_in_ones(run: Run) -> None:
         assert name in table.out
 
 
+def test_train_leaves_another_commands_model_alone(
+    run: Run, tiny_folder: Path, fer2013_csv: Path
+) -> None:
+    before = {file: file.stat().st_mtime_ns for file in tiny_folder.iterdir()}
+    outcome = run("train", "--data", fer2013_csv, "--out", tiny_folder)
+    assert_refused(outcome, "holds a finished model already")
+    assert {file: file.stat().st_mtime_ns for file in tiny_folder.iterdir()} == before
+
+
+def test_filter_faces_takes_the_folder_that_it_is_called_in(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faces, out = tmp_path / "faces", tmp_path / "out"
+    (faces / "train" / "happy").mkdir(parents=True)
+    Image.new("L", (48, 48), 90).save(faces / "train" / "happy" / "1.png")
+    monkeypatch.chdir(faces)
+    outcome = run("filter-faces", "--data", ".", "--out", out, "--detector", "whole_image")
+    assert outcome.status == 0, outcome.err
+    assert (out / "faces" / "train" / "happy" / "1.png").is_file()
+
+
 def test_plugins_show_tells_a_components_settings(run: Run) -> None:
     outcome = run("plugins", "show", "yunet")
     assert (outcome.status, outcome.err) == (0, "")

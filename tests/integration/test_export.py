@@ -100,6 +100,13 @@ def test_feature_extractors_have_no_place_in_a_file(mini_backbone, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_recognizers_file_is_of_the_format_that_its_suffix_tells(recognizer, tmp_path):
+    recognizer.export(tmp_path / "model.tflite")
+    assert (tmp_path / "model.tflite").read_bytes()[4:8] == b"TFL3"
+    recognizer.export(tmp_path / "model.onnx")
+    onnx.load(tmp_path / "model.onnx")
+
+
 def test_what_has_not_learnt_is_not_exported(mini_backbone, tmp_path):
     with pytest.raises(NotFittedError):
         EmotionRecognizer("mini").export(tmp_path / "model.onnx")

@@ -16,6 +16,7 @@ from emonet.config import HeadConfig
 from emonet.errors import ConfigError, WeightsError
 from emonet.exports import export_graphs, with_graph_precision
 from emonet.network.graph_check import check_graph
+from emonet.network.network import graph_weights
 from emonet.registry.catalog import get_catalog
 from emonet.storage.folder import graph_file, read_config, weights_file, write_folder
 from emonet.storage.sources import BUNDLED, bundled_models
@@ -47,10 +48,10 @@ def folder(mini_backbone: None, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return folder
 
 
-def rewrite_graph(folder: Path, graph: bytes) -> None:
+def rewrite_graph(folder: Path, graph: bytes, *, name: str = "mini") -> None:
     """Put another graph into a model folder, with its right digest."""
     recognizer = EmotionRecognizer.from_pretrained(folder, runtime="keras")
-    write_folder(folder, recognizer.config, recognizer.weights, graphs={"mini": graph}, texts={})
+    write_folder(folder, recognizer.config, recognizer.weights, graphs={name: graph}, texts={})
 
 
 @pytest.mark.parametrize("name", bundled_models())
@@ -93,7 +94,8 @@ def test_bundled_graphs_are_what_a_stranger_may_bring(name):
     for network in read_config(BUNDLED / name / "config.json").networks:
         graph = (BUNDLED / name / graph_file(network.name)).read_bytes()
         weights = EmotionRecognizer.from_pretrained(name).weights[network.name]
-        check_graph(graph, weights.keys(), where="the graph")
+        given = graph_weights(weights, network.graph_precision)
+        check_graph(graph, given, where="the graph")
 
 
 @pytest.mark.parametrize(
@@ -267,7 +269,21 @@ class TestStrangersGraphs:
         secret.data_location = TensorProto.EXTERNAL
         secret.external_data.add(key="location", value="/etc/passwd")
         constant = helper.make_node("Constant", [], ["probabilities"], value=secret)
-        self.refused(folder, tmp_path, self.graph(constant), "asks for data ''")
+        self.refused(folder, tmp_path, self.graph(constant), "data of an attribute")
+
+    def test_one_in_int8_is_given_no_weights(self, tmp_path):
+        tiny = EmotionRecognizer.from_pretrained("tiny")
+        tiny.save_pretrained(tmp_path)
+        (network,) = tiny.config.networks
+        model = onnx.load(tmp_path / graph_file(network.name))
+        tensor = model.graph.initializer[0]
+        tensor.name = next(iter(tiny.weights[network.name]))  # the model has data of this name
+        tensor.ClearField("raw_data")
+        tensor.data_location = TensorProto.EXTERNAL
+        tensor.external_data.add(key="location", value="secret.bin")
+        rewrite_graph(tmp_path, model.SerializeToString(), name=network.name)
+        with pytest.raises(WeightsError, match=f"asks for data '{tensor.name}'"):
+            EmotionRecognizer.from_pretrained(tmp_path)
 
     def test_what_is_no_graph_is_refused(self, folder, tmp_path):
         self.refused(folder, tmp_path, b"\xff" * 100, "is not an ONNX file")

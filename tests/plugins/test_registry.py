@@ -8,6 +8,7 @@ import sys
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import pytest
 from tests.plugins.conftest import Site, discover, plugin_of
 
 import emonet
+from emonet.composition import with_detector
 from emonet.errors import (
     ComponentNotFoundError,
     ConfigError,
@@ -287,6 +289,21 @@ def test_a_conflict_shows_only_when_the_name_is_looked_up_bare(rivals: Site) -> 
     for distribution in ("one-emonet", "two-emonet"):
         found = catalog.get(Kind.BACKBONE, "acme_net", distribution=distribution)
         assert found.plugin.distribution == distribution
+
+
+def test_a_detector_of_which_the_package_is_known_is_no_conflict(site: Site) -> None:
+    spec = 'DetectorSpec(name="acme_eye", build=lambda config: None)'
+    hook = f"@hookimpl\ndef emonet_register_detectors():\n    return [{spec}]\n"
+    for name in ("one", "two"):
+        site.install(f"{name}-emonet", hook, name=name)
+    assert discover() == []
+    catalog = get_catalog()
+    config = emonet.EmotionRecognizer("resnet18").config
+    saved = replace(config.detector, name="acme_eye", config={}, distribution="two-emonet")
+    chosen = with_detector(catalog, replace(config, detector=saved), None, {})
+    assert chosen.detector.distribution == "two-emonet"
+    with pytest.raises(PluginConflictError):
+        with_detector(catalog, config, "acme_eye", {})
 
 
 @pytest.mark.parametrize("named", ["one", "one-emonet", " one , other"])

@@ -273,3 +273,9 @@ def test_large_training_set_is_sampled_from_start_to_end():
     assert 100 <= len(looked_at) <= 300
     assert min(looked_at) < 5
     assert max(looked_at) >= 245
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_one_image_is_not_taken_for_many_faces(dtype):
+    with pytest.raises(ImageError, match=r"shape \(48, 48, 3\): if that is one image"):
+        faces_by_size(np.zeros((48, 48, 3), dtype), ((48, 48),))

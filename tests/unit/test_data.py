@@ -254,6 +254,18 @@ def test_votes_become_soft_labels_in_fer2013s_order(tmp_path):
     assert dataset.classes.tolist() == [0]
 
 
+@pytest.mark.parametrize("votes", [[7.0, 3.0], [np.nan, 1.0], [-0.5, 1.5]])
+def test_votes_that_are_no_shares_are_refused(votes):
+    images = np.zeros((1, 48, 48), np.uint8)
+    with pytest.raises(DataError, match="votes must be shares"):
+        FaceDataset(images, np.array([0]), ("a", "b"), np.array([votes], np.float32))
+
+
+def test_a_face_size_of_one_number_is_refused(small_csv):
+    with pytest.raises(ConfigError, match=r"face_size must be \[height, width\], got 48"):
+        load_dataset(small_csv, face_size=48)
+
+
 def test_votes_belong_to_the_row_of_the_whole_file(tmp_path):
     path = two_splits(tmp_path, [0, 1, 2])
     training, public = ("anger", "disgust", "fear"), ("happiness", "sadness", "surprise")

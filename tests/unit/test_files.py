@@ -58,9 +58,6 @@ def test_another_file_than_the_one_that_was_meant_is_refused(file: Path) -> None
 def test_an_address_is_fetched_once(
     address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "keras.src.backend.config._KERAS_HOME", str(tmp_path / "keras"), raising=False
-    )
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     first = locate_file(f"{address}/weights.h5", sha256=SHA256)
     assert first.read_bytes() == CONTENT

@@ -385,11 +385,18 @@ def test_image_error_is_caught_as_emonet_error_and_as_value_error():
     [
         *["a.jpg", Path("a.jpg"), b"", bytearray(), memoryview(b""), io.BytesIO()],
         *[np.zeros((4, 4)), np.zeros((4, 4, 3)), np.array(3), None, 3],
+        np.frombuffer(b"an encoded file", np.uint8),
     ],
     ids=lambda source: type(source).__name__,
 )
 def test_one_image_is_told_from_many(source):
     assert is_single_image(source)
+
+
+def test_postscript_is_not_run():
+    program = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n%%EOF\n"
+    with pytest.raises(ImageError, match="is PostScript, which is a program"):
+        load_image(program)
 
 
 def test_pil_image_is_one_image():
@@ -398,8 +405,11 @@ def test_pil_image_is_one_image():
 
 @pytest.mark.parametrize(
     "source",
-    [[], ["a.jpg"], ("a.jpg",), {"a.jpg"}, np.zeros((2, 4, 4, 3)), iter(["a.jpg"])],
-    ids=["empty", "list", "tuple", "set", "array", "iterator"],
+    [
+        *[[], ["a.jpg"], ("a.jpg",), {"a.jpg"}, iter(["a.jpg"])],
+        *[np.zeros((2, 4, 4, 3)), np.array(["a.jpg"])],
+    ],
+    ids=["empty", "list", "tuple", "set", "iterator", "array", "array of paths"],
 )
 def test_many_images_are_told_from_one(source):
     assert not is_single_image(source)

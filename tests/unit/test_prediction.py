@@ -65,6 +65,17 @@ def test_results_come_in_the_order_of_the_images():
     assert results[199].faces[0].label == "bright"
 
 
+def test_one_array_may_be_filled_again_and_again():
+    def frames():
+        buffer = plain_image(0)
+        for value in range(100):
+            buffer[:] = value
+            yield buffer
+
+    results = list(stream(frames()))
+    assert [round(r.faces[0].probabilities["bright"] * 255) for r in results] == list(range(100))
+
+
 def test_every_image_gets_its_own_faces():
     """Image i has i % 4 faces, and each of its faces is as bright as the image."""
     results = list(

@@ -199,6 +199,7 @@ def test_a_choice_that_does_not_exist_is_refused(make) -> None:
         ("learning_rate", -0.1),
         ("learning_rate", "0.1"),
         ("momentum", float("nan")),
+        ("momentum", 7.0),
         ("weight_decay", -1),
         ("warmup_epochs", -1),
         ("plateau_patience", 0),
@@ -209,6 +210,11 @@ def test_a_choice_that_does_not_exist_is_refused(make) -> None:
 def test_a_number_that_no_phase_can_have_is_refused(name: str, value: object) -> None:
     with pytest.raises(ConfigError, match=f"phase: {name} must be"):
         phase(**{name: value})
+
+
+def test_a_warmup_that_no_schedule_would_make_is_refused() -> None:
+    with pytest.raises(ConfigError, match="warmup_epochs goes with the schedule 'cosine'"):
+        phase(warmup_epochs=3, schedule="constant")
 
 
 def test_numbers_of_a_recipe_can_be_replaced():

@@ -10,6 +10,7 @@ from emonet.cli.backend import import_keras_quietly
 from emonet.cli.quantise import Tolerance, require_accuracy
 from emonet.data import FaceDataset, load_dataset
 from emonet.errors import ConfigError
+from emonet.exports import export_format
 from emonet.files import beside
 from emonet.network.batching import run_in_batches
 from emonet.network.quantising import quantised
@@ -53,7 +54,7 @@ def export(
     recognizer = EmotionRecognizer.from_pretrained(model, runtime="keras")
     height, width = recognizer.config.face_sizes[0]
     if format is None:
-        format = "litert" if out.suffix == ".tflite" else "onnx"
+        format = export_format(out)
     faces = None
     if precision == "int8":
         if data is None or format != "onnx":

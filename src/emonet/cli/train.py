@@ -25,6 +25,7 @@ from emonet.runs import is_finished, train_folder
 from emonet.storage.folder import Dtype
 from emonet.training.distillation import TeacherSees
 from emonet.training.recipes import Precision, get_recipe
+from emonet.training.record import RECORD_FILE, read_record
 
 __all__ = ["train", "train_model"]
 
@@ -96,8 +97,10 @@ def train_model(
     ] = "faces",
 ) -> None:
     """Train a network in a folder of its own; without a teacher, on the labels alone."""
+    command = shlex.join(["emonet", *sys.argv[1:]])
     if is_finished(out):
-        logger.info("%s holds a finished model; nothing to do", out)
+        _refuse_another(command, out)
+        logger.info("%s holds the finished model; nothing to do", out)
         return
     out.mkdir(parents=True, exist_ok=True)
     chosen = get_recipe(recipe).with_settings(parse_settings(recipe_option))
@@ -145,13 +148,27 @@ def train_model(
         epochs=epochs,
         precision=precision,
         seed=seed,
-        feature_cache=feature_cache or data.with_name(f"{data.name}.features"),
+        feature_cache=feature_cache or _beside(data),
         teacher=taught_by,
         teacher_share=teacher_share,
         teacher_sees=teacher_sees,
         start_from=start,
-        command=shlex.join(["emonet", *sys.argv[1:]]),
+        command=command,
     )
+
+
+def _refuse_another(command: str, folder: Path) -> None:
+    """Refuse a folder whose model another command has made."""
+    record = read_record(folder / RECORD_FILE)
+    known = record and record.command
+    if known != command:
+        made = "" if known is None else f", which was made by: {known}"
+        raise ConfigError(f"{folder} holds a finished model already{made}. Choose another --out")
+
+
+def _beside(data: Path) -> Path:
+    data = data.absolute()
+    return data.with_name(f"{data.name}.features")
 
 
 @options_of(train_model, without=("teacher", "teacher_share", "teacher_sees"))

@@ -54,6 +54,10 @@ class FaceDataset:
         shape = (len(self.images), len(self.labels))
         if self.votes is not None and self.votes.shape != shape:
             raise DataError(f"votes must have shape {shape}, got {self.votes.shape}")
+        if self.votes is not None and not (
+            (self.votes >= 0).all() and np.allclose(self.votes.sum(axis=1), 1, atol=1e-3)
+        ):
+            raise DataError("votes must be shares: none below 0, and each row's sum 1")
         if len(self.classes) and not (
             self.classes.min() >= 0 and self.classes.max() < len(self.labels)
         ):
@@ -156,7 +160,7 @@ def load_dataset(
         DataError: nothing is there, or it is malformed; names the file and the line.
     """
     path = Path(path)
-    face_size = require_size("load_dataset", "face_size", list(face_size), 1)
+    face_size = require_size("load_dataset", "face_size", face_size, 1)
     if path.is_dir():
         if ferplus is not None:
             raise DataError(f"FER+ votes go with FER-2013's CSV file, not with the folder {path}")

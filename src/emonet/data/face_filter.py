@@ -149,7 +149,7 @@ def _count_faces(
 @contextmanager
 def _pictures(path: Path, out: Path) -> Iterator[Iterator[_Picture]]:
     """Read a data set; the copy of what is kept is there when all is done."""
-    target = out / path.name
+    target = out / path.absolute().name
     if target.exists():
         raise DataError(f"{target} is there already: choose another folder")
     if path.is_dir():

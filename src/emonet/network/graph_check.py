@@ -16,7 +16,8 @@ def check_graph(graph: bytes, weights: Collection[str], *, where: str) -> None:
 
     Args:
         graph: the bytes of an ONNX file.
-        weights: names of what will be handed over, and nothing else from outside the file.
+        weights: names of what will be handed over (graph_weights), and nothing else from
+            outside the file.
         where: what error messages call the file.
 
     Raises:
@@ -40,14 +41,19 @@ def check_graph(graph: bytes, weights: Collection[str], *, where: str) -> None:
                 f"{where} uses the operator {node.op_type!a:.80}, which graphs of models may "
                 f"not. If you trust the rest, load the model with runtime='keras'."
             )
-    asked = {t.name for t in _tensors(model.graph) if t.data_location == t.EXTERNAL}
+    asked = {t.name for t in model.graph.initializer if _is_outside(t)}
     if lacking := sorted(asked - set(weights)):
         raise WeightsError(f"{where} asks for data {lacking[0]!a:.80} that the model lacks")
+    if any(_is_outside(tensor) for tensor in _constants(model.graph)):
+        raise WeightsError(f"{where} asks for data of an attribute, which none is given for")
 
 
-def _tensors(graph: "onnx.GraphProto") -> Iterator["onnx.TensorProto"]:
-    """Yield every tensor in a graph; those of attributes have no name that could be given."""
-    yield from graph.initializer
+def _is_outside(tensor: "onnx.TensorProto") -> bool:
+    return bool(tensor.data_location == tensor.EXTERNAL)
+
+
+def _constants(graph: "onnx.GraphProto") -> Iterator["onnx.TensorProto"]:
+    """Yield the tensors in attributes, which have no name that data could be given for."""
     for node in graph.node:
         for attribute in node.attribute:
             yield attribute.t

@@ -16,10 +16,12 @@ from emonet.plugin import FeatureExtractor
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["Extractors", "KerasNetwork", "Network"]
+__all__ = ["Extractors", "KerasNetwork", "Network", "graph_weights"]
 
 #: By name, in the order of the network's inputs.
 Extractors = Mapping[str, FeatureExtractor]
+#: What a weight's name begins with that is an extractor's state.
+STATES = "features/"
 
 
 class Network:
@@ -57,13 +59,11 @@ class Network:
     ) -> "Network":
         """Make a network that needs no Keras from its graph and from what get_weights returned.
 
-        A graph in int8 has weights of its own.
-
         Raises:
             WeightsError: graph and weights don't belong together, or are of another network.
         """
-        arrays = _set_states(extractors, weights)
-        runtime = OnnxRuntime(graph, arrays if precision == "float32" else {})
+        _set_states(extractors, weights)
+        runtime = OnnxRuntime(graph, graph_weights(weights, precision))
         vectors = [(extractor.num_features,) for extractor in extractors.values()]
         if runtime.shapes != [face_size, *vectors, (num_classes,)]:
             raise WeightsError(
@@ -125,7 +125,7 @@ class KerasNetwork(Network):
         arrays = get_weights(self.model)
         for name, extractor in self.extractors.items():
             for key, array in extractor.get_state().items():
-                arrays[f"features/{name}/{key}"] = np.asarray(array)
+                arrays[f"{STATES}{name}/{key}"] = np.asarray(array)
         return arrays
 
     def set_weights(self, arrays: Mapping[str, NDArray[Any]], *, where: str) -> None:
@@ -137,13 +137,22 @@ class KerasNetwork(Network):
         set_weights(self.model, _set_states(self.extractors, arrays), where=where)
 
 
+def graph_weights(
+    weights: Mapping[str, NDArray[Any]], precision: GraphPrecision
+) -> dict[str, NDArray[Any]]:
+    """Return those weights that a network's graph is given; one in int8 has its own."""
+    if precision == "int8":
+        return {}
+    return {name: array for name, array in weights.items() if not name.startswith(STATES)}
+
+
 def _set_states(
     extractors: Extractors, arrays: Mapping[str, NDArray[Any]]
 ) -> dict[str, NDArray[Any]]:
     """Give every extractor its state back; return the other arrays, which are the model's."""
     weights = dict(arrays)
     for name, extractor in extractors.items():
-        prefix = f"features/{name}/"
+        prefix = f"{STATES}{name}/"
         keys = [key for key in weights if key.startswith(prefix)]
         extractor.set_state({key.removeprefix(prefix): weights.pop(key) for key in keys})
     return weights

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emonet.config import Framing
+from emonet.errors import ImageError
 from emonet.pipeline.detection import detect_faces
 from emonet.pipeline.images import ImageSource, is_single_image, load_image
 from emonet.plugin import Box, Detection, Detector
@@ -95,6 +96,11 @@ def _greys(
     faces: NDArray[np.uint8] | Iterable[ImageSource],
 ) -> Iterable[NDArray[np.uint8]]:
     """Turn faces in any form into grey ones; an array of grey ones is that already."""
+    if isinstance(faces, np.ndarray) and faces.ndim == 3 and faces.shape[2] in (1, 3, 4):
+        raise ImageError(
+            f"Faces must be a list of images or (n, height, width), got shape {faces.shape}: if "
+            f"that is one image, put it into a list"
+        )
     if isinstance(faces, np.ndarray) and faces.dtype == np.uint8 and faces.ndim == 3:
         if len(faces):
             load_image(faces[0])  # all have its shape, which may be no image's

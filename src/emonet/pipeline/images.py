@@ -30,7 +30,7 @@ def is_single_image(source: object) -> TypeGuard[ImageSource]:
     is whatever can't be iterated over, or yields no images, which load_image will refuse.
     """
     if isinstance(source, np.ndarray):
-        return source.ndim in (0, 2, 3)
+        return source.ndim in (0, 2, 3) or (source.ndim == 1 and source.dtype.kind in "biuf")
     one = isinstance(source, str | Path | bytes | bytearray | memoryview) or _is_pil(source)
     return one or hasattr(source, "read") or not isinstance(source, Iterable)
 
@@ -98,6 +98,8 @@ def _open(file: Any, name: str, max_pixels: int) -> NDArray[np.uint8]:
 
     try:
         with Image.open(file) as image:
+            if image.format == "EPS":  # Pillow would have Ghostscript run it
+                raise ImageError(f"{name} is PostScript, which is a program: convert it first")
             return _decode(image, name, max_pixels)
     except UnidentifiedImageError:
         raise ImageError(f"{name} is in no image format that can be read") from None

@@ -8,7 +8,7 @@ from typing import Self, get_args
 from emonet.composition import portable, resolve, with_detector
 from emonet.config import RecognizerConfig
 from emonet.errors import ConfigError, NotFittedError, WeightsError
-from emonet.exports import export, export_graphs, with_graph_precision
+from emonet.exports import export, export_format, export_graphs, with_graph_precision
 from emonet.files import beside
 from emonet.network.runtimes import ExportFormat, RuntimeName
 from emonet.plugin import Json
@@ -159,16 +159,16 @@ class Pretrained:
         # Without its graph, a network in int8 is one in float32 again.
         config = with_graph_precision(self._config, "float32", without=self._graphs)
         config = portable(get_catalog(), config)
-        record = self._training
+        record, title = self._training, title or folder.absolute().name
         texts = {
-            "README.md": model_card(config, title or folder.name, record, license=license),
+            "README.md": model_card(config, title, record, license=license),
             RECORD_FILE: None if record is None else record_to_json(record),
         }
         graphs = export_graphs(get_catalog(), config) if len(self._graphs) < len(weights) else {}
         graphs |= self._graphs
         write_folder(folder, config, weights, graphs=graphs, texts=texts, dtype=dtype)
 
-    def export(self, file: str | Path, *, format: ExportFormat = "onnx") -> None:
+    def export(self, file: str | Path, *, format: ExportFormat | None = None) -> None:
         """Write a file that other programs can run: networks, calibration and views in one.
 
         Its input ``faces`` is float32 (n, height, width), grey 0..255, framed as the training
@@ -178,13 +178,16 @@ class Pretrained:
 
         Args:
             file: replaced if it is there.
-            format: ``"onnx"``, or ``"litert"``, which was called TensorFlow Lite.
+            format: ``"onnx"``, or ``"litert"``, which was called TensorFlow Lite; by default
+                LiteRT where the file ends in ``.tflite``, and ONNX elsewhere.
 
         Raises:
             ConfigError: there is no such format.
             ExportError: a network has feature extractors, or no form in that format.
             NotFittedError: there is nothing to export yet.
         """
+        if format is None:
+            format = export_format(file)
         if format not in get_args(ExportFormat):
             raise ConfigError(f"format must be 'onnx' or 'litert', got {format!r:.80}")
         data = export(get_catalog(), self._config, self.weights, format)

@@ -10,6 +10,7 @@ from typing import Protocol, TypeGuard, TypeVar
 from emonet.config import RecognizerConfig, nearest
 from emonet.errors import ConfigError, HubError, ModelError, ModelNotFoundError, WeightsError
 from emonet.network.graph_check import check_graph
+from emonet.network.network import graph_weights
 from emonet.storage.folder import (
     CONFIG_FILE,
     MAX_MODEL_BYTES,
@@ -88,7 +89,8 @@ class ModelSource:
                 read = partial(read_graph, digest=self.config.files[file])
                 graphs[network.name] = _read(self.fetch, file, read)
                 if not self.bundled:
-                    check_graph(graphs[network.name], weights[network.name].keys(), where=file)
+                    given = graph_weights(weights[network.name], network.graph_precision)
+                    check_graph(graphs[network.name], given, where=file)
         return graphs
 
     def record(self) -> TrainingRecord | None:
@@ -143,13 +145,19 @@ def open_model(
             f"among the bundled models {', '.join(bundled_models())}."
             f"{nearest(str(source), bundled_models())}"
         )
-    repository = HubRepository.resolve(
-        source,
-        revision=revision,
-        cache_dir=None if cache_dir is None else Path(cache_dir).expanduser(),
-        token=token,
-        local_files_only=local_files_only,
-    )
+    try:
+        repository = HubRepository.resolve(
+            source,
+            revision=revision,
+            cache_dir=None if cache_dir is None else Path(cache_dir).expanduser(),
+            token=token,
+            local_files_only=local_files_only,
+        )
+    except (HubError, ModelNotFoundError) as error:
+        if revision is not None:
+            raise
+        here = f"There is no folder {source} here either."
+        raise type(error)(f"{str(error).rstrip('.')}. {here}") from error
     return ModelSource(_read(repository.fetch, CONFIG_FILE, read_config), repository.fetch)
 
 

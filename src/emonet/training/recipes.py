@@ -65,14 +65,19 @@ class Phase:
             ConfigError: a choice that does not exist, a number out of its range, or no epoch.
         """
         require_number("phase", "epochs", self.epochs, 1, whole=True)
-        for name in ("learning_rate", "momentum", "warmup_epochs", "weight_decay"):
+        for name in ("learning_rate", "warmup_epochs", "weight_decay"):
             require_number("phase", name, getattr(self, name), 0)
+        require_number("phase", "momentum", self.momentum, 0, 1)
         require_number("phase", "plateau_patience", self.plateau_patience, 1, whole=True)
         if self.patience is not None:
             require_number("phase", "patience", self.patience, 1, whole=True)
         require_choice("phase", "backbone", self.backbone, get_args(BackboneState))
         require_choice("phase", "optimizer", self.optimizer, get_args(Optimizer))
         require_choice("phase", "schedule", self.schedule, get_args(Schedule))
+        if self.warmup_epochs and self.schedule != "cosine":
+            raise ConfigError(
+                f"phase: warmup_epochs goes with the schedule 'cosine', got {self.schedule!r}"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
