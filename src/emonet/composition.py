@@ -73,12 +73,14 @@ def describe_network(
     *,
     face_size: tuple[int, int],
     centred: bool,
+    pretrained: bool,
 ) -> NetworkConfig:
     """Describe one network, named after its parts.
 
     Raises:
         ComponentNotFoundError: nobody offers a component.
-        ConfigError: a key is unknown.
+        ConfigError: a key is unknown, or names a file that no backbone reads unless it is to
+            be pretrained.
     """
     if isinstance(features, str):
         raise ConfigError(
@@ -86,9 +88,13 @@ def describe_network(
         )
     if not isinstance(features, Mapping):
         features = {name: {} for name in features}
+    spec, settings = catalog.get(Kind.BACKBONE, backbone).spec, backbone_config or {}
+    for key in () if pretrained else spec.machine_settings:
+        if settings.get(key, spec.defaults[key]) != spec.defaults[key]:
+            raise ConfigError(f"{backbone}: {key} goes with pretrained=True (--pretrained)")
     return NetworkConfig(
         name="_".join([backbone, *features])[:64],
-        backbone=component(catalog, Kind.BACKBONE, backbone, backbone_config or {}),
+        backbone=component(catalog, Kind.BACKBONE, backbone, settings),
         features=tuple(
             component(catalog, Kind.FEATURE_EXTRACTOR, name, config)
             for name, config in features.items()

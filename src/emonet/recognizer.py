@@ -90,15 +90,14 @@ class EmotionRecognizer(Predictor):
             head,
             face_size=(height, width),
             centred=centred,
-        )
-        self._start(
-            RecognizerConfig(
-                labels=tuple(labels),
-                detector=component(catalog, Kind.DETECTOR, detector, detector_config or {}),
-                networks=(network,),
-            ),
             pretrained=pretrained,
         )
+        config = RecognizerConfig(
+            labels=tuple(labels),
+            detector=component(catalog, Kind.DETECTOR, detector, detector_config or {}),
+            networks=(network,),
+        )
+        self._start(config, pretrained=pretrained)
 
     def _start(self, config: RecognizerConfig, *, pretrained: bool = False) -> None:
         super()._start(config)

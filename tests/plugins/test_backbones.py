@@ -385,6 +385,12 @@ def any_size() -> keras.Model:
     return keras.Model(pixels, keras.layers.GlobalAveragePooling2D()(pixels))
 
 
+def test_a_weights_file_that_nobody_would_read_is_refused() -> None:
+    with pytest.raises(ConfigError, match="resnet50: weights goes with pretrained=True"):
+        EmotionRecognizer("resnet50", backbone_config={"weights": "faces.h5"})
+    EmotionRecognizer("resnet50", backbone_config={"weights": None})
+
+
 @pytest.mark.parametrize("built", [unpooled, grey_input, any_size, lambda: None, lambda: "model"])
 def test_a_build_that_returns_no_pooled_rgb_model_is_refused(built) -> None:
     spec = BackboneSpec(
@@ -393,8 +399,9 @@ def test_a_build_that_returns_no_pooled_rgb_model_is_refused(built) -> None:
     info = PluginInfo(name="acme", distribution="acme", version="1", module="acme")
     catalog = Catalog([LoadedPlugin(info, {Kind.BACKBONE: (spec,)})])
     config = describe_network(
-        catalog, "acme_net", None, (), None, face_size=(48, 48), centred=False
-    )
+        *(catalog, "acme_net", None, (), None),
+        face_size=(48, 48), centred=False, pretrained=False,
+    )  # fmt: skip
     with pytest.raises(
         PluginContractError, match=r"'acme_net' \(plugin 'acme' of acme 1\) must map"
     ):
