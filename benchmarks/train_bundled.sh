@@ -39,13 +39,11 @@ emonet train $scratch --backbone resnet18 --epochs 64 --seed 1 --out mixed
 
 # Both together teach a third.
 together pair ./light ./mixed
-emonet distill ./pair $taught --backbone vgg --epochs 52 --seed 2 --out fast \
+emonet distill ./pair $taught --backbone vgg --epochs 52 --seed 2 --out plain \
     --recipe-option mixup=0 --recipe-option augmentation.exposure=0.8
-frame fast
-finish fast
 
 # All three teach the smallest, which then computes in int8, and a wider one.
-together trio ./light ./mixed ./fast
+together trio ./light ./mixed ./plain
 emonet calibrate ./trio --data "$data" --split PublicTest
 emonet distill ./trio $taught --backbone resnet18 --backbone-option width=16 --epochs 64 --seed 3 \
     --out quarter --recipe-option mixup=0 --recipe-option augmentation.exposure=0.8
@@ -57,12 +55,15 @@ finish tiny
 emonet distill ./trio $taught --backbone vgg --backbone-option width=48 --epochs 64 --seed 5 \
     --out broad --recipe-option mixup=0.2 --recipe-option augmentation.exposure=1 --precision bfloat16
 
-# The second learns from all four what bright and compressed faces look like.
-together quartet ./light ./mixed ./fast ./broad
-emonet distill ./quartet $tuned --start-from ./mixed --seed 9 --teacher-share 0.5 --out mixed2 \
-    --recipe-option mixup=0.2
-frame light
-frame mixed2
-frame broad
-together default --mean ./light ./mixed2 ./fast ./broad
+# All four teach one that looks at every pixel, and show the first what bright and compressed
+# faces look like. These two are the default.
+together quartet ./light ./mixed ./plain ./broad
+emonet distill ./quartet $taught --backbone resnet18 --backbone-option stem_stride=1 --epochs 60 \
+    --seed 12 --teacher-share 0.5 --out fast --recipe-option mixup=0.2 \
+    --recipe-option augmentation.exposure=1 --precision bfloat16
+emonet distill ./quartet $tuned --start-from ./light --seed 8 --teacher-share 0.3 --out light2
+frame fast
+frame light2
+together default --mean ./light2 ./fast
 finish default
+finish fast

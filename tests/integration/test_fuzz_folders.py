@@ -29,8 +29,8 @@ SLOW_CASES = 10_000
 PREDICTED_CASES = 40
 
 MODEL = BUNDLED / "fast"
-CONFIG, RECORD, WEIGHTS = "config.json", "training.json", "vgg.safetensors"
-GRAPH = "vgg.onnx"
+CONFIG, RECORD, WEIGHTS = "config.json", "training.json", "resnet18.safetensors"
+GRAPH = "resnet18.onnx"
 SECONDS = 10
 
 Files = dict[str, bytes]

@@ -26,7 +26,7 @@ from emonet import EmotionRecognizer
 from emonet.errors import EmonetError, ModelNotFoundError
 from emonet.storage.sources import BUNDLED
 
-WEIGHTS = "vgg.safetensors"
+WEIGHTS = "resnet18.safetensors"
 MEGABYTES = 1000
 
 #: What reading a record makes pydantic do, once.

@@ -43,8 +43,8 @@ from emonet.storage.folder import write_folder
 from emonet.storage.sources import BUNDLED
 
 NAME = "org/model"
-WEIGHTS = "vgg.safetensors"
-GRAPH = "vgg.onnx"
+WEIGHTS = "resnet18.safetensors"
+GRAPH = "resnet18.onnx"
 USER_AGENT = f"emonet/{version('emonet')}; hf_hub/2"
 #: The least that the client waits in all, in seconds, where it tries again as it likes to is 23.
 AT_ONCE = 15
