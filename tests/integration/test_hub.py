@@ -489,7 +489,7 @@ CREATE, COMMIT, UPLOAD = "POST /api/repos/create", "POST .*/commit/main", "PUT /
         (WRITER, COMMIT, instead(refusal(403, "No")), "403"),
         (WRITER, COMMIT, instead(refusal(500, "Oops")), "500"),
         (WRITER, COMMIT, hang_up, "disconnected"),
-        (WRITER, UPLOAD, instead(refusal(403, "Expired")), "vgg."),
+        (WRITER, UPLOAD, instead(refusal(403, "Expired")), "resnet18."),
     ],
 )
 def test_a_push_that_fails_is_said_and_the_next_one_succeeds(
