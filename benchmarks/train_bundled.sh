@@ -62,6 +62,7 @@ emonet distill ./quartet $taught --backbone resnet18 --backbone-option stem_stri
     --seed 12 --teacher-share 0.5 --out fast --recipe-option mixup=0.2 \
     --recipe-option augmentation.exposure=1 --precision bfloat16
 emonet distill ./quartet $tuned --start-from ./light --seed 8 --teacher-share 0.3 --out light2
+# Calibrating "fast" comes last: an ensemble takes a member's temperature over.
 frame fast
 frame light2
 together default --mean ./light2 ./fast

@@ -117,7 +117,7 @@ def _ahead(
     """Yield what becomes of each image, in order, while worker threads are at the next ones."""
     running: deque[Future[_Detected]] = deque()
     # What makes its images on the way, such as a camera, may fill one array again and again.
-    copies = isinstance(sources, Iterator)
+    copies = not isinstance(sources, Sequence | np.ndarray)
     with ThreadPoolExecutor(WORKERS, thread_name_prefix="emonet") as workers:
         try:
             for source in sources:

@@ -297,7 +297,7 @@ def test_what_is_not_there_is_said(hub: Hub, client: HubClient, tmp_path: Path) 
         hub.repositories[f"org/no-{name}"].commit({key: files[key] for key in FILES - {name}})
     hub.add("org/gated", BUNDLED / "fast", gated=True)
     for arguments, options, error, part in (
-        (["org/nothing"], {}, "ModelNotFoundError", "org/nothing"),
+        (["org/nothing"], {}, "ModelNotFoundError", "There is no folder org/nothing here either"),
         ([NAME], {"revision": "v9"}, "ModelNotFoundError", "v9"),
         ([NAME], {"revision": "1" * 40}, "ModelNotFoundError", "1" * 40),
         (["org/no-config.json"], {}, "ModelNotFoundError", "config.json"),

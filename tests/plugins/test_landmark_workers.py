@@ -73,3 +73,14 @@ def test_an_interrupted_search_leaves_no_process(
     with pytest.raises(KeyboardInterrupt):
         workers.locate_in_parallel(None, find_model(), FACES)
     assert [process.poll() is not None for process in started] == [True]
+
+
+def test_they_run_nothing_from_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "subprocess.py").write_text("open('ran', 'w').close()\nraise SystemExit\n")
+    monkeypatch.chdir(tmp_path)
+    worker = workers._start(tmp_path / "no_model.dat", FACES)
+    with worker.stdout:
+        worker.wait()
+    assert not (tmp_path / "ran").exists()

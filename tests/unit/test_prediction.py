@@ -66,13 +66,14 @@ def test_results_come_in_the_order_of_the_images():
 
 
 def test_one_array_may_be_filled_again_and_again():
-    def frames():
-        buffer = plain_image(0)
-        for value in range(100):
-            buffer[:] = value
-            yield buffer
+    class Camera:
+        def __iter__(self):
+            buffer = plain_image(0)
+            for value in range(100):
+                buffer[:] = value
+                yield buffer
 
-    results = list(stream(frames()))
+    results = list(stream(Camera()))
     assert [round(r.faces[0].probabilities["bright"] * 255) for r in results] == list(range(100))
 
 

@@ -223,11 +223,11 @@ def _measure_statistics(model: keras.Model, examples: Examples, batch_size: int)
     size = min(batch_size, max(1, count - count % 2))
     batches = min(STATISTICS_BATCHES, count // size)
     rows = np.linspace(0, count - 1, batches * size).astype(int)
-    for index, part in enumerate(np.split(rows, batches)):
-        for layer in normalisations:
-            layer.momentum = index / (index + 1)  # the plain mean over all batches
-        inputs = [examples.faces[part], *(feature[part] for feature in examples.features)]
-        with fused_normalisation(model):
+    with fused_normalisation(model):
+        for index, part in enumerate(np.split(rows, batches)):
+            for layer in normalisations:
+                layer.momentum = index / (index + 1)  # the plain mean over all batches
+            inputs = [examples.faces[part], *(feature[part] for feature in examples.features)]
             model([array.astype(np.float32) for array in inputs], training=True)
     for layer, momentum in zip(normalisations, momenta, strict=True):
         layer.momentum = momentum
