@@ -30,7 +30,7 @@ class Options:
     batch_sizes: tuple[int, ...] = (1, 8, 32, 128)
     precisions: tuple[str, ...] = ("float32", "bfloat16")
     compile: tuple[bool, ...] = (False, True)
-    runs: int = 30
+    runs: int = 20
     seconds: float = 30.0
     quick: bool = False
     data: str | None = None

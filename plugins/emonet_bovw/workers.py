@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from emonet.plugin import usable_cores
 from emonet_bovw.landmarks import load_predictor, locate_landmarks
 
 __all__ = ["locate_in_parallel"]
@@ -37,12 +38,14 @@ def locate_in_parallel(
     Returns:
         float32 (n, 136).
     """
-    count = min(os.cpu_count() or 1, len(faces) // LEAST_PER_WORKER)
+    count = min(usable_cores(), len(faces) // LEAST_PER_WORKER)
     if count < 2 or not sys.executable:
         return locate_landmarks(predictor, faces)
     mine, *others = np.array_split(faces, count)
-    workers = [_start(model, share) for share in others]
+    workers = [_start(model) for _ in others]
     try:
+        for worker, share in zip(workers, others, strict=True):
+            _feed(worker, share)
         parts = [locate_landmarks(predictor, mine)]
         for worker, share in zip(workers, others, strict=True):
             parts.append(_result(worker, len(share)))
@@ -62,20 +65,22 @@ class _WorkerError(Exception):
     """A worker did not do its share."""
 
 
-def _start(model: Path, faces: NDArray[np.uint8]) -> "subprocess.Popen[bytes]":
+def _start(model: Path) -> "subprocess.Popen[bytes]":
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    worker = subprocess.Popen(  # noqa: S603
+    return subprocess.Popen(  # noqa: S603
         [sys.executable, "-P", "-m", "emonet_bovw.workers", str(model)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         env=environment,
     )
+
+
+def _feed(worker: "subprocess.Popen[bytes]", faces: NDArray[np.uint8]) -> None:
     with suppress(OSError):  # it died: its result will be missing
         if worker.stdin is not None:
             with worker.stdin:
                 worker.stdin.write(_packed(faces))
-    return worker
 
 
 def _result(worker: "subprocess.Popen[bytes]", count: int) -> NDArray[np.float32]:
@@ -91,8 +96,8 @@ def _result(worker: "subprocess.Popen[bytes]", count: int) -> NDArray[np.float32
 
 def _work() -> None:
     """Be a worker: faces in, coordinates out."""
+    faces = _unpacked(sys.stdin.buffer.read())  # first, so that nobody waits for the predictor
     predictor = load_predictor(Path(sys.argv[1]))
-    faces = _unpacked(sys.stdin.buffer.read())
     sys.stdout.buffer.write(_packed(locate_landmarks(predictor, faces)))
 
 

@@ -27,24 +27,24 @@ __all__ = [
     "build_detector",
     "build_ensemble",
     "build_network",
-    "component",
+    "describe_component",
     "describe_network",
     "portable",
     "resolve",
     "with_detector",
 ]
 
-#: Components by name alone, or with configurations.
-Components = Iterable[str] | Mapping[str, Mapping[str, Json]]
+#: Feature extractors by name alone, or with configurations.
+Features = Iterable[str] | Mapping[str, Mapping[str, Json]]
 
 
-def component(
+def describe_component(
     catalog: Catalog,
     kind: Kind,
     name: str,
     config: Mapping[str, Json],
     *,
-    distribution: str | None = None,
+    distribution: str = "",
 ) -> ComponentConfig:
     """Describe a component with its complete configuration and its origin.
 
@@ -56,7 +56,7 @@ def component(
     found = catalog.get(kind, name, distribution=distribution)
     return ComponentConfig(
         name=name,
-        config=catalog.complete_config(found.spec, config),
+        config=found.complete(config),
         config_version=found.spec.config_version,
         plugin=found.plugin.name,
         distribution=found.plugin.distribution,
@@ -68,7 +68,7 @@ def describe_network(
     catalog: Catalog,
     backbone: str,
     backbone_config: Mapping[str, Json] | None,
-    features: Components,
+    features: Features,
     head: HeadConfig | None,
     *,
     face_size: tuple[int, int],
@@ -94,9 +94,9 @@ def describe_network(
             raise ConfigError(f"{backbone}: {key} goes with pretrained=True (--pretrained)")
     return NetworkConfig(
         name="_".join([backbone, *features])[:64],
-        backbone=component(catalog, Kind.BACKBONE, backbone, settings),
+        backbone=describe_component(catalog, Kind.BACKBONE, backbone, settings),
         features=tuple(
-            component(catalog, Kind.FEATURE_EXTRACTOR, name, config)
+            describe_component(catalog, Kind.FEATURE_EXTRACTOR, name, config)
             for name, config in features.items()
         ),
         head=head or HeadConfig(),
@@ -117,11 +117,11 @@ def with_detector(
         ComponentNotFoundError: nobody offers it.
         ConfigError: a key is unknown.
     """
-    package = None
+    package = ""
     if name is None or name == config.detector.name:
         name, settings = config.detector.name, {**config.detector.config, **settings}
-        package = config.detector.distribution or None
-    detector = component(catalog, Kind.DETECTOR, name, settings, distribution=package)
+        package = config.detector.distribution
+    detector = describe_component(catalog, Kind.DETECTOR, name, settings, distribution=package)
     return replace(config, detector=detector)
 
 
@@ -129,7 +129,7 @@ def portable(catalog: Catalog, config: RecognizerConfig) -> RecognizerConfig:
     """Return a configuration without what holds on this machine alone."""
 
     def stripped(kind: Kind, part: ComponentConfig) -> ComponentConfig:
-        spec = catalog.get(kind, part.name, distribution=part.distribution or None).spec
+        spec = catalog.get(kind, part.name, distribution=part.distribution).spec
         here = {key: spec.defaults[key] for key in spec.machine_settings}
         return replace(part, config={**part.config, **here})
 
@@ -147,11 +147,11 @@ def resolve(catalog: Catalog, config: RecognizerConfig) -> RecognizerConfig:
 
     def current(kind: Kind, saved: ComponentConfig) -> ComponentConfig:
         try:
-            found = catalog.get(kind, saved.name, distribution=saved.distribution or None)
+            found = catalog.get(kind, saved.name, distribution=saved.distribution)
         except PluginError as error:
             problems.append(error)
             return saved
-        upgraded = catalog.upgrade_config(found.spec, saved.config_version, saved.config)
+        upgraded = found.upgrade(saved.config_version, saved.config)
         for key in found.spec.machine_settings:
             if upgraded[key] != found.spec.defaults[key]:
                 raise ConfigError(
@@ -197,16 +197,11 @@ def build_network(
     from emonet.network.fusion import build_model, keras_settings
 
     if extractors is None:
-        extractors = {part.name: _build_extractor(catalog, part) for part in config.features}
+        extractors = {
+            part.name: _build(catalog, Kind.FEATURE_EXTRACTOR, part) for part in config.features
+        }
     with keras_settings(precision=precision, seed=seed):
-        part = config.backbone
-        backbone = catalog.build(
-            Kind.BACKBONE,
-            part.name,
-            part.config,
-            distribution=part.distribution or None,
-            pretrained=pretrained,
-        )
+        backbone = _build(catalog, Kind.BACKBONE, config.backbone, pretrained=pretrained)
         model = build_model(
             backbone,
             face_size=config.face_size,
@@ -241,10 +236,10 @@ def build_ensemble(
     shared: list[tuple[ComponentConfig, FeatureExtractor]] = []
 
     def extractor(part: ComponentConfig) -> FeatureExtractor:
-        for known, built in shared:
+        for known, same in shared:
             if known == part:
-                return built
-        built = _build_extractor(catalog, part)
+                return same
+        built: FeatureExtractor = _build(catalog, Kind.FEATURE_EXTRACTOR, part)
         if not built.get_state():
             shared.append((part, built))
         return built
@@ -275,17 +270,14 @@ def build_ensemble(
 
 def build_detector(catalog: Catalog, config: ComponentConfig) -> Detector:
     """Build the detector that a configuration names."""
-    detector: Detector = catalog.build(
-        Kind.DETECTOR, config.name, config.config, distribution=config.distribution or None
-    )
+    detector: Detector = _build(catalog, Kind.DETECTOR, config)
     return detector
 
 
-def _build_extractor(catalog: Catalog, config: ComponentConfig) -> FeatureExtractor:
-    extractor: FeatureExtractor = catalog.build(
-        Kind.FEATURE_EXTRACTOR, config.name, config.config, distribution=config.distribution or None
+def _build(catalog: Catalog, kind: Kind, config: ComponentConfig, **arguments: Any) -> Any:
+    return catalog.build(
+        kind, config.name, config.config, distribution=config.distribution, **arguments
     )
-    return extractor
 
 
 def _with_components(

@@ -115,8 +115,10 @@ class HeadConfig:
             ConfigError: a width is not 1 to 4096, there are more than 4, or the dropout is
                 not in 0..1.
         """
-        widths = (*self.units, self.feature_units)
-        if len(self.units) > MAX_LAYERS or not all(1 <= width <= MAX_UNITS for width in widths):
+        listed = isinstance(self.units, tuple | list)
+        widths = (*(self.units if listed else ()), self.feature_units)
+        whole = all(isinstance(width, int) and 1 <= width <= MAX_UNITS for width in widths)
+        if not listed or len(self.units) > MAX_LAYERS or not whole:
             raise ConfigError(
                 f"head: units must be up to {MAX_LAYERS} widths of 1 to {MAX_UNITS}, and "
                 f"feature_units one, got {self.units!s:.80} and {self.feature_units!s:.80}"

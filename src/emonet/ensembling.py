@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from emonet.config import NetworkConfig, RecognizerConfig
 from emonet.errors import ConfigError, DataError
 from emonet.network.weights import adapt_output
+from emonet.plugin import require_number
 
 __all__ = ["LearntWeights", "learn_weights", "merge"]
 
@@ -73,7 +74,8 @@ def merge(
 
     Returns:
         The configuration of the ensemble, its weights and its graphs. The temperature of a
-        member goes into its weights; in int8, such a member computes in float32 from now on.
+        member goes into its weights, so that it is applied to each view of a face before
+        views are averaged; in int8, such a member computes in float32 from now on.
 
     Raises:
         ConfigError: there is no member, label sets differ, or a member is a calibrated
@@ -130,9 +132,10 @@ def learn_weights(
         seed: of the search.
 
     Raises:
-        ConfigError: there is only one member.
+        ConfigError: there is only one member, or the seed is none.
         DataError: there are too few faces.
     """
+    require_number("fit_weights", "seed", seed, 0, whole=True)
     if len(probabilities) < 2:
         raise ConfigError("One network alone needs no weights")
     if len(classes) < FOLDS:

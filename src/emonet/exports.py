@@ -36,7 +36,7 @@ def export_graphs(catalog: Catalog, config: RecognizerConfig) -> dict[str, bytes
 
 def export_format(file: str | Path) -> ExportFormat:
     """Tell the format of an exported file by its name's end."""
-    return "litert" if Path(file).suffix == ".tflite" else "onnx"
+    return "litert" if Path(file).suffix.lower() == ".tflite" else "onnx"
 
 
 def with_graph_precision(

@@ -21,8 +21,8 @@ __all__ = ["ask_hub_first", "beside", "hub_client", "locate_file"]
 
 logger = logging.getLogger("emonet")
 
-#: How long an address may say nothing, seconds.
-PATIENCE = 30
+#: How long an address may say nothing.
+TIMEOUT_SECONDS = 30
 
 
 @contextmanager
@@ -143,7 +143,7 @@ def _from_web(source: str) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         with (
             beside(file) as new,
-            urlopen(source, timeout=PATIENCE) as answer,  # noqa: S310  (http and https alone)
+            urlopen(source, timeout=TIMEOUT_SECONDS) as answer,  # noqa: S310  (http and https alone)
             new.open("wb") as taken,
         ):
             shutil.copyfileobj(answer, taken)

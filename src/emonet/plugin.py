@@ -14,6 +14,7 @@ neither network nor disk: a spec's ``build`` is where that happens.
 """
 
 import math
+import os
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import deepcopy
@@ -62,6 +63,7 @@ __all__ = [
     "require_choice",
     "require_number",
     "require_size",
+    "usable_cores",
 ]
 
 #: Marks a function as the implementation of one of emonet's hooks.
@@ -250,6 +252,13 @@ def require_choice(component: str, key: str, value: Json, choices: Collection[Js
     ):
         listed = ", ".join(repr(choice) for choice in choices)
         raise ConfigError(f"{component}: {key} must be one of {listed}, got {value!r:.200}")
+
+
+def usable_cores() -> int:
+    """Return how many processor cores this process may use, which a cluster may limit."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _is_json(value: object) -> bool:

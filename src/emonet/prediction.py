@@ -4,7 +4,6 @@ Images are read and their faces found in worker threads while the networks work 
 the images before: decoders, detectors and onnxruntime all let go of Python's lock.
 """
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,7 +18,7 @@ from emonet.errors import EmonetError
 from emonet.pipeline.crops import FacesBySize, crop_faces
 from emonet.pipeline.detection import detect_faces
 from emonet.pipeline.images import ImageSource, load_image, source_path
-from emonet.plugin import Detector
+from emonet.plugin import Detector, usable_cores
 from emonet.results import Detection, Face, ImageResult
 
 __all__ = ["Detectors", "stream_results"]
@@ -27,7 +26,7 @@ __all__ = ["Detectors", "stream_results"]
 # The networks run when this many faces, or images, have gathered: memory stays bounded.
 CHUNK_FACES = 128
 CHUNK_IMAGES = 64
-WORKERS = min(os.cpu_count() or 1, 8)
+WORKERS = min(usable_cores(), 8)
 # Images that were taken from the caller and are not done yet; each may be large.
 IMAGES_AHEAD = 2 * WORKERS
 

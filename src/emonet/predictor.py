@@ -2,7 +2,7 @@
 
 import copy
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Self, cast, overload
@@ -137,18 +137,26 @@ class Predictor(Pretrained):
         dataset = self._dataset(data)
         return make_report(self.predict_proba(dataset.images), dataset.classes, self.labels)
 
-    def measure_robustness(self, data: Labelled) -> Robustness:
+    def measure_robustness(
+        self, data: Labelled, *, advance: Callable[[], None] | None = None
+    ) -> Robustness:
         """Measure accuracy on faces that were moved, turned, lit otherwise or made coarse.
 
         Args:
             data: as for evaluate.
+            advance: called after every change to the faces.
 
         Raises:
             DataError: there is no face, or the labels are others.
             NotFittedError: the recognizer was neither fitted nor loaded.
         """
         dataset = self._dataset(data)
-        return measure_robustness(self.predict_proba, dataset.images, dataset.classes)
+        return measure_robustness(
+            self.predict_proba,
+            dataset.images,
+            dataset.classes,
+            advance=advance or (lambda: None),
+        )
 
     def with_test_time_augmentation(self, augmentation: TestTimeAugmentation) -> Self:
         """Return a recognizer that averages over other views of each face.

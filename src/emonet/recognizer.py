@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from emonet.composition import Components, component, describe_network
+from emonet.composition import Features, describe_component, describe_network
 from emonet.config import HeadConfig, RecognizerConfig
 from emonet.data import Labelled
 from emonet.ensembling import learn_weights, merge
@@ -67,7 +67,7 @@ class EmotionRecognizer(Predictor):
     def __init__(
         self,
         backbone: str = "resnet18",
-        features: Components = (),
+        features: Features = (),
         *,
         labels: Sequence[str] = FER2013,
         detector: str = "dlib_hog",
@@ -79,8 +79,8 @@ class EmotionRecognizer(Predictor):
         pretrained: bool = False,
     ) -> None:
         height, width = require_size("recognizer", "face_size", face_size, 1)
-        if isinstance(labels, str):
-            raise ConfigError(f"labels must be a list of names, got {labels!r:.200}")
+        if not isinstance(head, HeadConfig | None):
+            raise ConfigError(f"head must be a HeadConfig, got {head!r:.200}")
         catalog = get_catalog()
         network = describe_network(
             catalog,
@@ -93,8 +93,8 @@ class EmotionRecognizer(Predictor):
             pretrained=pretrained,
         )
         config = RecognizerConfig(
-            labels=tuple(labels),
-            detector=component(catalog, Kind.DETECTOR, detector, detector_config or {}),
+            labels=_names(labels),
+            detector=describe_component(catalog, Kind.DETECTOR, detector, detector_config or {}),
             networks=(network,),
         )
         self._start(config, pretrained=pretrained)
@@ -104,7 +104,9 @@ class EmotionRecognizer(Predictor):
         self._pretrained = pretrained
 
     @classmethod
-    def ensemble(cls, members: Iterable["EmotionRecognizer"]) -> Self:
+    def ensemble(
+        cls, members: Iterable["EmotionRecognizer"], *, command: str | None = None
+    ) -> Self:
         """Put the networks of several recognizers into one, all with the same say.
 
         Args:
@@ -112,21 +114,30 @@ class EmotionRecognizer(Predictor):
                 labels may differ. Detector, framing, test-time augmentation and order of the
                 labels are the first member's, so all must have learnt from faces that are
                 framed alike.
+            command: what to note as the command that did it.
 
         Returns:
             A recognizer like any other; ``fit_weights`` learns who has how much say.
 
         Raises:
-            ConfigError: there is no member, or label sets differ.
+            ConfigError: there is no member, label sets differ, or a member is a calibrated
+                ensemble, such as the bundled default: give its own members.
             NotFittedError: a member has no weights yet.
         """
         members = list(members)
+        for member in members:
+            if not isinstance(member, EmotionRecognizer):
+                raise ConfigError(
+                    f"ensemble takes recognizers, such as from_pretrained returns, "
+                    f"got {member!r:.200}"
+                )
         parts = [(member.config, member.weights, member._graphs) for member in members]
         config, weights, graphs = merge(parts)
         merged = cls.__new__(cls)
         merged._start(config)
         merged._weights, merged._graphs = weights, graphs
-        merged._training = merge_records(config, [(one.config, one.training) for one in members])
+        records = [(member.config, member.training) for member in members]
+        merged._training = merge_records(command, config, records)
         return merged
 
     @classmethod
@@ -138,9 +149,10 @@ class EmotionRecognizer(Predictor):
             labels: other ones; None: the same.
         """
         made = cls.__new__(cls)
-        labels = other.labels if labels is None else tuple(labels)
+        labels = other.labels if labels is None else _names(labels)
         config = with_graph_precision(other.config, "float32")
-        made._start(replace(config, labels=labels, temperature=1.0, files={}))
+        config = replace(config, labels=labels, temperature=1.0, files={})
+        made._start(config, pretrained=other._pretrained)
         return made
 
     def fit(
@@ -305,9 +317,11 @@ class EmotionRecognizer(Predictor):
             The recognizer itself.
 
         Raises:
+            ConfigError: the seed is none.
             DataError: a class has one face only, or the labels are others.
             NotFittedError: the recognizer was neither fitted nor loaded.
         """
+        require_number("calibrate", "seed", seed, 0, whole=True)
         learning, others = self._dataset(data).hold_out(0.5, seed=seed)
         raw = replace(self._get_ensemble(), temperature=1.0)
         temperature = learn_temperature(
@@ -341,9 +355,19 @@ class EmotionRecognizer(Predictor):
 
         Returns:
             The recognizer itself; unchanged if the detector finds too few of the faces.
+
+        Raises:
+            ImageError: the faces are no such array.
         """
+        size = self._config.face_sizes[0]
         with self._get_detectors().borrow() as detector:
-            framing = measure_framing(detector, faces)
+            framing = measure_framing(detector, self._by_size(faces)[size])
         if framing is not None:
             self._config = self._config.with_framing(self._config.detector.name, framing)
         return self
+
+
+def _names(labels: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(labels, str):
+        raise ConfigError(f"labels must be a list of names, got {labels!r:.200}")
+    return tuple(labels)

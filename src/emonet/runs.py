@@ -8,6 +8,7 @@ from typing import Any
 from emonet.data import Labelled
 from emonet.recognizer import EmotionRecognizer
 from emonet.storage.folder import CONFIG_FILE, Dtype
+from emonet.storage.update import update_folder
 
 __all__ = ["is_finished", "train_folder"]
 
@@ -52,10 +53,12 @@ def train_folder(
         recognizer = EmotionRecognizer.from_pretrained(folder)
         report = recognizer.evaluate(validation)
         recognizer.note_evaluation("PublicTest", report)
-        recognizer.save_pretrained(folder, dtype=dtype, license=license)
+        update_folder(folder, recognizer.training)
         logger.info("accuracy on the %d validation faces: %.4f", report.n, report.accuracy)
-    # The checkpoints go last: while they are there, something may be left to do.
-    shutil.rmtree(checkpoints)
+    # The checkpoints go last, and at once: while they are there, something may be left to do.
+    finished = folder / ".finished"
+    checkpoints.rename(finished)
+    shutil.rmtree(finished)
     logger.info("Saved %s", folder)
 
 

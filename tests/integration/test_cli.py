@@ -527,3 +527,26 @@ def test_a_model_is_measured_on_faces_of_some_of_its_classes(
     }  # fmt: skip
     with_faces = [report["per_class"][label]["f1"] for label in ("anger", "happiness")]
     assert report["macro_f1"] == pytest.approx(np.mean(with_faces))
+    (costs,) = run(*command, "--robustness", "--json").records
+    assert costs["robustness"]["unchanged"] == costs["accuracy"] == report["accuracy"] > 0
+
+
+def test_a_name_that_the_terminal_lacks_stops_nobody(
+    run_process: Run, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "cp1252")  # as on Windows, into a file
+    Image.new("L", (48, 48), 90).save(tmp_path / "日本.png")
+    command = ("predict", tmp_path, "--model", tiny_folder, "--detector", "whole_image")
+    done = run_process(*command)
+    assert done.status == 0, done.err
+    assert "\\u65e5\\u672c.png" in done.out.replace("\n", "")
+
+
+def test_a_class_in_brackets_is_shown(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "faces" / "train" / "[neutral]"
+    folder.mkdir(parents=True)
+    Image.new("L", (48, 48), 90).save(folder / "1.png")
+    command = ("filter-faces", "--data", tmp_path / "faces", "--out", tmp_path / "out")
+    done = run(*command, "--detector", "whole_image")
+    assert done.status == 0, done.err
+    assert "[neutral]" in done.out

@@ -145,6 +145,10 @@ def test_what_can_not_be_an_ensemble_is_refused(tiny_recognizer: EmotionRecogniz
     whole = EmotionRecognizer.ensemble([tiny_recognizer, tiny_recognizer])
     with pytest.raises(DataError, match="5 or more faces"):
         whole.fit_weights((FACES.images[:3], FACES.classes[:3]))
+    with pytest.raises(ConfigError, match="fit_weights: seed must be a whole number"):
+        whole.fit_weights(FACES, seed=-1)
+    with pytest.raises(ConfigError, match=r"takes recognizers, .* got '\./a'"):
+        EmotionRecognizer.ensemble(["./a", "./b"])
     with pytest.raises(ConfigError, match="fit trains one network"):
         whole.fit(FACES, FACES)
 
@@ -181,5 +185,6 @@ def test_the_command_keeps_the_plain_mean_where_asked(
     recognizer = EmotionRecognizer.from_pretrained(out)
     assert [network.weight for network in recognizer.config.networks] == [0.5, 0.5]
     assert recognizer.training.learnt_weights is None
+    assert recognizer.training.command.startswith("emonet ensemble ")
     assert recognizer.evaluate(load_dataset(fer2013_csv, "PublicTest")).accuracy == told["mean"]
     assert f"{told['mean']:.4f} on {told['faces']} faces" in run(*command, tmp_path / "b").out

@@ -1,5 +1,7 @@
 """Exported files hold all that other programs need."""
 
+import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,7 +12,7 @@ import numpy as np
 import onnx
 import pytest
 from tests.conftest import make_faces
-from tests.integration.conftest import Run
+from tests.integration.conftest import Run, edit_config
 
 from emonet import EmotionRecognizer, load_dataset
 from emonet.errors import ConfigError, ExportError, NotFittedError
@@ -175,6 +177,26 @@ def test_the_command_makes_convolutions_int8_and_tells_the_cost(
     answers = run_elsewhere(ONNX, file, tmp_path, faces)
     expected = EmotionRecognizer.from_pretrained(tiny_folder).predict_proba(faces)
     assert np.abs(answers - expected).mean() < 0.05
+
+
+def test_the_cost_of_int8_is_told_for_labels_in_another_order(
+    run, tiny_folder, fer2013_csv, tmp_path
+):
+    folder = shutil.copytree(tiny_folder, tmp_path / "turned")
+    edit_config(folder, lambda config: config.update(labels=config["labels"][::-1]))
+    options = ("--precision", "int8", "--data", fer2013_csv, "--tolerance", "50")
+    done = run("export", folder, "--out", tmp_path / "model.onnx", *options)
+    assert done.status == 0, done.err
+    before, after = re.search(r"float32 (0\.\d+), int8 (0\.\d+)", done.err).groups()
+    # What was right for the labels in their order is wrong in the other.
+    assert float(before) < 0.5
+    assert float(after) == pytest.approx(float(before), abs=0.1)
+
+
+def test_a_suffix_in_capitals_tells_the_format(tiny_folder):
+    from emonet.exports import export_format
+
+    assert export_format("M.TFLITE") == "litert"
 
 
 def test_int8_that_costs_too_much_is_not_written(run, mini_backbone, fer2013_csv, tmp_path):

@@ -247,6 +247,13 @@ def test_what_could_not_be_loaded_is_not_saved(
     assert contents(folder) == before
 
 
+def test_a_graph_in_int8_may_be_as_large_as_its_weights(folder: Path) -> None:
+    (network,) = EmotionRecognizer.from_pretrained(folder).config.networks
+    assert folder_module.most_graph_bytes(network, 10**8) == 2**22
+    network = replace(network, graph_precision="int8")
+    assert folder_module.most_graph_bytes(network, 10**8) == 2**22 + 10**8
+
+
 def test_a_bad_second_network_does_not_replace_the_first(
     tiny_recognizer: EmotionRecognizer, other_weights: dict[str, np.ndarray], tmp_path: Path
 ) -> None:

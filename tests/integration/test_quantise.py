@@ -48,6 +48,7 @@ def test_keras_runs_what_it_ran_before(folder: Path, tiny_folder: Path, tmp_path
     reference.save_pretrained(tmp_path)
     again = EmotionRecognizer.from_pretrained(tmp_path)
     assert precisions(again) == ["float32"]
+    assert (again.training.quantised, again.training.evaluation) == (None, {})
     np.testing.assert_allclose(again.predict_proba(FACES), whole, atol=1e-4)
 
 

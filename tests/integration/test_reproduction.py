@@ -1,6 +1,7 @@
 """The paper's experiment as one command: at a scale that takes seconds, but whole."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from tests.integration.conftest import Run
 
 from emonet import EmotionRecognizer
 from emonet.errors import ConfigError, DataError
+from emonet.labels import FER2013
 from emonet.reproduction import SCALES, VARIANTS, Scale, Variant, reproduce
 from emonet.reproduction.experiment import PAPER_ENSEMBLE
 
@@ -158,3 +160,22 @@ def test_pretrained_weights_that_are_not_there_end_it(
     outcome = run("reproduce", "--data", fer2013_csv, "--out", out, *options)
     assert outcome.status == 2
     assert "There is no file nothing.h5" in outcome.err
+
+
+def test_a_test_split_may_lack_a_class(tmp_path: Path) -> None:
+    faces = make_faces(2)
+    for split in ("train", "validation", "test"):
+        for index, (face, kind) in enumerate(zip(faces.images, faces.classes, strict=True)):
+            if split == "test" and kind == 0:
+                continue
+            folder = tmp_path / "data" / split / FER2013[kind]
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(face).save(folder / f"{index}.png")
+    scale = replace(TINY, training_faces=None, epochs=2)
+    summary = reproduce(
+        tmp_path / "data", tmp_path / "out", scale=scale, variants=[PIXELS], pretrained=False
+    )
+    support = {
+        label: row["support"] for label, row in summary["reports"]["small"]["per_class"].items()
+    }
+    assert support == {**dict.fromkeys(FER2013, 2), FER2013[0]: 0}

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from tests.integration.conftest import Outcome, Run
 
 from emonet import EmotionRecognizer, Phase, Recipe
 from emonet.data.augmentation import Augmentation
+from emonet.runs import is_finished
 from emonet.training.schedule import EpochRecord
 
 TRAIN = make_faces(8)
@@ -178,10 +180,10 @@ def test_a_run_that_died_while_it_wrote_ends_bit_equal(
     whole = (copies / "3" / "last-0003.safetensors").read_bytes()
     for name in ("last-0003.safetensors", "best-0003.safetensors"):
         (checkpoints / name).write_bytes(whole[: len(whole) // 2])
-    (checkpoints / "state.tmp").write_text('{"identity": {"netw')
+    (checkpoints / ".state.json.0123").write_text('{"identity": {"netw')
     shutil.copy(copies / "1" / "last-0001.safetensors", checkpoints)
     assert_same_outcome(fit(RECIPES["averaged"], checkpoints), expected)
-    kinds = sorted(file.name.split("-")[0] for file in checkpoints.iterdir())
+    kinds = sorted(file.name.split("-")[0] for file in checkpoints.glob("[!.]*"))
     assert kinds == ["best", "last", "state.json"]
 
 
@@ -319,6 +321,19 @@ def test_a_command_killed_before_its_evaluation_still_evaluates(
     record = json.loads((tmp_path / "training.json").read_text())
     assert set(record["evaluation"]) == {"PublicTest"}
     assert not (tmp_path / "checkpoints").exists()
+
+
+def test_a_command_killed_while_it_cleans_up_is_finished(
+    run_train, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def interrupted(folder: Path) -> None:
+        (folder / "state.json").unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("emonet.runs.shutil", SimpleNamespace(rmtree=interrupted))
+        assert run_train(tmp_path, "--epochs", "2").status == 130
+    assert is_finished(tmp_path)
 
 
 def test_another_command_does_not_go_on_with_a_run(run_train, tmp_path: Path) -> None:

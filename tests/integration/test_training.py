@@ -22,6 +22,7 @@ from emonet.data.augmentation import Augmentation
 from emonet.errors import ConfigError, DataError, ModelNotFoundError, TrainingError
 from emonet.labels import FERPLUS
 from emonet.registry.catalog import get_catalog
+from emonet.training.batches import even_size
 
 TRAIN = make_faces(8)
 VALID = make_faces(4, seed=1)
@@ -646,11 +647,34 @@ def test_what_would_fail_after_training_fails_before(tmp_path: Path) -> None:
         ({"labels": "abc"}, "labels must be a list of names, got 'abc'"),
         ({"face_size": 48}, r"face_size must be \[height, width\], got 48"),
         ({"features": "bovw"}, "features must be a list of names, got 'bovw'"),
+        ({"head": {"units": [64]}}, "head must be a HeadConfig, got {'units'"),
     ],
 )
 def test_a_recognizer_of_the_wrong_types_is_refused(options: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         EmotionRecognizer("resnet18", **options)
+
+
+def test_a_recognizer_like_another_has_its_choices(tiny_recognizer: EmotionRecognizer) -> None:
+    other = EmotionRecognizer("resnet50", pretrained=True)
+    assert EmotionRecognizer.like(other)._pretrained
+    with pytest.raises(ConfigError, match="labels must be a list of names, got 'sad'"):
+        EmotionRecognizer.like(tiny_recognizer, labels="sad")
+
+
+@pytest.mark.parametrize(("size", "count", "expected"), [(64, 64, 64), (64, 63, 62), (63, 99, 62)])
+def test_no_batch_is_odd(size: int, count: int, expected: int) -> None:
+    assert even_size(size, count) == expected
+
+
+@pytest.mark.parametrize("colour", [False, True], ids=["float", "colour"])
+def test_framing_is_measured_on_faces_in_any_form(
+    tiny_recognizer: EmotionRecognizer, colour: bool
+) -> None:
+    faces = make_faces(1).images
+    given = list(np.repeat(faces[..., np.newaxis], 3, axis=3)) if colour else faces / 255
+    copy = EmotionRecognizer.like(tiny_recognizer).measure_framing(faces)
+    assert EmotionRecognizer.like(tiny_recognizer).measure_framing(given).config == copy.config
 
 
 def test_faces_without_classes_are_no_labelled_data(tiny_recognizer: EmotionRecognizer) -> None:

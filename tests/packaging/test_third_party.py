@@ -123,7 +123,7 @@ def test_a_third_partys_backbone_from_wheel_to_missing_plugin(
     assert "package 'emonet-mobilenet'" in message
 
 
-@pytest.mark.parametrize("kind", ["backbone", "extractor", "detector"])
+@pytest.mark.parametrize("kind", ["backbone", "feature_extractor", "detector"])
 def test_a_new_plugin_installs_and_passes_its_tests(
     wheel: Path,
     folder: Path,

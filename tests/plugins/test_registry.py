@@ -471,7 +471,7 @@ def upgrading(upgrade: str) -> str:
 
 def upgraded(name: str, version: int, config: dict) -> dict:
     catalog = get_catalog()
-    return catalog.upgrade_config(catalog.get(Kind.BACKBONE, name).spec, version, config)
+    return catalog.get(Kind.BACKBONE, name).upgrade(version, config)
 
 
 def test_an_older_configuration_is_upgraded_and_completed(site: Site) -> None:

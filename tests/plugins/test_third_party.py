@@ -272,7 +272,7 @@ def command(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int | st
     return exited.value.code
 
 
-@pytest.mark.parametrize("kind", ["backbone", "extractor", "detector"])
+@pytest.mark.parametrize("kind", ["backbone", "feature_extractor", "detector"])
 def test_a_new_plugin_refuses_to_overwrite(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -306,7 +306,7 @@ def test_the_example_and_new_plugins_pass_their_own_tests(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folders = [site.install_tree(MOBILENET)]
-    for kind in ("backbone", "extractor", "detector"):
+    for kind in ("backbone", "feature_extractor", "detector"):
         project = tmp_path / f"new-{kind}"
         status = command(
             monkeypatch, "plugins", "new", f"acme_{kind}", "--kind", kind, "--out", project

@@ -489,3 +489,9 @@ def test_config_errors_are_emonets_and_value_errors():
     assert issubclass(ConfigVersionError, ConfigError)
     assert issubclass(ConfigError, EmonetError)
     assert issubclass(ConfigError, ValueError)
+
+
+@pytest.mark.parametrize("units", [256, (64.5,), ("64",)])
+def test_units_that_are_no_widths_are_refused(units):
+    with pytest.raises(ConfigError, match="units must be up to 4 widths"):
+        HeadConfig(units=units)

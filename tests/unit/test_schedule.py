@@ -177,6 +177,12 @@ def test_a_recipe_is_taken_as_it_is() -> None:
     )
 
 
+@pytest.mark.parametrize("phases", [(), phase(), ("sgd",)], ids=["none", "no comma", "a word"])
+def test_phases_that_are_no_tuple_of_phases_are_refused(phases) -> None:
+    with pytest.raises(ConfigError, match="recipe mine: phases must be a tuple of one Phase"):
+        Recipe(name="mine", phases=phases)
+
+
 @pytest.mark.parametrize(
     "make",
     [

@@ -1,5 +1,6 @@
 """The command ``emonet``: its commands, exit statuses and logging."""
 
+import io
 import logging
 import os
 import sys
@@ -23,11 +24,11 @@ from emonet.cli import (
     reproduce,
     train,
 )
+from emonet.cli.printing import printable
 from emonet.errors import EmonetError
 
 __all__ = ["app", "main"]
 
-EXIT_SOME_FAILED = 1
 EXIT_FAILED = 2
 
 app = typer.Typer(
@@ -61,6 +62,9 @@ def common(
     # This process is ours, unlike one that imports emonet: TensorFlow may be quietened.
     if not debug:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A file's name may hold what the terminal's encoding lacks.
+        sys.stdout.reconfigure(errors="backslashreplace")
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("emonet")
@@ -98,8 +102,5 @@ def main() -> NoReturn:
 
 def _fail(message: str, status: int) -> NoReturn:
     # It may repeat a name that a stranger chose, such as a folder's, which a terminal would obey.
-    shown = "".join(
-        char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in message
-    )
-    print(f"emonet: {shown[:5000]}", file=sys.stderr)
+    print(f"emonet: {printable(message)[:5000]}", file=sys.stderr)
     sys.exit(status)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from emonet.cli.backend import prepare
-from emonet.cli.options import Data, Json
+from emonet.cli.options import AsJson, Data
 from emonet.data import load_dataset
 from emonet.data.splits import official_split
 from emonet.evaluation.calibration import Calibration
@@ -25,7 +25,7 @@ def calibrate(
         str, typer.Option(help="The split whose faces are used; none that was trained on.")
     ] = "PublicTest",
     seed: Annotated[int, typer.Option(help="Of the random halves.")] = 0,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Learn the temperature on half of a split, and measure it on the other half.
 

@@ -2,21 +2,26 @@
 
 import json
 import logging
-import shlex
-import sys
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
 from emonet.cli.backend import prepare
-from emonet.cli.options import Data, Json, License, NewModel, Views
+from emonet.cli.options import (
+    AsJson,
+    Data,
+    License,
+    NewModel,
+    Views,
+    WeightsDtype,
+    typed_command,
+)
 from emonet.data import load_dataset
 from emonet.data.splits import official_split
 from emonet.ensembling import LearntWeights
 from emonet.evaluation.report import Report
 from emonet.recognizer import EmotionRecognizer
-from emonet.storage.folder import Dtype
 
 __all__ = ["ensemble"]
 
@@ -36,24 +41,23 @@ def ensemble(
     ] = False,
     test_time_augmentation: Views = None,
     seed: Annotated[int, typer.Option(help="Of the search.")] = 0,
-    dtype: Annotated[
-        Dtype, typer.Option(help="Of the saved weights: float32 or float16.")
-    ] = "float32",
+    dtype: WeightsDtype = "float32",
     license: License = None,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Put several models into one, and learn their weights by differential evolution.
 
     The figures are those of faces that chose the weights; 'held out' is the one to compare
     with the plain mean.
     """
-    whole = EmotionRecognizer.ensemble(EmotionRecognizer.from_pretrained(model) for model in models)
+    members = [EmotionRecognizer.from_pretrained(model) for model in models]
+    whole = EmotionRecognizer.ensemble(members, command=typed_command())
     if test_time_augmentation is not None:
         whole = whole.with_test_time_augmentation(test_time_augmentation)
     dataset = load_dataset(data, split, face_size=whole.config.face_sizes[0])
     prepare(whole)
     if not mean:
-        whole.fit_weights(dataset, seed=seed, command=shlex.join(["emonet", *sys.argv[1:]]))
+        whole.fit_weights(dataset, seed=seed, command=typed_command())
     report = whole.evaluate(dataset)
     whole.note_evaluation(official_split(split), report)
     whole.save_pretrained(out, dtype=dtype, license=license)

@@ -6,12 +6,12 @@ from typing import Annotated
 import typer
 
 from emonet.cli.backend import prepare
-from emonet.cli.options import Data, Json, Model, Runtime, Views
+from emonet.cli.options import AsJson, Data, Model, Runtime, Views
 from emonet.data import FaceDataset, load_dataset
 from emonet.data.splits import official_split
 from emonet.errors import ConfigError
 from emonet.evaluation.report import Report
-from emonet.evaluation.robustness import CHANGES, Robustness, measure_robustness
+from emonet.evaluation.robustness import CHANGES, Robustness
 from emonet.recognizer import EmotionRecognizer
 from emonet.storage.update import require_folder, update_folder
 from emonet.training.progress import progress_bar
@@ -35,7 +35,7 @@ def evaluate(
         typer.Option("--note", help="Write the figures into the model folder and its card."),
     ] = False,
     runtime: Runtime = None,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Measure accuracy, figures per class, confusion and calibration on face crops."""
     folder = require_folder(model) if note else None
@@ -72,9 +72,7 @@ def evaluate(
 
 def _measure(recognizer: EmotionRecognizer, dataset: FaceDataset) -> Robustness:
     with progress_bar("Robustness", 1 + len(CHANGES)) as advance:
-        return measure_robustness(
-            recognizer.predict_proba, dataset.images, dataset.classes, advance=advance
-        )
+        return recognizer.measure_robustness(dataset, advance=advance)
 
 
 def _print_robustness(robustness: Robustness) -> None:

@@ -90,6 +90,7 @@ def _quantise(
     tolerance: float,
 ) -> None:
     """Rewrite an exported file in int8, unless that costs too much accuracy."""
+    held_out = held_out.with_labels(recognizer.labels)
     before = recognizer.evaluate(held_out).accuracy
     file.write_bytes(quantised(file.read_bytes(), training.images))
     answers = run_in_batches(OnnxRuntime(file.read_bytes(), {}), held_out.images, [])

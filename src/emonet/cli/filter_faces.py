@@ -2,15 +2,14 @@
 
 import hashlib
 import json
-import shlex
 import shutil
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from emonet.cli.options import Data, DetectorOption, parse_settings
+from emonet.cli.options import Data, Settings, parse_settings, typed_command
+from emonet.cli.printing import printable
 from emonet.data import FilterReport
 from emonet.data import filter_faces as filter_data
 from emonet.files import beside
@@ -28,7 +27,7 @@ def filter_faces(
     detector: Annotated[str, typer.Option(help="A face detector, see 'emonet plugins'.")] = (
         "dlib_hog"
     ),
-    detector_option: DetectorOption = None,
+    detector_option: Settings = None,
     split: Annotated[
         list[str] | None, typer.Option(help="Filter this split only; repeatable. Default: all.")
     ] = None,
@@ -45,7 +44,7 @@ def filter_faces(
     with progress_bar("Looking for faces", None) as advance:
         report = filter_data(data, out, finder, splits=split, keep_in=found, advance=advance)
     shutil.rmtree(found, ignore_errors=True)
-    command = shlex.join(["emonet", *sys.argv[1:]])
+    command = typed_command()
     with beside(out / REPORT_FILE) as file:
         text = json.dumps({"command": command, **report.to_dict()}, indent=1)
         file.write_text(text + "\n", encoding="utf-8")
@@ -55,11 +54,14 @@ def filter_faces(
 def _print(report: FilterReport) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table("split", "class", "no face", "one face", "more")
     for split, labels in report.counts.items():
         for label, counts in labels.items():
-            table.add_row(split, label, str(counts.none), str(counts.one), str(counts.more))
+            table.add_row(
+                split, Text(printable(label)), str(counts.none), str(counts.one), str(counts.more)
+            )
     console = Console()
     console.print(table)
     console.print(f"{report.kept} pictures kept, {report.unreadable} unreadable", highlight=False)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from emonet.cli.options import Data, DetectorOption, parse_settings
+from emonet.cli.options import Data, Settings, parse_settings
 from emonet.data import load_dataset
 from emonet.recognizer import EmotionRecognizer
 from emonet.storage.folder import CONFIG_FILE, read_config, write_config
@@ -20,7 +20,7 @@ def framing(
     model: Annotated[Path, typer.Argument(help="The model folder to change.")],
     data: Data,
     detector: Annotated[str, typer.Option(help="A face detector, see 'emonet plugins'.")],
-    detector_option: DetectorOption = None,
+    detector_option: Settings = None,
 ) -> None:
     """Measure how the training faces are framed in terms of a detector's boxes.
 

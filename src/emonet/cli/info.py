@@ -10,7 +10,8 @@ from importlib.metadata import PackageNotFoundError, packages_distributions, ver
 from pathlib import Path
 from typing import Any
 
-from emonet.cli.options import Json
+from emonet.cli.options import AsJson
+from emonet.plugin import usable_cores
 from emonet.registry import list_plugins
 from emonet.storage.sources import bundled_models
 
@@ -32,7 +33,7 @@ VARIABLES = (
     *("TF_CPP_", "TF_ENABLE_", "TF_FORCE_", "TF_GPU_", "TF_NUM_", "TF_USE_", "TF_XLA_"),
 )
 SECRET = re.compile("TOKEN|KEY|SECRET|PASSWORD")
-PATIENCE = 120
+TIMEOUT_SECONDS = 120
 
 #: A broken TensorFlow may take its process with it, so another process asks it.
 ASK_KERAS = """
@@ -61,7 +62,7 @@ print(json.dumps({"providers": onnxruntime.get_available_providers()}))
 """
 
 
-def info(as_json: Json = False) -> None:
+def info(as_json: AsJson = False) -> None:
     """Tell versions, devices and plugins: paste this into a bug report."""
     facts = gather()
     if as_json:
@@ -77,7 +78,7 @@ def gather() -> dict[str, Any]:
         "python": platform.python_version(),
         "system": platform.platform(),
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(),
+        "cores": usable_cores(),
         "memory_gib": _memory_gib(),
         "keras": _ask(ASK_KERAS),
         "onnxruntime": _ask(ASK_ONNXRUNTIME),
@@ -97,12 +98,12 @@ def _ask(code: str) -> dict[str, Any]:
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=PATIENCE,
+            timeout=TIMEOUT_SECONDS,
             check=False,
         )
         facts: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     except subprocess.TimeoutExpired:
-        return {"error": f"no answer within {PATIENCE} s"}
+        return {"error": f"no answer within {TIMEOUT_SECONDS} s"}
     except (IndexError, ValueError):
         said = done.stderr.strip().splitlines() or ["it said nothing"]
         return {"error": f"process ended with status {done.returncode}: {said[-1]}"}

@@ -9,7 +9,8 @@ import numpy as np
 import typer
 
 from emonet.cli.backend import prepare
-from emonet.cli.options import Json
+from emonet.cli.options import AsJson
+from emonet.network.network import count_parameters
 from emonet.recognizer import EmotionRecognizer
 from emonet.storage.folder import weights_file
 from emonet.storage.sources import BUNDLED, bundled_models
@@ -25,7 +26,7 @@ def models(
     speed: Annotated[
         bool, typer.Option(help="Measure how many faces per second each does on this machine.")
     ] = True,
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """List the bundled models: networks, size, accuracy on PublicTest, speed."""
     rows = [_describe(name, speed=speed) for name in bundled_models()]
@@ -43,12 +44,7 @@ def _describe(name: str, *, speed: bool) -> dict[str, Any]:
     return {
         "name": name,
         "networks": networks,
-        "parameters": sum(
-            array.size
-            for arrays in recognizer.weights.values()
-            for key, array in arrays.items()
-            if not key.startswith("features/")
-        ),
+        "parameters": count_parameters(recognizer.weights),
         "weights_bytes": sum(
             (BUNDLED / name / weights_file(network)).stat().st_size for network in networks
         ),

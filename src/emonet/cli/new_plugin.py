@@ -1,6 +1,5 @@
 """``emonet plugins new``: a plugin that works, to be changed into one's own."""
 
-from enum import StrEnum
 from importlib.metadata import version
 from importlib.resources import files
 from importlib.util import find_spec
@@ -17,25 +16,9 @@ from emonet.registry.catalog import Kind, get_catalog
 __all__ = ["new"]
 
 
-class PluginKind(StrEnum):
-    """What a new plugin offers."""
-
-    BACKBONE = "backbone"
-    EXTRACTOR = "extractor"
-    DETECTOR = "detector"
-
-
-# The kind in the registry, and the function in emonet.testing.
-_KINDS = {
-    PluginKind.BACKBONE: (Kind.BACKBONE, "backbone_checks"),
-    PluginKind.EXTRACTOR: (Kind.FEATURE_EXTRACTOR, "feature_extractor_checks"),
-    PluginKind.DETECTOR: (Kind.DETECTOR, "detector_checks"),
-}
-
-
 def new(
     name: Annotated[str, typer.Argument(help="What the component will be called: acme_net.")],
-    kind: Annotated[PluginKind, typer.Option(help="What it will be.")] = PluginKind.BACKBONE,
+    kind: Annotated[Kind, typer.Option(help="What it will be.")] = Kind.BACKBONE,
     out: Annotated[
         Path | None, typer.Option(help="The folder to make; by default emonet-NAME.")
     ] = None,
@@ -46,17 +29,16 @@ def new(
             f"A component name has small letters, digits and _, and starts with a letter: "
             f"acme_net. Received: {name!a}"
         )
-    registry_kind, checks = _KINDS[kind]
     package, distribution = f"emonet_{name}", f"emonet-{name.replace('_', '-')}"
-    if name in get_catalog().names(registry_kind) or find_spec(package):
+    if name in get_catalog().names(kind) or find_spec(package):
         raise ConfigError(f"There is a plugin {name!r} already; choose another name")
     folder = out or Path(distribution)
     words = {
         "name": name,
-        "kind": registry_kind.value.replace("_", " "),
+        "kind": kind.value.replace("_", " "),
         "package": package,
         "distribution": distribution,
-        "checks": checks,
+        "checks": f"{kind}_checks",
         "emonet": version("emonet"),
     }
     _write(

@@ -1,6 +1,8 @@
 """Options that several commands share."""
 
 import json
+import shlex
+import sys
 from collections.abc import Callable, Collection, Iterable
 from inspect import Parameter, Signature, signature
 from pathlib import Path
@@ -11,21 +13,22 @@ import typer
 from emonet.config import TestTimeAugmentation
 from emonet.errors import ConfigError
 from emonet.network.runtimes import RuntimeName
-from emonet.plugin import Json as JsonValue
-from emonet.storage.folder import CONFIG_FILE
+from emonet.plugin import Json
+from emonet.storage.folder import CONFIG_FILE, Dtype
 
 __all__ = [
-    "BackboneOption",
+    "AsJson",
     "Data",
-    "DetectorOption",
-    "Json",
     "License",
     "Model",
     "NewModel",
     "Runtime",
+    "Settings",
     "Views",
+    "WeightsDtype",
     "options_of",
     "parse_settings",
+    "typed_command",
 ]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -46,14 +49,13 @@ Model = Annotated[
     typer.Option(help="A bundled model, a model folder, or a Hub repository (org/name)."),
 ]
 NewModel = Annotated[Path, typer.Option(help="The model folder to write.", callback=_without_model)]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
-DetectorOption = Annotated[
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+Settings = Annotated[
     list[str] | None,
     typer.Option(metavar="KEY=VALUE", help="See 'emonet plugins show'; repeatable."),
 ]
-BackboneOption = Annotated[
-    list[str] | None,
-    typer.Option(metavar="KEY=VALUE", help="See 'emonet plugins show'; repeatable."),
+WeightsDtype = Annotated[
+    Dtype, typer.Option(help="Of the weights that Keras takes: float32 or float16.")
 ]
 License = Annotated[
     str | None, typer.Option(help="Of the weights, for the model card: mit, cc-by-4.0 ...")
@@ -94,7 +96,12 @@ def options_of(
     return decorate
 
 
-def parse_settings(given: Iterable[str] | None) -> dict[str, JsonValue]:
+def typed_command() -> str:
+    """Return the command as it was typed, for the records of what it makes."""
+    return shlex.join(["emonet", *sys.argv[1:]])
+
+
+def parse_settings(given: Iterable[str] | None) -> dict[str, Json]:
     """Turn ``["upsample=2", "model_path=a.onnx"]`` into a component's configuration.
 
     A value is read as JSON where it is some, and as text where it is not.
@@ -102,7 +109,7 @@ def parse_settings(given: Iterable[str] | None) -> dict[str, JsonValue]:
     Raises:
         ConfigError: there is no ``=`` in one of them.
     """
-    settings: dict[str, JsonValue] = {}
+    settings: dict[str, Json] = {}
     for text in given or ():
         key, equals, value = text.partition("=")
         if not (key and equals):

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from emonet.cli.new_plugin import new
-from emonet.cli.options import Json
+from emonet.cli.options import AsJson
 from emonet.config import nearest
 from emonet.errors import ComponentNotFoundError
 from emonet.registry import list_plugins
@@ -20,7 +20,7 @@ app.command()(new)
 
 
 @app.callback(invoke_without_command=True)
-def plugins(context: typer.Context, as_json: Json = False) -> None:
+def plugins(context: typer.Context, as_json: AsJson = False) -> None:
     """List the installed plugins with their components and errors."""
     if context.invoked_subcommand is not None:
         return
@@ -45,7 +45,7 @@ def plugins(context: typer.Context, as_json: Json = False) -> None:
 @app.command()
 def show(
     name: Annotated[str, typer.Argument(help="Of a backbone, feature extractor or detector.")],
-    as_json: Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """Tell what a component is, and its settings with their defaults."""
     for component in _called(name):

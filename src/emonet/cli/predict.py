@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 
 from emonet.cli.backend import prepare
-from emonet.cli.options import DetectorOption, Json, Model, Runtime, parse_settings
-from emonet.data.folders import IMAGE_SUFFIXES
+from emonet.cli.options import AsJson, Model, Runtime, Settings, parse_settings
+from emonet.cli.printing import printable
+from emonet.data.folders import is_image_file
 from emonet.errors import InputError
 from emonet.recognizer import EmotionRecognizer
 from emonet.results import ImageResult
@@ -26,12 +27,12 @@ def predict(
     detector: Annotated[
         str | None, typer.Option(help="A face detector other than the model's own.")
     ] = None,
-    detector_option: DetectorOption = None,
+    detector_option: Settings = None,
     min_score: Annotated[
         float, typer.Option(help="Faces with a lower score, 0..1, are uncertain: no label.")
     ] = 0.0,
     runtime: Runtime = None,
-    as_json: Json = False,
+    as_json: AsJson = False,
     save_annotated: Annotated[
         Path | None, typer.Option(help="Write each image with its faces marked to this folder.")
     ] = None,
@@ -68,7 +69,7 @@ def _images(paths: Iterable[str], *, without: Path | None) -> Iterator[str]:
     for given in paths:
         path = Path(given)
         if path.is_dir():
-            images = [p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES]
+            images = [p for p in path.rglob("*") if is_image_file(p)]
             if left_out not in (None, path.resolve()):
                 images = [p for p in images if left_out not in p.resolve().parents]
             found = sorted(map(str, images))
@@ -128,11 +129,6 @@ def _print_json(results: Iterable[ImageResult]) -> bool:
     return failed
 
 
-def _shown(text: object) -> str:
-    """Return a text without what a terminal would obey; a file's name may hold anything."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in str(text))
-
-
 def _print_table(results: Iterable[ImageResult]) -> bool:
     from rich.console import Console
     from rich.table import Table
@@ -141,10 +137,10 @@ def _print_table(results: Iterable[ImageResult]) -> bool:
     table = Table("image", "box (x, y, width, height)", "emotion", "score")
     failed = False
     for result in results:
-        name = Text(_shown(result.path), overflow="fold")
+        name = Text(printable(result.path), overflow="fold")
         if result.error is not None:
             failed = True
-            table.add_row(name, "", Text(_shown(f"error: {result.error}"), style="red"), "")
+            table.add_row(name, "", Text(printable(f"error: {result.error}"), style="red"), "")
         elif not result.faces:
             table.add_row(name, "", "no face", "")
         for face in result.faces:

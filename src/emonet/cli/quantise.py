@@ -1,18 +1,15 @@
 """``emonet quantise``: a model whose graphs compute in int8, and what that costs."""
 
 import logging
-import shlex
-import sys
 from typing import Annotated
 
 import typer
 
 from emonet.cli.backend import import_keras_quietly
-from emonet.cli.options import Data, License, NewModel
+from emonet.cli.options import Data, License, NewModel, WeightsDtype, typed_command
 from emonet.data import load_dataset
 from emonet.errors import ExportError
 from emonet.recognizer import EmotionRecognizer
-from emonet.storage.folder import Dtype
 
 __all__ = ["Tolerance", "quantise", "require_accuracy"]
 
@@ -26,9 +23,7 @@ def quantise(
     data: Data,
     out: NewModel,
     tolerance: Tolerance = 0.2,
-    dtype: Annotated[
-        Dtype, typer.Option(help="Of the weights that Keras takes: float32 or float16.")
-    ] = "float32",
+    dtype: WeightsDtype = "float32",
     license: License = None,
 ) -> None:
     """Write a model folder for onnxruntime to compute convolutions in int8.
@@ -42,7 +37,7 @@ def quantise(
     held_out = load_dataset(data, "PublicTest", face_size=size)
     import_keras_quietly()
     before = recognizer.evaluate(held_out).accuracy
-    command = shlex.join(["emonet", *sys.argv[1:]])
+    command = typed_command()
     after = recognizer.quantise(training.images, command=command).evaluate(held_out)
     require_accuracy(before, after.accuracy, len(held_out), tolerance)
     recognizer.note_evaluation("PublicTest", after)

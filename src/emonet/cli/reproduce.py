@@ -1,14 +1,12 @@
 """``emonet reproduce``: the seed paper's whole experiment."""
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from emonet.cli.backend import import_keras_quietly
-from emonet.cli.options import Data, parse_settings
+from emonet.cli.options import Data, parse_settings, typed_command
 from emonet.reproduction import reproduce as run
 from emonet.training.recipes import Precision
 
@@ -56,6 +54,6 @@ def reproduce(
         test_split=test_split,
         precision=precision,
         seed=seed,
-        command=shlex.join(["emonet", *sys.argv[1:]]),
+        command=typed_command(),
     )
     print((out / "report.md").read_text(encoding="utf-8"), end="")

@@ -1,8 +1,6 @@
 """``emonet train``, and what it shares with ``emonet distill``: from data to a model folder."""
 
 import logging
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,19 +8,19 @@ import typer
 
 from emonet.cli.backend import import_keras_quietly
 from emonet.cli.options import (
-    BackboneOption,
     Data,
-    DetectorOption,
     License,
+    Settings,
+    WeightsDtype,
     options_of,
     parse_settings,
+    typed_command,
 )
 from emonet.data import FaceDataset, load_dataset
 from emonet.data.folders import folder_splits
 from emonet.errors import ConfigError
 from emonet.recognizer import EmotionRecognizer
 from emonet.runs import is_finished, train_folder
-from emonet.storage.folder import Dtype
 from emonet.training.distillation import TeacherSees
 from emonet.training.recipes import Precision, get_recipe
 from emonet.training.record import RECORD_FILE, read_record
@@ -46,7 +44,7 @@ def train_model(
     backbone: Annotated[
         str | None, typer.Option(help="A backbone, see 'emonet plugins'; resnet18 by default.")
     ] = None,
-    backbone_option: BackboneOption = None,
+    backbone_option: Settings = None,
     features: Annotated[
         list[str] | None, typer.Option(help="A feature extractor to fuse; repeatable.")
     ] = None,
@@ -80,13 +78,11 @@ def train_model(
         str | None,
         typer.Option(help="The detector to predict with: dlib_hog, or that of --start-from."),
     ] = None,
-    detector_option: DetectorOption = None,
+    detector_option: Settings = None,
     feature_cache: Annotated[
         Path | None, typer.Option(help="Where feature vectors are kept; beside the data.")
     ] = None,
-    dtype: Annotated[
-        Dtype, typer.Option(help="Of the saved weights: float32 or float16.")
-    ] = "float32",
+    dtype: WeightsDtype = "float32",
     license: License = None,
     teacher_share: Annotated[
         float, typer.Option(help="Of the teacher's probabilities in the targets, 0..1.")
@@ -97,7 +93,7 @@ def train_model(
     ] = "faces",
 ) -> None:
     """Train a network in a folder of its own; without a teacher, on the labels alone."""
-    command = shlex.join(["emonet", *sys.argv[1:]])
+    command = typed_command()
     if is_finished(out):
         _refuse_another(command, out)
         logger.info("%s holds the finished model; nothing to do", out)

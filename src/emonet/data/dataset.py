@@ -37,9 +37,14 @@ class FaceDataset:
         """Refuse arrays that don't belong together.
 
         Raises:
-            DataError: wrong dtype or shape, or a class outside the label set.
+            DataError: wrong dtype or shape, a class outside the label set, or a label twice.
         """
         object.__setattr__(self, "labels", tuple(self.labels))
+        if len(set(self.labels)) < len(self.labels):
+            raise DataError(f"labels must differ from each other, got {', '.join(self.labels)}")
+        for name in ("images", "classes", "votes"):
+            if (values := getattr(self, name)) is not None:
+                object.__setattr__(self, name, np.asarray(values))
         if self.images.ndim != 3 or self.images.dtype != np.uint8:
             raise DataError(
                 f"images must be uint8 (n, height, width), "

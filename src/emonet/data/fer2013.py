@@ -28,7 +28,7 @@ def read_fer2013(path: Path, split: str, ferplus: Path | None = None) -> Rows:
     Args:
         path: columns ``emotion`` (0..6), ``pixels`` (48 * 48 numbers 0..255), ``Usage``.
         split: any name that official_split knows.
-        ferplus: ``fer2013new.csv``; its row i belongs to row i of ``path``.
+        ferplus: ``fer2013new.csv``; row i of a split there belongs to row i of it in ``path``.
 
     Returns:
         images uint8 (n, 48, 48), classes int64 (n,), the labels, and votes float32 (n, 7)
@@ -39,21 +39,19 @@ def read_fer2013(path: Path, split: str, ferplus: Path | None = None) -> Rows:
             (with the line), or no row of the split.
     """
     wanted = official_split(split)
-    images, classes, numbers = [], [], []
+    images, classes = [], []
     for row in read_rows(path, wanted):
         images.append(row.face)
         classes.append(FER2013.index(row.label))
-        numbers.append(row.number)
     if not images:
         raise DataError(f"{path} has no row with Usage {wanted}")
-    votes = None if ferplus is None else _votes(ferplus, numbers, classes)
+    votes = None if ferplus is None else _votes(ferplus, wanted, classes)
     return np.stack(images), np.array(classes), FER2013, votes
 
 
 class Row(NamedTuple):
-    """One row of the file: its number from 0, what it says, and its columns as they stand."""
+    """One row of the file: what it says, and its columns as they stand."""
 
-    number: int
     split: str
     label: str
     face: NDArray[np.uint8]
@@ -66,7 +64,7 @@ def read_rows(path: Path, split: str | None = None) -> Iterator[Row]:
     Raises:
         DataError: a wrong column, a short or unreadable row, an unknown label or split.
     """
-    for number, (line, row) in enumerate(_rows(path, COLUMNS)):
+    for line, row in _rows(path, COLUMNS):
         where = f"{path}, line {line}"
         if row["Usage"] not in SPLIT_FOLDERS:
             raise DataError(f"{where}: unknown Usage {row['Usage']!r}")
@@ -75,7 +73,7 @@ def read_rows(path: Path, split: str | None = None) -> Iterator[Row]:
         if row["emotion"] not in tuple("0123456"):
             raise DataError(f"{where}: unknown emotion {row['emotion']!r}, expected 0 to 6")
         face = _pixels(row["pixels"], where)
-        yield Row(number, row["Usage"], FER2013[int(row["emotion"])], face, row)
+        yield Row(row["Usage"], FER2013[int(row["emotion"])], face, row)
 
 
 def _rows(path: Path, columns: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
@@ -120,25 +118,28 @@ def _pixels(text: str, where: str) -> NDArray[np.uint8]:
     return values.astype(np.uint8).reshape(SIDE, SIDE)
 
 
-def _votes(path: Path, numbers: list[int], classes: list[int]) -> NDArray[np.float32]:
-    """Turn FER+ vote counts into distributions over FER-2013's classes.
+def _votes(path: Path, split: str, classes: list[int]) -> NDArray[np.float32]:
+    """Turn a split's FER+ vote counts into distributions over FER-2013's classes.
 
     A face whose votes all went to contempt, unknown or no face keeps its FER-2013 label.
     """
     if not path.is_file():
         raise DataError(f"No FER+ votes at {path}")
     table = []
-    for line, row in _rows(path, list(FER2013)):
+    for line, row in _rows(path, ["Usage", *FER2013]):
+        if row["Usage"] != split:
+            continue
         counts = [row[label] for label in FER2013]
         if not all(count.isdecimal() for count in counts):
             raise DataError(f"{path}, line {line}: a vote count is no whole number: {counts}")
         table.append([int(count) for count in counts])
-    if numbers[-1] >= len(table):
+    if len(table) != len(classes):
+        # As after filter-faces: whose votes are whose can't be told then.
         raise DataError(
-            f"{path} has {len(table)} rows, but the faces go up to row {numbers[-1] + 1}: "
-            f"it does not belong to this data set"
+            f"{path} has votes for {len(table)} faces of {split}, the data set has "
+            f"{len(classes)}: they belong to another one"
         )
-    votes = np.array(table, dtype=np.float32)[numbers]
+    votes = np.array(table, dtype=np.float32)
     unclear = votes.sum(axis=1) == 0
     votes[unclear] = np.eye(len(FER2013), dtype=np.float32)[classes][unclear]
     return np.asarray(votes / votes.sum(axis=1, keepdims=True))

@@ -57,6 +57,12 @@ def read_folder(
     return np.stack(images), np.array(classes), labels
 
 
+def is_image_file(path: Path) -> bool:
+    """Tell by its name whether an entry of a folder is an image, and not one that hides."""
+    hides = path.name.startswith(".")  # such as macOS's ._face.png, which is no image
+    return path.suffix.lower() in IMAGE_SUFFIXES and not hides and path.is_file()
+
+
 def class_images(root: Path) -> Iterator[tuple[str, Path]]:
     """Yield (label, image file) of every class folder in a folder.
 
@@ -64,7 +70,7 @@ def class_images(root: Path) -> Iterator[tuple[str, Path]]:
         DataError: there is no class folder, or one is without images.
     """
     for folder in _class_folders(root):
-        files = sorted(file for file in folder.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES)
+        files = sorted(file for file in folder.iterdir() if is_image_file(file))
         if not files:
             raise DataError(f"The class folder {folder} has no images")
         for file in files:

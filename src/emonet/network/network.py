@@ -16,7 +16,7 @@ from emonet.plugin import FeatureExtractor
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["Extractors", "KerasNetwork", "Network", "graph_weights"]
+__all__ = ["Extractors", "KerasNetwork", "Network", "count_parameters", "graph_weights"]
 
 #: By name, in the order of the network's inputs.
 Extractors = Mapping[str, FeatureExtractor]
@@ -144,6 +144,16 @@ def graph_weights(
     if precision == "int8":
         return {}
     return {name: array for name, array in weights.items() if not name.startswith(STATES)}
+
+
+def count_parameters(weights: Mapping[str, Mapping[str, NDArray[Any]]]) -> int:
+    """Return how many numbers networks hold, given their arrays by network and by name."""
+    return sum(
+        array.size
+        for arrays in weights.values()
+        for name, array in arrays.items()
+        if not name.startswith(STATES)
+    )
 
 
 def _set_states(

@@ -42,6 +42,46 @@ class Component:
     def __str__(self) -> str:
         return f"{self.kind.value.replace('_', ' ')} {self.spec.name!r} ({self.plugin})"
 
+    def complete(self, config: Mapping[str, Json]) -> dict[str, Json]:
+        """Return the component's defaults with some values replaced.
+
+        Raises:
+            ConfigError: a key is not one of the defaults'.
+        """
+        defaults = self.spec.defaults
+        for key in config:
+            if key not in defaults:
+                raise ConfigError(
+                    f"{self.spec.name} has no setting {key!r}.{nearest(key, defaults)} "
+                    f"Settings: {', '.join(defaults) or 'none'}"
+                )
+        return {**deepcopy(dict(defaults)), **config}
+
+    def upgrade(self, version: int, config: Mapping[str, Json]) -> dict[str, Json]:
+        """Return a saved configuration as the installed plugin understands it.
+
+        Raises:
+            PluginVersionError: it is newer than the plugin, or too old for it.
+        """
+        spec, current = self.spec, self.spec.config_version
+        if version != current:
+            saved = f"{spec.name} was saved with config version {version}; the installed"
+            if version > current:
+                raise PluginVersionError(
+                    f"{saved} {self.plugin} knows up to {current}. Upgrade the plugin."
+                )
+            if spec.upgrade is None:
+                raise PluginVersionError(
+                    f"{saved} {self.plugin} reads only {current}. Install an older release "
+                    f"of the plugin."
+                )
+            config = call_plugin(str(self), "upgrade", spec.upgrade, version, dict(config))
+            if not isinstance(config, Mapping):
+                raise PluginContractError(
+                    f"The {self}: upgrade must return a configuration, got {config!r}"
+                )
+        return self.complete(config)
+
 
 class Catalog:
     """Everything that the installed plugins offer.
@@ -93,13 +133,14 @@ class Catalog:
         """Return the names of all components of a kind, sorted."""
         return sorted(name for found, name in self._components if found is kind)
 
-    def get(self, kind: Kind, name: str, *, distribution: str | None = None) -> Component:
+    def get(self, kind: Kind, name: str, *, distribution: str = "") -> Component:
         """Look a component up.
 
         Args:
             kind: of the component.
             name: of the component.
-            distribution: take only what this package offers, as saved models ask for.
+            distribution: take only what this package offers, as saved models ask for; by
+                default, any may.
 
         Raises:
             ComponentNotFoundError: nobody offers it; names what is near, and failed plugins.
@@ -107,7 +148,7 @@ class Catalog:
             PluginConflictError: several packages offer it and none was named.
         """
         offers = self._components.get((kind, name), [])
-        matching = [offer for offer in offers if distribution in (None, offer.plugin.distribution)]
+        matching = [offer for offer in offers if distribution in ("", offer.plugin.distribution)]
         if len(matching) == 1:
             return matching[0]
         if matching:
@@ -119,7 +160,7 @@ class Catalog:
         self._raise_if_failed(kind, name, distribution)
         raise ComponentNotFoundError(self._not_found(kind, name, distribution, offers))
 
-    def _raise_if_failed(self, kind: Kind, name: str, distribution: str | None) -> None:
+    def _raise_if_failed(self, kind: Kind, name: str, distribution: str) -> None:
         """Say why the plugin that is meant failed; one that was not imported offers no names."""
         for info in self._plugins:
             if info.error is not None and (
@@ -128,16 +169,14 @@ class Catalog:
             ):
                 raise info.error
 
-    def _not_found(
-        self, kind: Kind, name: str, distribution: str | None, offers: list[Component]
-    ) -> str:
+    def _not_found(self, kind: Kind, name: str, distribution: str, offers: list[Component]) -> str:
         message = f"No {kind.value} {name!r} is installed."
         if offers:
             message = (
                 f"The {kind.value} {name!r} of {distribution!r} is not installed (one of "
                 f"that name comes from {offers[0].plugin.distribution!r})."
             )
-        elif distribution not in (None, OWN_DISTRIBUTION):
+        elif distribution not in ("", OWN_DISTRIBUTION):
             message += (
                 f" It was saved with the package {distribution!r}; install that only if you "
                 f"trust it."
@@ -147,55 +186,13 @@ class Catalog:
         broken = [str(info.error) for info in self._plugins if info.error is not None]
         return " ".join([message, *broken])
 
-    def complete_config(self, spec: ComponentSpec, config: Mapping[str, Json]) -> dict[str, Json]:
-        """Return a component's defaults with some values replaced.
-
-        Raises:
-            ConfigError: a key is not one of the defaults'.
-        """
-        for key in config:
-            if key not in spec.defaults:
-                raise ConfigError(
-                    f"{spec.name} has no setting {key!r}.{nearest(key, spec.defaults)} "
-                    f"Settings: {', '.join(spec.defaults) or 'none'}"
-                )
-        return {**deepcopy(dict(spec.defaults)), **config}
-
-    def upgrade_config(
-        self, spec: ComponentSpec, version: int, config: Mapping[str, Json]
-    ) -> dict[str, Json]:
-        """Return a saved configuration as the installed plugin understands it.
-
-        Raises:
-            PluginVersionError: it is newer than the plugin, or too old for it.
-        """
-        current = spec.config_version
-        if version != current:
-            owner = self._owner(spec)
-            saved = f"{spec.name} was saved with config version {version}; the installed"
-            if version > current:
-                raise PluginVersionError(
-                    f"{saved} {owner.plugin} knows up to {current}. Upgrade the plugin."
-                )
-            if spec.upgrade is None:
-                raise PluginVersionError(
-                    f"{saved} {owner.plugin} reads only {current}. Install an older release "
-                    f"of the plugin."
-                )
-            config = call_plugin(str(owner), "upgrade", spec.upgrade, version, dict(config))
-            if not isinstance(config, Mapping):
-                raise PluginContractError(
-                    f"The {owner}: upgrade must return a configuration, got {config!r}"
-                )
-        return self.complete_config(spec, config)
-
     def build(
         self,
         kind: Kind,
         name: str,
         config: Mapping[str, Json],
         *,
-        distribution: str | None = None,
+        distribution: str = "",
         **arguments: Any,
     ) -> Any:
         """Build a component.
@@ -204,7 +201,7 @@ class Catalog:
             kind: of the component.
             name: of the component.
             config: what differs from its defaults.
-            distribution: take only what this package offers.
+            distribution: as for get.
             arguments: passed on to the spec's ``build``.
 
         Raises:
@@ -212,16 +209,9 @@ class Catalog:
             PluginContractError: what it built is not what the contract says.
         """
         component = self.get(kind, name, distribution=distribution)
-        who, spec = str(component), component.spec
-        complete = self.complete_config(spec, config)
-        built = call_plugin(who, "build", spec.build, complete, **arguments)
+        who, build = str(component), component.spec.build
+        built = call_plugin(who, "build", build, component.complete(config), **arguments)
         return _GUARDS[kind](built, who)
-
-    def _owner(self, spec: ComponentSpec) -> Component:
-        """Return the component that a spec of this catalog's belongs to."""
-        return next(
-            offer for offers in self._components.values() for offer in offers if offer.spec is spec
-        )
 
 
 _GUARDS: Mapping[Kind, Callable[[Any, str], Any]] = {

@@ -16,6 +16,7 @@ from emonet.errors import ConfigError
 from emonet.evaluation import plots
 from emonet.evaluation.report import Report
 from emonet.files import beside
+from emonet.network.network import count_parameters
 from emonet.recognizer import EmotionRecognizer
 from emonet.reproduction.experiment import (
     PAPER_ENSEMBLE,
@@ -88,6 +89,8 @@ def reproduce(
     test = official_split(test_split)
     # Before anything is trained: a split that is missing is said now.
     splits = {name: load_dataset(data, name) for name in ("Training", VALIDATION, test)}
+    labels = splits["Training"].labels
+    splits = {name: part.with_labels(labels) for name, part in splits.items()}
     settings = {
         "scale": asdict(scale), "pretrained": pretrained, "precision": precision, "seed": seed,
         "data": {name: data_digest(part) for name, part in splits.items()},
@@ -101,7 +104,7 @@ def reproduce(
         logger.info("Training %s", variant.name)
         source = weights.get(variant.backbone)
         train_folder(
-            _recognizer(variant, scale, splits["Training"].labels, source, pretrained=pretrained),
+            _recognizer(variant, scale, labels, source, pretrained=pretrained),
             _spread(splits["Training"], scale.training_faces),
             splits[VALIDATION],
             out / variant.name,
@@ -131,7 +134,7 @@ def reproduce(
         "test_split": test,
         "versions": {name: version(name) for name in ("emonet", "keras", "tensorflow", "scipy")},
         "faces": {name: len(part) for name, part in splits.items()},
-        "parameters": {name: _parameters(member) for name, member in members.items()},
+        "parameters": {name: count_parameters(member.weights) for name, member in members.items()},
         "paper": {part.name: part.paper_accuracy for part in chosen} | {ENSEMBLE: PAPER_ENSEMBLE},
         "learnt_weights": None if learnt is None else asdict(learnt),
         "reports": {name: report.to_dict() for name, report in reports.items()},
@@ -162,10 +165,6 @@ def _recognizer(
         centred=True,
         pretrained=pretrained,
     )
-
-
-def _parameters(recognizer: EmotionRecognizer) -> int:
-    return sum(array.size for part in recognizer.weights.values() for array in part.values())
 
 
 def _draw_data(splits: Mapping[str, FaceDataset], out: Path) -> None:

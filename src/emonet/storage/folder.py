@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from emonet.config import RecognizerConfig
+from emonet.config import NetworkConfig, RecognizerConfig
 from emonet.errors import ConfigError, EmonetError, ModelNotFoundError, WeightsError
 from emonet.files import beside
 from emonet.storage.config_json import config_from_json, config_to_json
@@ -23,6 +23,7 @@ __all__ = [
     "Dtype",
     "Weights",
     "graph_file",
+    "most_graph_bytes",
     "read_config",
     "read_graph",
     "read_weights",
@@ -32,12 +33,12 @@ __all__ = [
 ]
 
 CONFIG_FILE = "config.json"
-# Of 64 networks with extractors, and of one network with 10,000 weights: parsers of JSON need
-# many times as much memory.
+# Of 64 networks with extractors: parsers of JSON need many times as much memory.
 MAX_CONFIG_BYTES = 2**18
 MAX_WEIGHTS_BYTES = 384 * 2**20
 #: Of all weights together: the paper's four networks have 632 MB.
 MAX_MODEL_BYTES = 640 * 2**20
+#: Of one network with 10,000 weights.
 MAX_HEADER_BYTES = 2**20
 MAX_GRAPH_BYTES = 2**22
 
@@ -53,6 +54,14 @@ def weights_file(network: str) -> str:
 def graph_file(network: str) -> str:
     """Return the name of the file with a network's graph, which not every folder has."""
     return f"{network}.onnx"
+
+
+def most_graph_bytes(network: NetworkConfig, weights: int) -> int:
+    """Return how large a network's graph may be, whose weights have so many bytes.
+
+    In int8 it holds weights of its own, with fewer bytes than the others have in float16.
+    """
+    return MAX_GRAPH_BYTES + (weights if network.graph_precision == "int8" else 0)
 
 
 def write_folder(
@@ -90,7 +99,7 @@ def write_folder(
     for name, arrays in weights.items():
         converted = {key: _converted(key, array, dtype) for key, array in arrays.items()}
         files[weights_file(name)] = save(converted)
-    _require_loadable(files)
+    _require_loadable(config, files)
     # Everything is written beside first. Then names change, the first entered comes last.
     with ExitStack() as stack:
         config_file = stack.enter_context(beside(folder / CONFIG_FILE))
@@ -177,17 +186,18 @@ def read_weights(path: Path, digest: str, most: int = MAX_WEIGHTS_BYTES) -> Weig
     return weights
 
 
-def read_graph(path: Path, digest: str) -> bytes:
+def read_graph(path: Path, digest: str, most: int = MAX_GRAPH_BYTES) -> bytes:
     """Read one network's graph, as network.graphs wrote it.
 
     Args:
         path: the ONNX file.
         digest: its SHA-256 as config.json has it.
+        most: refuse more bytes than these.
 
     Raises:
         WeightsError: the file is missing, altered, truncated or too large.
     """
-    return _read_checked(path, digest, MAX_GRAPH_BYTES)
+    return _read_checked(path, digest, most)
 
 
 def _read_checked(path: Path, digest: str, most: int) -> bytes:
@@ -210,14 +220,16 @@ def _read_checked(path: Path, digest: str, most: int) -> bytes:
     return data
 
 
-def _require_loadable(files: Mapping[str, bytes]) -> None:
+def _require_loadable(config: RecognizerConfig, files: Mapping[str, bytes]) -> None:
     """Refuse files that nobody could load again."""
-    weights = {file: len(data) for file, data in files.items() if not file.endswith(".onnx")}
-    sizes = [
-        *((file, size, MAX_WEIGHTS_BYTES) for file, size in weights.items()),
-        *((file, len(files[file]), MAX_GRAPH_BYTES) for file in files.keys() - weights.keys()),
-        ("all weights together", sum(weights.values()), MAX_MODEL_BYTES),
-    ]
+    sizes, together = [], 0
+    for network in config.networks:
+        weights, graph = weights_file(network.name), graph_file(network.name)
+        sizes.append((weights, len(files[weights]), MAX_WEIGHTS_BYTES))
+        most = most_graph_bytes(network, len(files[weights]))
+        sizes.append((graph, len(files.get(graph, b"")), most))
+        together += len(files[weights])
+    sizes.append(("all weights together", together, MAX_MODEL_BYTES))
     for what, size, most in sizes:
         if size > most:
             raise WeightsError(

@@ -158,8 +158,10 @@ class Pretrained:
         weights, folder = self.weights, Path(folder)
         # Without its graph, a network in int8 is one in float32 again.
         config = with_graph_precision(self._config, "float32", without=self._graphs)
-        config = portable(get_catalog(), config)
         record, title = self._training, title or folder.absolute().name
+        if record is not None and config != self._config:
+            record = record.as_float32()
+        config = portable(get_catalog(), config)
         texts = {
             "README.md": model_card(config, title, record, license=license),
             RECORD_FILE: None if record is None else record_to_json(record),

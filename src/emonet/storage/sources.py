@@ -16,6 +16,7 @@ from emonet.storage.folder import (
     MAX_MODEL_BYTES,
     Weights,
     graph_file,
+    most_graph_bytes,
     read_config,
     read_graph,
     read_weights,
@@ -86,7 +87,9 @@ class ModelSource:
         for network in self.config.networks:
             file = graph_file(network.name)
             if file in self.config.files:
-                read = partial(read_graph, digest=self.config.files[file])
+                size = sum(array.nbytes for array in weights[network.name].values())
+                most = most_graph_bytes(network, size)
+                read = partial(read_graph, digest=self.config.files[file], most=most)
                 graphs[network.name] = _read(self.fetch, file, read)
                 if not self.bundled:
                     given = graph_weights(weights[network.name], network.graph_precision)

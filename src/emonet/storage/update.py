@@ -22,12 +22,14 @@ def require_folder(model: str | Path | None) -> Path:
 
     Raises:
         ModelNotFoundError: it is none: a bundled model, or one on the Hub.
+        ConfigError: its training.json can't be read: what that tells would be lost.
     """
     if model is None or not (Path(model) / CONFIG_FILE).is_file():
         raise ModelNotFoundError(
             f"Only a model folder can be changed, got {model or 'the bundled model'!s:.200}: "
             f"save the model as one, or download it"
         )
+    _require_record(Path(model))
     return Path(model)
 
 
@@ -46,17 +48,21 @@ def update_folder(
     Raises:
         ConfigError: there is a training.json that can't be read: its history would be lost.
     """
+    _require_record(folder)
+    config = change(read_config(folder / CONFIG_FILE))
+    title, license = _headline(folder / CARD_FILE)
+    card = model_card(config, title or folder.name, record, license=license)
+    texts = {CARD_FILE: card, RECORD_FILE: None if record is None else record_to_json(record)}
+    write_config(folder, config, texts=texts)
+
+
+def _require_record(folder: Path) -> None:
     file = folder / RECORD_FILE
     if file.exists() and read_record(file) is None:
         raise ConfigError(
             f"{file} can't be read, as if a newer emonet wrote it or it were damaged; to write "
             f"it anew, and lose what it tells, delete it first"
         )
-    config = change(read_config(folder / CONFIG_FILE))
-    title, license = _headline(folder / CARD_FILE)
-    card = model_card(config, title or folder.name, record, license=license)
-    texts = {CARD_FILE: card, RECORD_FILE: None if record is None else record_to_json(record)}
-    write_config(folder, config, texts=texts)
 
 
 def _headline(card: Path) -> tuple[str | None, str | None]:

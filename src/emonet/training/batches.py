@@ -70,8 +70,7 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]
         super().__init__(workers=2)
         self._examples = examples
         count = len(examples.faces)
-        # TensorFlow's oneDNN kernels corrupt memory on some odd batches (seen: 61 and 63).
-        self._batch_size = batch_size if batch_size <= count else max(1, count - count % 2)
+        self._batch_size = even_size(batch_size, count)
         self._augmentation = augmentation
         self._smoothing = label_smoothing
         self._mixup = mixup
@@ -112,3 +111,12 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]
             parts[inputs] = self._examples.ask(np.rint(faces).astype(np.uint8), parts[inputs])
         spoil(faces, self._augmentation, random)
         return tuple(parts[:inputs]), *parts[inputs:]
+
+
+def even_size(batch_size: int, count: int) -> int:
+    """Return how large batches of so many faces are: as asked for, or what there is.
+
+    TensorFlow's oneDNN kernels corrupt memory on some odd batches (seen: 61 and 63).
+    """
+    size = min(batch_size, count)
+    return max(1, size - size % 2)

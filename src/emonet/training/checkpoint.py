@@ -1,7 +1,6 @@
 """A run's state on disk: complete after every epoch, whenever the process dies."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emonet.errors import TrainingError
+from emonet.files import beside
 from emonet.training.schedule import EpochRecord
 
 __all__ = ["Checkpoint"]
@@ -72,12 +72,8 @@ class Checkpoint:
         if best is not None:
             _save(best, self._file("best", epoch))
         state = {"identity": self.identity, "history": [asdict(record) for record in history]}
-        beside = self._state.with_suffix(".tmp")
-        with beside.open("w") as file:
-            json.dump(state, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(self._state)
+        with beside(self._state) as file:
+            file.write_text(json.dumps(state, indent=1))
         self._delete_others("last", epoch)
         if best is not None:
             self._delete_others("best", epoch)

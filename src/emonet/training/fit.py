@@ -17,7 +17,7 @@ from emonet.network.batching import run_in_batches
 from emonet.network.network import KerasNetwork
 from emonet.network.runtimes import KerasRuntime
 from emonet.network.weights import get_weights, set_weights
-from emonet.training.batches import Examples, TrainingBatches, class_weighted
+from emonet.training.batches import Examples, TrainingBatches, class_weighted, even_size
 from emonet.training.checkpoint import Checkpoint
 from emonet.training.normalisation import batch_normalisations, fused_normalisation
 from emonet.training.progress import progress_bar
@@ -98,7 +98,7 @@ def _compile(network: KerasNetwork, phase: Phase, recipe: Recipe, count: int) ->
         layer.trainable = phase.backbone != "frozen" and not still
     rate: Any = phase.learning_rate
     if phase.schedule == "cosine":
-        steps = max(1, count // recipe.batch_size)
+        steps = max(1, count // even_size(recipe.batch_size, count))
         warmup = round(phase.warmup_epochs * steps)
         rate = keras.optimizers.schedules.CosineDecay(
             0.0 if warmup else phase.learning_rate,
@@ -220,7 +220,7 @@ def _measure_statistics(model: keras.Model, examples: Examples, batch_size: int)
     normalisations = batch_normalisations(model)
     momenta = [layer.momentum for layer in normalisations]
     count = len(examples.faces)
-    size = min(batch_size, max(1, count - count % 2))
+    size = even_size(batch_size, count)
     batches = min(STATISTICS_BATCHES, count // size)
     rows = np.linspace(0, count - 1, batches * size).astype(int)
     with fused_normalisation(model):

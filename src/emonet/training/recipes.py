@@ -86,7 +86,7 @@ class Recipe:
 
     Attributes:
         phases: in order.
-        batch_size: faces per step.
+        batch_size: faces per step; one less where it is odd and more than 1.
         augmentation: random changes, drawn anew for every face in every epoch.
         class_weight_power: how much more the faces of rare classes count in the loss: a class
             weighs ``(n / (classes * faces)) ** class_weight_power``, scaled to a mean of 1
@@ -129,8 +129,11 @@ class Recipe:
         require_number(name, "mixup", self.mixup, 0)
         require_number(name, "calm_epochs", self.calm_epochs, 0, whole=True)
         require_number(name, "average", self.average, 0, 1)
-        if not self.phases:
-            raise ConfigError(f"{name}: phases: at least one is needed")
+        phases = isinstance(self.phases, tuple) and self.phases
+        if not phases or not all(isinstance(phase, Phase) for phase in phases):
+            raise ConfigError(
+                f"{name}: phases must be a tuple of one Phase or more, got {self.phases!r:.200}"
+            )
 
     @property
     def epochs(self) -> int:

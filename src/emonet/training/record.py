@@ -98,6 +98,10 @@ class TrainingRecord:
         quantised = command or "EmotionRecognizer.quantise"
         return replace(self.without_figures(), quantised=quantised)
 
+    def as_float32(self) -> "TrainingRecord":
+        """Return the record of the recognizer without such graphs."""
+        return replace(self.without_figures(), quantised=None)
+
 
 def make_record(
     command: str | None,
@@ -126,6 +130,7 @@ def make_record(
 
 
 def merge_records(
+    command: str | None,
     config: RecognizerConfig,
     members: Sequence[tuple[RecognizerConfig, TrainingRecord | None]],
 ) -> TrainingRecord:
@@ -139,7 +144,7 @@ def merge_records(
             records.extend(inner.get(network.name) for network in member.networks)
     names = [network.name for network in config.networks]
     known = {name: record for name, record in zip(names, records, strict=True) if record}
-    return TrainingRecord(command="EmotionRecognizer.ensemble", members=known)
+    return TrainingRecord(command=command or "EmotionRecognizer.ensemble", members=known)
 
 
 def data_digest(dataset: FaceDataset) -> str:
