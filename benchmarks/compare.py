@@ -4,10 +4,17 @@ from types import ModuleType
 
 from benchmarks.suite import PARTS, label
 
+#: What of a machine makes it another.
+MACHINE = ("processor", "cores", "system", "python", "versions")
+
 
 def comparison(first: dict, second: dict) -> str:
     """Return a Markdown table: of each measurement both values and second / first."""
-    lines = ["| row | measured | first | second | ratio |", "|---|---|---|---|---|"]
+    lines = [
+        *_differences(first, second),
+        "| row | measured | first | second | ratio |",
+        "|---|---|---|---|---|",
+    ]
     for name, part in PARTS.items():
         old, new = (_by_key(part, results["parts"].get(name, ())) for results in (first, second))
         for key in old | new:
@@ -17,6 +24,16 @@ def comparison(first: dict, second: dict) -> str:
                 continue
             lines += [f"| {row} | {ratio} |" for ratio in _ratios(part, old[key], new[key])]
     return "\n".join(lines)
+
+
+def _differences(first: dict, second: dict) -> list[str]:
+    """Say what else than speed may make the ratios: the machines, and what was asked for."""
+    return [
+        f"{where}, {key}: {first[where].get(key)!r}, then {second[where].get(key)!r}.\n"
+        for where, keys in (("machine", MACHINE), ("options", first["options"]))
+        for key in keys
+        if first[where].get(key) != second[where].get(key)
+    ]
 
 
 def _by_key(part: ModuleType, rows: list[dict]) -> dict[tuple, dict]:
@@ -29,6 +46,8 @@ def _ratios(part: ModuleType, old: dict, new: dict) -> list[str]:
         for reason in ("error", "skipped"):
             if reason in row:
                 return [f"{reason} in the {which} | | |"]
+    if old.get("ran_batch_size") != new.get("ran_batch_size"):
+        return ["out of memory with this batch size in one of them | | |"]
     pairs = [(metric, old.get(metric), new.get(metric)) for metric in part.METRICS]
     return [
         f"{metric} | {before:.4g} | {after:.4g} | {after / before:.3f}"

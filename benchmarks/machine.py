@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 
 def machine() -> dict:
     """Return the header of a results file."""
-    load = os.getloadavg()  # before the question itself makes some
+    # Before the question itself makes some; Windows does not tell.
+    load = os.getloadavg() if hasattr(os, "getloadavg") else None
     asked = subprocess.run(
         [sys.executable, "-m", "emonet", "info", "--json"],
         check=True,

@@ -1,9 +1,13 @@
 """The memory that a process had at most, in MiB; standard library only, as peers run it too."""
 
-import resource
 import sys
 from contextlib import suppress
 from pathlib import Path
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
 
 RESET_PEAK = "5"  # see Linux' proc_pid_clear_refs(5)
 
@@ -14,11 +18,13 @@ def reset_peak() -> None:
         Path("/proc/self/clear_refs").write_text(RESET_PEAK)
 
 
-def peak_mib() -> float:
-    """Return the most memory that was resident since the last reset, or ever."""
+def peak_mib() -> float | None:
+    """Return the most memory that was resident since the last reset, or ever; None on Windows."""
     with suppress(OSError):
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) / 1024
+    if resource is None:
+        return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 1024)

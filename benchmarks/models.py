@@ -40,14 +40,24 @@ def measure(task: dict, options: Options) -> dict:
     memory = peak_mib()
     per_second = 1000 * len(faces) / times["ms_p50"]
     parameters, flops = _size(recognizer.config)
+    peak = _peak(task["runtime"], recognizer.config, quick=options.quick)
     return {
         **times,
         "images_per_s": per_second,
         "peak_rss_mib": memory,
         "parameters": parameters,
         "flops_per_face": flops,
-        "share_of_peak": flops * per_second / peak_flops_per_s("float32", quick=options.quick),
+        "share_of_peak": peak and flops * per_second / peak,
     }
+
+
+def _peak(runtime: str, config: RecognizerConfig, *, quick: bool) -> float | None:
+    """Return the peak of what computes, in float32; None for what computes in int8."""
+    if runtime == "keras":
+        return peak_flops_per_s("float32", quick=quick)
+    if any(network.graph_precision != "float32" for network in config.networks):
+        return None
+    return peak_flops_per_s("float32", quick=quick, device="CPU")  # emonet's onnxruntime has no GPU
 
 
 def _size(config: RecognizerConfig) -> tuple[int, int]:

@@ -1,6 +1,7 @@
 """Every backbone's network on ready batches: how fast, with how much memory, how near the peak."""
 
 from functools import lru_cache
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,22 +28,14 @@ DETAILS = ("parameters", "flops_per_face", "extractor_ms_per_face", "ms_first", 
 
 
 def tasks(options: Options) -> list[list[dict]]:
-    """Return rows to measure; the rows of one network share a process."""
+    """Return rows to measure; those that differ in the batch size alone share a process.
+
+    Small batches come first, so that none has memory that a larger one left behind.
+    """
+    kinds = product(options.backbones, options.features, options.precisions, options.compile)
     return [
-        [
-            {
-                "backbone": backbone,
-                "features": features,
-                "precision": precision,
-                "compile": compiled,
-                "batch_size": size,
-            }
-            for precision in options.precisions
-            for compiled in options.compile
-            for size in sorted(options.batch_sizes)
-        ]
-        for backbone in options.backbones
-        for features in options.features
+        [dict(zip(KEYS, (*kind, size), strict=True)) for size in sorted(options.batch_sizes)]
+        for kind in kinds
     ]
 
 

@@ -1,6 +1,7 @@
 """What the machine can do at most: a large matrix product, by which networks are judged."""
 
 from functools import lru_cache
+from typing import Literal
 
 from benchmarks.timing import measure
 
@@ -9,17 +10,25 @@ SMALL = 512
 
 
 @lru_cache
-def peak_flops_per_s(precision: str, *, quick: bool) -> float:
+def peak_flops_per_s(
+    precision: str, *, quick: bool, device: Literal["CPU", "GPU"] | None = None
+) -> float:
     """Return the floating-point operations per second of the best of several products.
 
     In float32, a GPU may round the factors (TensorFloat-32), as it does for networks.
+
+    Args:
+        precision: of the factors.
+        quick: take small ones.
+        device: that multiplies them; None takes the GPU where there is one.
     """
     import tensorflow as tf
 
-    device = "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
+    device = device or ("GPU" if tf.config.list_physical_devices("GPU") else "CPU")
     side = SMALL if quick else LARGEST[device]
-    factor = tf.cast(tf.random.uniform((side, side)), precision)
-    product = tf.function(lambda: tf.matmul(factor, factor)[0, 0])
-    # To fetch a number is to wait for the device.
-    best = measure(lambda: product().numpy(), runs=10, seconds=10)["ms_min"]
+    with tf.device(device):
+        factor = tf.cast(tf.random.uniform((side, side)), precision)
+        product = tf.function(lambda: tf.matmul(factor, factor)[0, 0])
+        # To fetch a number is to wait for the device.
+        best = measure(lambda: product().numpy(), runs=10, seconds=10)["ms_min"]
     return 2 * side**3 / (best / 1000)

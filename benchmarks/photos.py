@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
-
 import emonet
 from benchmarks.memory import peak_mib, reset_peak
 from benchmarks.options import Options
 from benchmarks.timing import measure as timed
-from emonet.errors import InputError
+from emonet.data.folders import is_image_file
+from emonet.errors import ImageError, InputError
+from emonet.pipeline.images import load_image
 
 COPIES = 16
 MOST = 64  # they are held in memory for the detector alone
@@ -58,12 +58,12 @@ def measure(task: dict, options: Options) -> dict:
     )
     limits = {"runs": options.runs, "seconds": options.seconds}
     with _photos(options) as paths:
-        images = [_pixels(path) for path in paths]
         reset_peak()
         whole = timed(lambda: recognizer.predict(paths), **limits)
         memory = peak_mib()
+        images = [load_image(path) for path in paths]
         alone = timed(lambda: [detector.detect(image) for image in images], **limits)
-        reading = timed(lambda: [detector.detect(_pixels(path)) for path in paths], **limits)
+        reading = timed(lambda: [detector.detect(load_image(path)) for path in paths], **limits)
         single = timed(lambda: recognizer.predict(paths[0]), **limits)
         found = sum(len(result.faces) for result in recognizer.predict(paths))
     return {
@@ -96,19 +96,19 @@ def example_photo() -> Iterator[str]:
 @contextmanager
 def _photos(options: Options) -> Iterator[list[str]]:
     if options.photos is not None:
-        from emonet.data.folders import IMAGE_SUFFIXES
-
-        files = sorted(Path(options.photos).rglob("*"))
-        paths = [str(path) for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
+        files = sorted(path for path in Path(options.photos).rglob("*") if is_image_file(path))
+        paths = [str(path) for path in files if _can_be_read(path)][:MOST]
         if not paths:
-            raise InputError(f"The folder {options.photos} holds no images")
-        yield paths[:MOST]
+            raise InputError(f"The folder {options.photos} holds no images that can be read")
+        yield paths
     else:
         with example_photo() as path:
             yield [path] * (2 if options.quick else COPIES)
 
 
-def _pixels(path: str) -> np.ndarray:
-    from PIL import Image
-
-    return np.asarray(Image.open(path).convert("RGB"))
+def _can_be_read(path: Path) -> bool:
+    try:
+        load_image(path)
+    except ImageError:
+        return False
+    return True

@@ -1,4 +1,4 @@
-"""Rows are measured in processes of their own: memory is theirs alone, and may run out."""
+"""Rows are measured in other processes, whose memory may run out."""
 
 import json
 import os

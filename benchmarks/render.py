@@ -40,13 +40,13 @@ def write_pages(results: dict, folder: Path) -> None:
 
 
 def _heading(results: dict) -> str:
-    machine = results["machine"]
+    machine, load = results["machine"], results["machine"]["load_before"]
     devices = ", ".join(device["name"] for device in machine["keras"].get("devices", ()))
     versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
     lines = [
         "# Benchmarks",
         f"{machine['started']}, {machine['processor']}, {machine['cores']} cores; {devices}. "
-        f"Load before the run: {machine['load_before'][0]:.2f}.",
+        f"Load before the run: {_cell(load and load[0]) or 'unknown'}.",
         f"Python {machine['python']}, {machine['system']}; {versions}.",
         f"Options: `{json.dumps(results['options'])}`",
     ]

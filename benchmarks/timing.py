@@ -5,7 +5,7 @@ Only the standard library is used here: peers run this in environments of their 
 
 import time
 from collections.abc import Callable
-from statistics import quantiles
+from statistics import fmean, quantiles
 
 
 def measure(call: Callable[[], object], *, runs: int, seconds: float) -> dict:
@@ -31,6 +31,7 @@ def summary(times: list[float], *, first: float, runs: int) -> dict:
     """Describe wall times in milliseconds; the first, before them, is told apart."""
     percentiles = quantiles(times, n=20, method="inclusive") if len(times) > 1 else times * 19
     return {
+        "ms_mean": fmean(times),
         "ms_p50": percentiles[9],
         "ms_p95": percentiles[18],
         "ms_min": min(times),

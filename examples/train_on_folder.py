@@ -6,9 +6,20 @@ The folder looks like faces/train/CLASS/*.png; where there is a faces/test, it i
 """
 
 import argparse
+import shutil
 from pathlib import Path
 
-from emonet import EmotionRecognizer, load_dataset
+from emonet import EmotionRecognizer, FaceDataset, load_dataset
+from emonet.errors import DataError
+
+
+def load_split(folder: Path, split: str) -> FaceDataset | None:
+    """Return one split of the folder, whatever its own folder is called; None if there is none."""
+    try:
+        return load_dataset(folder, split)
+    except DataError as error:
+        print(f"without {split} faces: {error}")
+        return None
 
 
 def main() -> None:
@@ -18,32 +29,35 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--backbone", default="resnet18", help="see emonet plugins")
     parser.add_argument("--epochs", type=int, help="instead of the recipe's number")
-    parser.add_argument("--width", type=int, default=32, help="channels that it starts with")
+    parser.add_argument("--width", type=int, help="channels that resnet18 or vgg starts with")
     arguments = parser.parse_args()
 
     train = load_dataset(arguments.folder, "train")
-    splits = {path.name for path in arguments.folder.iterdir()}
-    validation = load_dataset(arguments.folder, "validation") if "validation" in splits else None
+    validation = load_split(arguments.folder, "validation")
+    test = load_split(arguments.folder, "test")
 
+    settings = {} if arguments.width is None else {"width": arguments.width}
     recognizer = EmotionRecognizer(
-        arguments.backbone, labels=train.labels, backbone_config={"width": arguments.width}
+        arguments.backbone, labels=train.labels, backbone_config=settings
     )
+    checkpoints = arguments.out / "checkpoints"
     # Without validation data a tenth of the training faces is held out.
     recognizer.fit(
         train,
         validation,
         recipe="scratch",
         epochs=arguments.epochs,
-        checkpoint_dir=arguments.out / "checkpoints",
+        checkpoint_dir=checkpoints,
     )
-    if "test" in splits:
-        report = recognizer.evaluate(load_dataset(arguments.folder, "test"))
-        recognizer.note_evaluation("test", report)
+    if test is not None:
+        report = recognizer.evaluate(test)
+        recognizer.note_evaluation("PrivateTest", report)
         low, high = report.accuracy_interval_95
         print(f"accuracy {report.accuracy:.1%}, 95 % interval {low:.1%} to {high:.1%}")
         for label, figures in report.per_class.items():
             print(f"{label:12} precision {figures.precision:.2f}, recall {figures.recall:.2f}")
     recognizer.save_pretrained(arguments.out)
+    shutil.rmtree(checkpoints)
     print(f"saved to {arguments.out}")
 
 

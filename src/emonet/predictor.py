@@ -20,10 +20,10 @@ from emonet.network.ensemble import Ensemble
 from emonet.pipeline.crops import FacesBySize, faces_by_size
 from emonet.pipeline.images import ImageSource, is_single_image
 from emonet.plugin import require_number
-from emonet.prediction import Detectors, stream_results
 from emonet.registry.catalog import get_catalog
 from emonet.results import ImageResult
 from emonet.storage.pretrained import Pretrained
+from emonet.streaming import Detectors, stream_results
 from emonet.training.record import TrainingRecord
 
 __all__ = ["Predictor"]

@@ -7,10 +7,15 @@ from pathlib import Path
 import pytest
 
 import emonet
+from emonet.storage.sources import bundled_models
 
 ROOT = Path(__file__).parents[2]
-RECORD = Path(emonet.__file__).parent / "models" / "default" / "training.json"
-REPORT = json.loads(RECORD.read_text())["evaluation"]["PublicTest"]
+MODELS = Path(emonet.__file__).parent / "models"
+REPORTS = {
+    name: json.loads((MODELS / name / "training.json").read_text())["evaluation"]["PublicTest"]
+    for name in bundled_models()
+}
+REPORT = REPORTS["default"]
 PAGES = [
     "README.md",
     "docs/index.md",
@@ -23,6 +28,14 @@ PAGES = [
 @pytest.mark.parametrize("page", PAGES)
 def test_the_accuracy_is_that_of_the_record(page):
     assert f"{100 * REPORT['accuracy']:.2f} %" in (ROOT / page).read_text()
+
+
+@pytest.mark.parametrize("model", REPORTS)
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/index.md", "docs/explanation/bundled-model.md"]
+)
+def test_every_models_accuracy_is_that_of_its_record(page, model):
+    assert f"{100 * REPORTS[model]['accuracy']:.2f} %" in (ROOT / page).read_text()
 
 
 @pytest.mark.parametrize("label", REPORT["per_class"])

@@ -89,8 +89,9 @@ def test_another_run_or_a_finished_one_starts_afresh(results: Path, tmp_path: Pa
     (row,) = other["parts"]["bovw"]
     assert row["runs"] <= 2
     assert benchmarks(*command, **SOON).returncode == 0
-    assert read(path)["machine"]["started"] >= other["machine"]["started"]
     assert read(path)["continued"] == []
+    (again,) = read(path)["parts"]["bovw"]
+    assert again != row  # it was measured anew
 
 
 def test_render_writes_a_page_and_plots(results: Path, tmp_path: Path) -> None:
@@ -150,6 +151,25 @@ def test_compare_prints_ratios_row_by_row(results: Path, tmp_path: Path) -> None
     assert sum(line.endswith("| 1.000 |") for line in lines) == 2
     assert any("| ratio |" in line and line.endswith("| 2.000 |") for line in lines)
     assert any("start_up: process python | only in the second" in line for line in lines)
+    assert lines[0].startswith("| row")
+
+
+def test_compare_says_what_is_not_comparable(results: Path, tmp_path: Path) -> None:
+    first = read(results)
+    row = {"backbone": "acme", "features": "pixels", "precision": "float32", "compile": True}
+    row |= {"batch_size": 128, "images_per_s": 10.0, "ms_p50": 800.0}
+    first["parts"]["networks"] = [row]
+    second = json.loads(json.dumps(first))
+    second["machine"]["cores"] += 1
+    second["options"]["runs"] += 1
+    second["parts"]["networks"] = [row | {"ran_batch_size": 64}]
+    for name, found in (("first", first), ("second", second)):
+        (tmp_path / f"{name}.json").write_text(json.dumps(found))
+    done = benchmarks("compare", tmp_path / "first.json", tmp_path / "second.json")
+    assert done.returncode == 0, done.stderr
+    assert "machine, cores: " in done.stdout
+    assert "options, runs: " in done.stdout
+    assert "batch_size 128 | out of memory with this batch size in one of them |" in done.stdout
 
 
 @pytest.mark.parametrize(

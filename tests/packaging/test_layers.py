@@ -24,7 +24,7 @@ ROWS = (
     {"composition", "ensembling"},
     {"exports"},
     {"training", "evaluation", "storage"},
-    {"prediction"},
+    {"streaming"},
     {"predictor"},
     {"recognizer"},
     {"runs"},
@@ -39,7 +39,7 @@ FORBIDDEN = {
     "plugin": {"config"},
     "pipeline": {"registry", "data"},
     "network": {"registry", "data"},
-    "prediction": set(ROW) - {"prediction", "pipeline", "config", "plugin", "results", "errors"},
+    "streaming": set(ROW) - {"streaming", "pipeline", "config", "plugin", "results", "errors"},
 }
 
 

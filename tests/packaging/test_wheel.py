@@ -22,7 +22,6 @@ PACKAGES = {
     "emonet_resnet50",
     "emonet_vgg",
 }
-MODEL = Path("emonet", "models", "default")
 
 
 @pytest.fixture(scope="module")
@@ -72,15 +71,18 @@ def test_the_wheel_holds_what_belongs_to_it(wheel: Path, files: dict[str, int]) 
     assert "License-Expression: MIT" in metadata(wheel, "METADATA")
 
 
-def test_the_bundled_model_is_inside(files: dict[str, int]) -> None:
-    folder = ROOT / "src" / MODEL
+def test_models_and_templates_are_inside(files: dict[str, int]) -> None:
+    source = ROOT / "src"
     expected = {
-        (MODEL / path.relative_to(folder)).as_posix(): path.stat().st_size
-        for path in folder.rglob("*")
-        if path.is_file()
+        path.relative_to(source).as_posix(): path.stat().st_size
+        for path in (source / "emonet").rglob("*")
+        if path.is_file() and path.suffix not in (".py", ".pyc")
     }
-    inside = {name: size for name, size in files.items() if name.startswith(f"{MODEL.as_posix()}/")}
-    assert inside == expected
+    assert {f"emonet/models/{name}/config.json" for name in ("default", "fast", "tiny")} <= {
+        *expected
+    }
+    inside = {name: size for name, size in files.items() if name.startswith("emonet/")}
+    assert {name: size for name, size in inside.items() if not name.endswith(".py")} == expected
 
 
 def test_no_file_is_large(files: dict[str, int]) -> None:

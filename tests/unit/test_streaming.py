@@ -11,7 +11,9 @@ from emonet import EmotionRecognizer
 from emonet.config import Framing
 from emonet.errors import EmonetError, ImageError, NotFittedError, PluginRuntimeError
 from emonet.labels import FER2013
-from emonet.prediction import (
+from emonet.registry.guard import GuardedDetector
+from emonet.results import Box, Detection
+from emonet.streaming import (
     CHUNK_FACES,
     CHUNK_IMAGES,
     IMAGES_AHEAD,
@@ -19,8 +21,6 @@ from emonet.prediction import (
     Detectors,
     stream_results,
 )
-from emonet.registry.guard import GuardedDetector
-from emonet.results import Box, Detection
 
 LABELS = ("dark", "bright")
 
