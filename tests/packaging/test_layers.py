@@ -16,7 +16,7 @@ PLUGINS = ROOT / "plugins"
 ROWS = (
     {"errors", "labels", "results"},
     {"files"},
-    {"keeping"},
+    {"cache"},
     {"plugin", "config"},
     {"registry"},
     {"data", "pipeline"},

@@ -119,9 +119,9 @@ def test_a_stopped_filter_goes_on_from_what_it_had_found(
             return super().detect(image)
 
     with pytest.raises(KeyboardInterrupt):
-        filter_faces(csv_file, tmp_path / "out", Stopped(), keep_in=tmp_path / "found")
+        filter_faces(csv_file, tmp_path / "out", Stopped(), cache=tmp_path / "found")
     second = ByBrightness()
-    report = filter_faces(csv_file, tmp_path / "out", second, keep_in=tmp_path / "found")
+    report = filter_faces(csv_file, tmp_path / "out", second, cache=tmp_path / "found")
     assert len(second.seen) == 28 - 20
     assert report == filter_faces(csv_file, tmp_path / "once", ByBrightness())
 

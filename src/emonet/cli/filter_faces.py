@@ -42,7 +42,7 @@ def filter_faces(
     which = hashlib.sha256(json.dumps([detector, options], sort_keys=True).encode()).hexdigest()
     found = out / f".{detector}-{which[:16]}"
     with progress_bar("Looking for faces", None) as advance:
-        report = filter_data(data, out, finder, splits=split, keep_in=found, advance=advance)
+        report = filter_data(data, out, finder, splits=split, cache=found, advance=advance)
     shutil.rmtree(found, ignore_errors=True)
     command = typed_command()
     with beside(out / REPORT_FILE) as file:

@@ -2,7 +2,6 @@
 
 import csv
 import gzip
-import hashlib
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,12 +14,12 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from emonet.cache import cached
 from emonet.data.fer2013 import COLUMNS, read_rows
 from emonet.data.folders import class_images, folder_splits
 from emonet.data.splits import SPLIT_FOLDERS, official_split
 from emonet.errors import DataError, ImageError
 from emonet.files import beside
-from emonet.keeping import kept
 from emonet.pipeline.crops import as_scene, whole_face
 from emonet.pipeline.detection import detect_faces
 from emonet.pipeline.images import load_image
@@ -85,7 +84,7 @@ def filter_faces(
     detector: Detector,
     *,
     splits: Collection[str] | None = None,
-    keep_in: str | Path | None = None,
+    cache: str | Path | None = None,
     advance: Callable[[], None] = lambda: None,
 ) -> FilterReport:
     """Copy a data set without the pictures that do not show exactly one face.
@@ -95,7 +94,7 @@ def filter_faces(
         out: the folder that gets a file or folders of the same names.
         detector: what looks for faces, from create_detector.
         splits: the splits to filter; of others, everything is kept. None filters all.
-        keep_in: a folder for what this detector finds, of use to nobody else: a filter that
+        cache: a folder for what this detector finds, of use to nobody else: a filter that
             was stopped goes on from there.
         advance: called after every picture that the detector looked at.
 
@@ -106,11 +105,11 @@ def filter_faces(
     chosen = {official_split(name) for name in (SPLIT_FOLDERS if splits is None else splits)}
     counts: dict[str, dict[str, FaceCounts]] = {}
     passed = unreadable = 0
-    kept_before = None if keep_in is None else Path(keep_in)
+    cache = None if cache is None else Path(cache)
     with _pictures(path, out) as pictures:
         while chunk := list(islice(pictures, CHUNK_PICTURES)):
             looked_at = [p.face for p in chunk if p.face is not None and p.split in chosen]
-            found = iter(_count_faces(looked_at, detector, kept_before, advance))
+            found = iter(_count_faces(looked_at, detector, cache, advance))
             for split, label, face, keep in chunk:
                 if face is None:
                     unreadable += 1
@@ -127,13 +126,13 @@ def filter_faces(
 def _count_faces(
     faces: Sequence[NDArray[np.uint8]],
     detector: Detector,
-    keep_in: Path | None,
+    cache: Path | None,
     advance: Callable[[], None],
 ) -> list[int]:
     """Return how many faces the detector finds in each picture."""
 
-    def count() -> NDArray[np.float32]:
-        found = np.empty(len(faces), np.float32)
+    def count(faces: NDArray[np.uint8]) -> NDArray[np.int64]:
+        found = np.empty(len(faces), np.int64)
         for index, face in enumerate(faces):
             found[index] = len(detect_faces(detector, as_scene(face)))
             advance()
@@ -141,9 +140,8 @@ def _count_faces(
 
     if not faces:
         return []
-    digest = hashlib.sha256(b"".join(face.tobytes() for face in faces)).hexdigest()
-    file = None if keep_in is None else keep_in / f"faces-{digest[:32]}.npy"
-    return [int(number) for number in kept(file, (len(faces),), count)]
+    found = cached(cache, "faces", b"", np.stack(faces), count, shape=(len(faces),), dtype=np.int64)
+    return [int(number) for number in found]
 
 
 @contextmanager

@@ -11,9 +11,9 @@ from typing import Literal, Protocol, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from emonet.cache import cached
 from emonet.data import FaceDataset
 from emonet.errors import ConfigError
-from emonet.keeping import kept
 from emonet.plugin import require_choice, require_number
 from emonet.training.progress import progress_bar
 from emonet.training.start import Learnt, weights_digest
@@ -82,18 +82,18 @@ class Distillation:
         require_choice("distillation", "teacher_sees", self.sees, get_args(TeacherSees))
         require_number("distillation", "teacher_share", self.share, 0, 1)
 
-    def targets_for(self, train: FaceDataset, keep_in: Path | None) -> FaceDataset:
+    def targets_for(self, train: FaceDataset, cache: Path | None) -> FaceDataset:
         """Return the faces with ``(1 - share) * label + share * probabilities`` as votes.
 
         Args:
             train: what the student learns from.
-            keep_in: a folder where the probabilities are kept, to be found there again.
+            cache: a folder where the probabilities are kept, to be found there again.
 
         Raises:
             ConfigError: the teacher tells other labels apart.
         """
         order = _columns(self.teacher.config.labels, train.labels)
-        said = self._probabilities(train.images, keep_in)[:, order]
+        said = self._probabilities(train.images, cache)[:, order]
         return replace(train, votes=self._mixed(train.targets, said))
 
     def asked_in(self, labels: tuple[str, ...]) -> Ask:
@@ -133,12 +133,11 @@ class Distillation:
             sees=self.sees,
         )
 
-    def _probabilities(self, faces: NDArray[np.uint8], keep_in: Path | None) -> NDArray[np.float32]:
+    def _probabilities(self, faces: NDArray[np.uint8], cache: Path | None) -> NDArray[np.float32]:
         """Ask the teacher, unless it was asked about these faces before."""
-        file = None if keep_in is None else keep_in / f"teacher-{self._key(faces)}.npy"
         shape = (len(faces), len(self.teacher.config.labels))
 
-        def ask() -> NDArray[np.float32]:
+        def ask(faces: NDArray[np.uint8]) -> NDArray[np.float32]:
             logger.info("Asking the teacher about %d faces", len(faces))
             said = np.empty(shape, np.float32)
             starts = range(0, len(faces), CHUNK_FACES)
@@ -149,14 +148,7 @@ class Distillation:
                     advance()
             return said
 
-        return kept(file, shape, ask)
-
-    def _key(self, faces: NDArray[np.uint8]) -> str:
-        """Name the probabilities after everything that they follow from."""
-        digest = hashlib.sha256(self._digest().encode())
-        digest.update(str(faces.shape).encode())
-        digest.update(faces.tobytes())
-        return digest.hexdigest()[:32]
+        return cached(cache, "teacher", self._digest().encode(), faces, ask, shape=shape)
 
     def _digest(self) -> str:
         """Return a SHA-256 over all that the teacher's answers follow from."""

@@ -4,14 +4,13 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from emonet.cache import cached
 from emonet.config import ComponentConfig, NetworkConfig
-from emonet.keeping import kept
 from emonet.network.network import Network
 from emonet.plugin import FeatureExtractor
 from emonet.training.progress import progress_bar
@@ -35,8 +34,7 @@ def extract_all(
         network: whose extractors are meant.
         config: their names, settings and versions.
         faces: uint8 (n, height, width).
-        cache: a folder for the vectors, made when needed; None keeps nothing. A file there is
-            named after what its vectors were computed from, so no file is ever out of date.
+        cache: a folder for the vectors; None keeps nothing.
         title: of the progress bar.
 
     Returns:
@@ -60,9 +58,10 @@ def _extract(
     chunks = [slice(i, i + CHUNK_FACES) for i in range(0, len(faces), CHUNK_FACES)]
     with progress_bar(title, len(chunks)) as advance:
         for chunk in chunks:
-            file = cache and cache / f"{part.name}-{_key(identity, faces[chunk])}.npy"
-            shape = (len(faces[chunk]), extractor.num_features)
-            vectors[chunk] = kept(file, shape, partial(extractor.transform, faces[chunk]))
+            shape = vectors[chunk].shape
+            vectors[chunk] = cached(
+                cache, part.name, identity, faces[chunk], extractor.transform, shape=shape
+            )
             advance()
     return vectors
 
@@ -73,9 +72,3 @@ def _identity(part: ComponentConfig, state: Mapping[str, NDArray[np.generic]]) -
     for key in sorted(state):
         digest.update(key.encode() + np.ascontiguousarray(state[key]).tobytes())
     return digest.digest()
-
-
-def _key(identity: bytes, faces: NDArray[np.uint8]) -> str:
-    digest = hashlib.sha256(identity + str(faces.shape).encode())
-    digest.update(faces.tobytes())
-    return digest.hexdigest()[:32]

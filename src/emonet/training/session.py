@@ -85,8 +85,8 @@ def train_network(
     if distillation is not None and distillation.sees == "batches":
         ask = distillation.asked_in(train.labels)
     elif distillation is not None:
-        keep_in = None if checkpoint_dir is None else Path(checkpoint_dir)
-        taught = distillation.targets_for(train, keep_in)
+        cache = None if checkpoint_dir is None else Path(checkpoint_dir)
+        taught = distillation.targets_for(train, cache)
     checkpoint = None
     if checkpoint_dir is not None:
         identity = {
