@@ -97,11 +97,12 @@ class EmotionRecognizer(Predictor):
             detector=describe_component(catalog, Kind.DETECTOR, detector, detector_config or {}),
             networks=(network,),
         )
-        self._start(config, pretrained=pretrained)
-
-    def _start(self, config: RecognizerConfig, *, pretrained: bool = False) -> None:
-        super()._start(config)
+        self._start(config)
         self._pretrained = pretrained
+
+    def _start(self, config: RecognizerConfig) -> None:
+        super()._start(config)
+        self._pretrained = False
 
     @classmethod
     def ensemble(
@@ -133,8 +134,7 @@ class EmotionRecognizer(Predictor):
                 )
         parts = [(member.config, member.weights, member._graphs) for member in members]
         config, weights, graphs = merge(parts)
-        merged = cls.__new__(cls)
-        merged._start(config)
+        merged = cls._of(config)
         merged._weights, merged._graphs = weights, graphs
         records = [(member.config, member.training) for member in members]
         merged._training = merge_records(command, config, records)
@@ -148,11 +148,11 @@ class EmotionRecognizer(Predictor):
             other: whose network, detector, framing and test-time augmentation are meant.
             labels: other ones; None: the same.
         """
-        made = cls.__new__(cls)
         labels = other.labels if labels is None else _names(labels)
         config = with_graph_precision(other.config, "float32")
         config = replace(config, labels=labels, temperature=1.0, files={})
-        made._start(config, pretrained=other._pretrained)
+        made = cls._of(config)
+        made._pretrained = other._pretrained
         return made
 
     def fit(

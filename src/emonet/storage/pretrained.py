@@ -25,12 +25,20 @@ __all__ = ["Pretrained"]
 class Pretrained:
     """A model that can be loaded, saved and shared; the base of EmotionRecognizer."""
 
-    def __init__(self, config: RecognizerConfig) -> None:
+    def _start(self, config: RecognizerConfig) -> None:
+        """Set every attribute, for a new instance and for a loaded one alike."""
         self._config = config
         self._weights: dict[str, Weights] | None = None
         # Of the networks that have one; onnxruntime runs them, Keras the others.
         self._graphs: dict[str, bytes] = {}
         self._training: TrainingRecord | None = None
+
+    @classmethod
+    def _of(cls, config: RecognizerConfig) -> Self:
+        """Return an instance of a configuration that is complete."""
+        made = cls.__new__(cls)
+        made._start(config)
+        return made
 
     @classmethod
     def from_pretrained(
@@ -84,8 +92,7 @@ class Pretrained:
             # Then the model's own need not be installed.
             config = with_detector(catalog, config, detector, {})
         config = resolve(catalog, config)
-        loaded = cls.__new__(cls)
-        loaded._start(with_detector(catalog, config, detector, detector_config or {}))
+        loaded = cls._of(with_detector(catalog, config, detector, detector_config or {}))
         loaded._weights, loaded._training = model.weights(), model.record()
         if runtime != "keras":
             loaded._graphs = model.graphs(loaded._weights)
@@ -95,10 +102,6 @@ class Pretrained:
                 "again, and it has one"
             )
         return loaded
-
-    def _start(self, config: RecognizerConfig) -> None:
-        """Set every attribute, for a new instance and for a loaded one alike."""
-        Pretrained.__init__(self, config)
 
     @property
     def config(self) -> RecognizerConfig:
