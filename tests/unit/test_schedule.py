@@ -177,6 +177,13 @@ def test_a_recipe_is_taken_as_it_is() -> None:
     )
 
 
+def test_the_rate_that_is_set_is_the_last_phases() -> None:
+    first, last = RECIPES["paper"].with_settings({"learning_rate": 0.02}).phases
+    assert (first.learning_rate, last.learning_rate) == (1e-3, 0.02)
+    with pytest.raises(ConfigError, match="learning_rate must be a number"):
+        RECIPES["tune"].with_settings({"learning_rate": -1})
+
+
 @pytest.mark.parametrize("phases", [(), phase(), ("sgd",)], ids=["none", "no comma", "a word"])
 def test_phases_that_are_no_tuple_of_phases_are_refused(phases) -> None:
     with pytest.raises(ConfigError, match="recipe mine: phases must be a tuple of one Phase"):

@@ -163,12 +163,13 @@ class Recipe:
 
         Args:
             settings: ``{"mixup": 0.4}``; those of the augmentation as ``augmentation.erase``.
+                ``learning_rate`` is the last phase's.
 
         Raises:
             ConfigError: there is no such number, or it is out of its range.
         """
         prefix = "augmentation."
-        known = [*SETTINGS, *(prefix + part.name for part in fields(Augmentation))]
+        known = ["learning_rate", *SETTINGS, *(prefix + part.name for part in fields(Augmentation))]
         for key in settings:
             if key not in known:
                 raise ConfigError(
@@ -177,8 +178,14 @@ class Recipe:
                 )
         changes: dict[str, Any] = {k: v for k, v in settings.items() if k in SETTINGS}
         augmentation: dict[str, Any] = {
-            key.removeprefix(prefix): value for key, value in settings.items() if key not in changes
+            key.removeprefix(prefix): value
+            for key, value in settings.items()
+            if key.startswith(prefix)
         }
+        if "learning_rate" in settings:
+            *earlier, last = self.phases
+            last = replace(last, learning_rate=settings["learning_rate"])
+            changes["phases"] = (*earlier, last)
         return replace(self, augmentation=replace(self.augmentation, **augmentation), **changes)
 
 
