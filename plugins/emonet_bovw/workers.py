@@ -56,8 +56,9 @@ def locate_in_parallel(
         for worker in workers:
             worker.kill()
             worker.wait()
-            if worker.stdout is not None:
-                worker.stdout.close()
+            for pipe in filter(None, (worker.stdin, worker.stdout)):
+                with suppress(OSError):  # it did not take all that was written
+                    pipe.close()
     return np.concatenate(parts)
 
 

@@ -133,7 +133,7 @@ def test_a_new_plugin_installs_and_passes_its_tests(
 ) -> None:
     uv("install", "--no-deps", wheel)
     run(python, folder, "-m", "emonet", "plugins", "new", f"acme_{kind}", "--kind", kind)
-    project = folder / f"emonet-acme-{kind}"
+    project = folder / f"emonet-acme-{kind.replace('_', '-')}"
     uv("install", "--no-deps", project)
     printed = run(python, project, "-m", "pytest", "-q", "-p", "no:cacheprovider")
     assert " passed" in printed

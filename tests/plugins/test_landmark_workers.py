@@ -1,6 +1,5 @@
 """Landmarks of many faces come from several processes, and are the same."""
 
-import os
 import subprocess
 from pathlib import Path
 
@@ -22,15 +21,15 @@ def expected() -> np.ndarray:
 @pytest.fixture(autouse=True)
 def _two_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "LEAST_PER_WORKER", 10)
-    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(workers, "usable_cores", lambda: 8)
 
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen]:
     start, processes = workers._start, []
 
-    def noting(model: Path, faces: np.ndarray) -> subprocess.Popen:
-        processes.append(start(model, faces))
+    def noting(model: Path) -> subprocess.Popen:
+        processes.append(start(model))
         return processes[-1]
 
     monkeypatch.setattr(workers, "_start", noting)
@@ -80,7 +79,8 @@ def test_they_run_nothing_from_the_working_directory(
 ) -> None:
     (tmp_path / "subprocess.py").write_text("open('ran', 'w').close()\nraise SystemExit\n")
     monkeypatch.chdir(tmp_path)
-    worker = workers._start(tmp_path / "no_model.dat", FACES)
+    worker = workers._start(tmp_path / "no_model.dat")
+    workers._feed(worker, FACES)
     with worker.stdout:
         worker.wait()
     assert not (tmp_path / "ran").exists()
