@@ -44,7 +44,8 @@ def train_folder(
         license: of the weights, for the model card.
         **arguments: for EmotionRecognizer.fit.
     """
-    checkpoints = _checkpoints(folder)
+    checkpoints, finished = _checkpoints(folder), folder / ".finished"
+    shutil.rmtree(finished, ignore_errors=True)  # of a run that was killed while it deleted it
     folder.mkdir(parents=True, exist_ok=True)
     recognizer.fit(train, validation, checkpoint_dir=checkpoints, **arguments)
     recognizer.save_pretrained(folder, dtype=dtype, license=license)
@@ -56,7 +57,6 @@ def train_folder(
         update_folder(folder, recognizer.training)
         logger.info("accuracy on the %d validation faces: %.4f", report.n, report.accuracy)
     # The checkpoints go last, and at once: while they are there, something may be left to do.
-    finished = folder / ".finished"
     checkpoints.rename(finished)
     shutil.rmtree(finished)
     logger.info("Saved %s", folder)

@@ -326,14 +326,17 @@ def test_a_command_killed_before_its_evaluation_still_evaluates(
 def test_a_command_killed_while_it_cleans_up_is_finished(
     run_train, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def interrupted(folder: Path) -> None:
-        (folder / "state.json").unlink()
-        raise KeyboardInterrupt
+    def interrupted(folder: Path, **options: bool) -> None:
+        if folder.exists():
+            (folder / "state.json").unlink()
+            raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr("emonet.runs.shutil", SimpleNamespace(rmtree=interrupted))
         assert run_train(tmp_path, "--epochs", "2").status == 130
     assert is_finished(tmp_path)
+    (tmp_path / "config.json").unlink()  # to train anew
+    assert run_train(tmp_path, "--epochs", "2").status == 0
 
 
 def test_another_command_does_not_go_on_with_a_run(run_train, tmp_path: Path) -> None:
