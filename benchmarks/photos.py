@@ -7,6 +7,7 @@ reading each.
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 
 import emonet
@@ -97,7 +98,7 @@ def example_photo() -> Iterator[str]:
 def _photos(options: Options) -> Iterator[list[str]]:
     if options.photos is not None:
         files = sorted(path for path in Path(options.photos).rglob("*") if is_image_file(path))
-        paths = [str(path) for path in files if _can_be_read(path)][:MOST]
+        paths = [str(path) for path in islice(filter(_can_be_read, files), MOST)]
         if not paths:
             raise InputError(f"The folder {options.photos} holds no images that can be read")
         yield paths

@@ -115,10 +115,11 @@ class HeadConfig:
             ConfigError: a width is not 1 to 4096, there are more than 4, or the dropout is
                 not in 0..1.
         """
-        listed = isinstance(self.units, tuple | list)
-        widths = (*(self.units if listed else ()), self.feature_units)
-        whole = all(isinstance(width, int) and 1 <= width <= MAX_UNITS for width in widths)
-        if not listed or len(self.units) > MAX_LAYERS or not whole:
+        several = self.units if isinstance(self.units, tuple | list) else (None,)
+        possible = range(1, MAX_UNITS + 1)
+        if len(several) > MAX_LAYERS or any(
+            width not in possible for width in (*several, self.feature_units)
+        ):
             raise ConfigError(
                 f"head: units must be up to {MAX_LAYERS} widths of 1 to {MAX_UNITS}, and "
                 f"feature_units one, got {self.units!s:.80} and {self.feature_units!s:.80}"

@@ -5,7 +5,9 @@ The order of a label set is the order of the columns of every probability array.
 
 from collections.abc import Iterable
 
-__all__ = ["FER2013", "FERPLUS", "canonical_label", "canonical_labels"]
+from emonet.errors import ConfigError
+
+__all__ = ["FER2013", "FERPLUS", "canonical_label", "canonical_labels", "label_set"]
 
 #: The seven classes of FER-2013 in the order of its codes 0..6 (Goodfellow et al. 2013).
 FER2013 = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
@@ -34,6 +36,17 @@ _SYNONYMS = {
     "surprised": "surprise",
     "contemptuous": "contempt",
 }
+
+
+def label_set(labels: Iterable[str]) -> tuple[str, ...]:
+    """Return labels as a tuple.
+
+    Raises:
+        ConfigError: they are one word, whose letters would be taken for labels.
+    """
+    if isinstance(labels, str):
+        raise ConfigError(f"labels must be a list of names, got {labels!r:.200}")
+    return tuple(labels)
 
 
 def canonical_label(name: str) -> str:

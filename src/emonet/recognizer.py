@@ -13,17 +13,9 @@ from emonet.composition import Features, describe_component, describe_network
 from emonet.config import HeadConfig, RecognizerConfig
 from emonet.data import Labelled
 from emonet.ensembling import learn_weights, merge
-from emonet.evaluation.calibration import (
-    Calibration,
-    CalibrationFigures,
-    coverage_curve,
-    learn_temperature,
-    perfect_ece,
-)
-from emonet.evaluation.report import make_report
+from emonet.evaluation.calibration import learn_temperature, measure_calibration
 from emonet.exports import quantise_graphs, with_graph_precision
-from emonet.labels import FER2013
-from emonet.network.ensemble import calibrate
+from emonet.labels import FER2013, label_set
 from emonet.pipeline.crops import measure_framing
 from emonet.plugin import ConfigError, Json, require_number, require_size
 from emonet.predictor import Predictor
@@ -93,7 +85,7 @@ class EmotionRecognizer(Predictor):
             pretrained=pretrained,
         )
         config = RecognizerConfig(
-            labels=_names(labels),
+            labels=label_set(labels),
             detector=describe_component(catalog, Kind.DETECTOR, detector, detector_config or {}),
             networks=(network,),
         )
@@ -126,12 +118,9 @@ class EmotionRecognizer(Predictor):
             NotFittedError: a member has no weights yet.
         """
         members = list(members)
-        for member in members:
-            if not isinstance(member, EmotionRecognizer):
-                raise ConfigError(
-                    f"ensemble takes recognizers, such as from_pretrained returns, "
-                    f"got {member!r:.200}"
-                )
+        for one in members:
+            if not isinstance(one, EmotionRecognizer):
+                raise ConfigError(f"ensemble takes loaded recognizers, got {one!r:.200}")
         parts = [(member.config, member.weights, member._graphs) for member in members]
         config, weights, graphs = merge(parts)
         merged = cls._of(config)
@@ -148,9 +137,9 @@ class EmotionRecognizer(Predictor):
             other: whose network, detector, framing and test-time augmentation are meant.
             labels: other ones; None: the same.
         """
-        labels = other.labels if labels is None else _names(labels)
+        chosen = other.labels if labels is None else label_set(labels)
         config = with_graph_precision(other.config, "float32")
-        config = replace(config, labels=labels, temperature=1.0, files={})
+        config = replace(config, labels=chosen, temperature=1.0, files={})
         made = cls._of(config)
         made._pretrained = other._pretrained
         return made
@@ -328,18 +317,10 @@ class EmotionRecognizer(Predictor):
             raw.predict_proba(self._by_size(learning.images)), learning.classes
         )
         before = raw.predict_proba(self._by_size(others.images))
-        after = calibrate(before, temperature)
         self._config = replace(self._config, temperature=temperature)
         self._ensemble = replace(raw, temperature=temperature)
-        calibration = Calibration(
-            temperature=temperature,
-            learnt_on=len(learning),
-            faces=len(others),
-            before=CalibrationFigures.of(make_report(before, others.classes, self.labels)),
-            after=CalibrationFigures.of(make_report(after, others.classes, self.labels)),
-            coverage=coverage_curve(after, others.classes),
-            seed=seed,
-            perfect_ece=perfect_ece(after, seed=seed),
+        calibration = measure_calibration(
+            temperature, before, others.classes, self.labels, learnt_on=len(learning), seed=seed
         )
         record = self._training or TrainingRecord()
         self._training = replace(record, evaluation={}, calibration=calibration)
@@ -365,9 +346,3 @@ class EmotionRecognizer(Predictor):
         if framing is not None:
             self._config = self._config.with_framing(self._config.detector.name, framing)
         return self
-
-
-def _names(labels: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(labels, str):
-        raise ConfigError(f"labels must be a list of names, got {labels!r:.200}")
-    return tuple(labels)

@@ -147,7 +147,7 @@ def test_what_can_not_be_an_ensemble_is_refused(tiny_recognizer: EmotionRecogniz
         whole.fit_weights((FACES.images[:3], FACES.classes[:3]))
     with pytest.raises(ConfigError, match="fit_weights: seed must be a whole number"):
         whole.fit_weights(FACES, seed=-1)
-    with pytest.raises(ConfigError, match=r"takes recognizers, .* got '\./a'"):
+    with pytest.raises(ConfigError, match=r"takes loaded recognizers, got '\./a'"):
         EmotionRecognizer.ensemble(["./a", "./b"])
     with pytest.raises(ConfigError, match="fit trains one network"):
         whole.fit(FACES, FACES)

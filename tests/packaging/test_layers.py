@@ -130,6 +130,7 @@ def test_a_built_in_plugin_imports_only_the_contract_and_itself(module: str) -> 
 
 
 def test_the_recognizer_stays_composition() -> None:
+    assert len(EMONET["emonet.recognizer"].read_text(encoding="utf-8").splitlines()) <= 350
     others = {name.split(".")[0] for name in imports(EMONET["emonet.recognizer"])}
     assert others - set(sys.stdlib_module_names) == {"emonet", "numpy"}
 

@@ -102,5 +102,6 @@ def main() -> NoReturn:
 
 def _fail(message: str, status: int) -> NoReturn:
     # It may repeat a name that a stranger chose, such as a folder's, which a terminal would obey.
-    print(f"emonet: {printable(message)[:5000]}", file=sys.stderr)
+    shown = "\n".join(map(printable, message.split("\n")))
+    print(f"emonet: {shown[:5000]}", file=sys.stderr)
     sys.exit(status)

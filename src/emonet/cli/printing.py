@@ -4,7 +4,5 @@ __all__ = ["printable"]
 
 
 def printable(text: object) -> str:
-    """Return a text without what a terminal would obey; lines stay."""
-    return "".join(
-        char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in str(text)
-    )
+    """Return a text without what a terminal would obey, such as the end of a line."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in str(text))

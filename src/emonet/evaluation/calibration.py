@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from emonet.evaluation.report import Report, expected_calibration_error
+from emonet.evaluation.report import Report, expected_calibration_error, make_report
+from emonet.network.ensemble import calibrate
 
 __all__ = [
     "Calibration",
@@ -13,6 +14,7 @@ __all__ = [
     "Coverage",
     "coverage_curve",
     "learn_temperature",
+    "measure_calibration",
     "perfect_ece",
 ]
 
@@ -94,6 +96,38 @@ def learn_temperature(probabilities: NDArray[np.float32], classes: NDArray[np.in
         return float((logsumexp(scores, axis=1) - scores[rows, classes]).mean())
 
     return float(minimize_scalar(loss, bounds=TEMPERATURES, method="bounded").x)
+
+
+def measure_calibration(
+    temperature: float,
+    probabilities: NDArray[np.float32],
+    classes: NDArray[np.int64],
+    labels: tuple[str, ...],
+    *,
+    learnt_on: int,
+    seed: int,
+) -> Calibration:
+    """Tell what a temperature is worth on faces that it was not learnt on.
+
+    Args:
+        temperature: as learnt.
+        probabilities: uncalibrated, (n, k).
+        classes: the true classes, (n,).
+        labels: of the columns.
+        learnt_on: how many faces it was learnt on.
+        seed: of the split into those and these.
+    """
+    after = calibrate(probabilities, temperature)
+    return Calibration(
+        temperature=temperature,
+        learnt_on=learnt_on,
+        faces=len(classes),
+        before=CalibrationFigures.of(make_report(probabilities, classes, labels)),
+        after=CalibrationFigures.of(make_report(after, classes, labels)),
+        coverage=coverage_curve(after, classes),
+        seed=seed,
+        perfect_ece=perfect_ece(after, seed=seed),
+    )
 
 
 def perfect_ece(probabilities: NDArray[np.float32], *, seed: int = 0) -> float:
