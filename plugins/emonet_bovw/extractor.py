@@ -1,14 +1,16 @@
 """BOVW: landmark coordinates and sliding-window HOG in one vector."""
 
+import hashlib
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emonet.plugin import ConfigError, require_choice
+from emonet.plugin import ConfigError, WeightsError, require_choice
 from emonet_bovw.hog import BLOCK_NORMS, NUM_HOG, SIDE, sliding_hog
-from emonet_bovw.landmarks import NUM_COORDINATES, find_model, load_predictor
+from emonet_bovw.landmarks import NUM_COORDINATES, VARIABLE, find_model, load_predictor
 from emonet_bovw.workers import locate_in_parallel
 
 __all__ = ["Bovw"]
@@ -59,11 +61,31 @@ class Bovw:
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
     def get_state(self) -> Mapping[str, NDArray[Any]]:
-        """Return nothing: nothing is learnt."""
-        return {}
+        """Return what tells the landmark model from others, which place landmarks elsewhere."""
+        return self._state
 
     def set_state(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Take nothing back."""
+        """Make sure that the landmark model is the same.
+
+        Raises:
+            WeightsError: it is another one.
+        """
+        for key in self._state.keys() & state.keys():
+            expected, received = bytes(state[key]).hex(), bytes(self._state[key]).hex()
+            if received != expected:
+                raise WeightsError(
+                    f"bovw: the network learnt from another landmark model's answers than those "
+                    f"of {self._model}. Name that model's file in {VARIABLE}. SHA-256 expected: "
+                    f"{expected}, received: {received}"
+                )
+
+    @cached_property
+    def _state(self) -> Mapping[str, NDArray[np.uint8]]:
+        if self._model is None:
+            return {}
+        with self._model.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").digest()
+        return {"landmark_model_sha256": np.frombuffer(digest, np.uint8)}
 
 
 def _resized(images: NDArray[np.uint8]) -> NDArray[np.uint8]:

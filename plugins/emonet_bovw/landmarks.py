@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from emonet.plugin import MissingDependencyError, ModelNotFoundError, WeightsError
 
-__all__ = ["NUM_COORDINATES", "find_model", "load_predictor", "locate_landmarks"]
+__all__ = ["NUM_COORDINATES", "VARIABLE", "find_model", "load_predictor", "locate_landmarks"]
 
 NUM_LANDMARKS = 68
 NUM_COORDINATES = 2 * NUM_LANDMARKS

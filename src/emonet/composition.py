@@ -19,7 +19,7 @@ from emonet.errors import (
 )
 from emonet.network.devices import start_keras
 from emonet.network.ensemble import Ensemble
-from emonet.network.network import KerasNetwork, Network
+from emonet.network.network import KerasNetwork, Network, extractor_identity, extractor_state
 from emonet.plugin import Detector, FeatureExtractor, Json
 from emonet.registry.catalog import Catalog, Kind
 
@@ -221,7 +221,7 @@ def build_ensemble(
 ) -> Ensemble:
     """Build a recognizer's networks and give them their weights.
 
-    Networks whose feature extractor is the same, and learns nothing, share one.
+    Networks whose feature extractor is the same, with the same state, share one.
 
     Args:
         catalog: where components are looked up.
@@ -233,24 +233,22 @@ def build_ensemble(
         WeightsError: the weights belong to another network.
     """
     networks: list[Network] = []
-    shared: list[tuple[ComponentConfig, FeatureExtractor]] = []
+    shared: dict[bytes, FeatureExtractor] = {}
 
-    def extractor(part: ComponentConfig) -> FeatureExtractor:
-        for known, same in shared:
-            if known == part:
-                return same
-        built: FeatureExtractor = _build(catalog, Kind.FEATURE_EXTRACTOR, part)
-        if not built.get_state():
-            shared.append((part, built))
-        return built
+    def extractor(part: ComponentConfig, arrays: Mapping[str, NDArray[Any]]) -> FeatureExtractor:
+        identity = extractor_identity(part, extractor_state(arrays, part.name))
+        if identity not in shared:
+            shared[identity] = _build(catalog, Kind.FEATURE_EXTRACTOR, part)
+        return shared[identity]
 
     for member in config.networks:
-        extractors = {part.name: extractor(part) for part in member.features}
+        arrays = weights[member.name]
+        extractors = {part.name: extractor(part, arrays) for part in member.features}
         count = len(config.labels)
         if member.name in graphs:
             network = Network.from_graph(
                 graphs[member.name],
-                weights[member.name],
+                arrays,
                 extractors,
                 face_size=member.face_size,
                 num_classes=count,
@@ -258,7 +256,7 @@ def build_ensemble(
             )
         else:
             network = build_network(catalog, member, num_classes=count, extractors=extractors)
-            network.set_weights(weights[member.name], where=member.name)
+            network.set_weights(arrays, where=member.name)
         networks.append(network)
     return Ensemble(
         networks=networks,

@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import make_faces
 
 from emonet import EmotionRecognizer, Phase, Recipe
-from emonet.composition import build_network
+from emonet.composition import build_ensemble, build_network
 from emonet.config import NetworkConfig
 from emonet.network.network import KerasNetwork
 from emonet.registry.catalog import get_catalog
@@ -155,3 +155,20 @@ def test_fit_finds_features_again(transformed: list[int], tmp_path: Path) -> Non
     second = fit()
     assert transformed == []
     np.testing.assert_array_equal(first.predict_proba(FACES), second.predict_proba(FACES))
+
+
+@pytest.mark.parametrize(("learnt", "alike"), [((1, 1), True), ((1, 2), False)])
+def test_members_share_an_extractor_with_the_same_state(
+    learnt: tuple[int, int], alike: bool, built: tuple[KerasNetwork, NetworkConfig]
+) -> None:
+    network, part = built
+    parts = tuple(replace(part, name=name) for name in ("one", "other"))
+    config = EmotionRecognizer("mini", HOG, detector="whole_image").config
+    weights = {
+        part.name: {**network.get_weights(), "features/bovw/words": np.array([state])}
+        for part, state in zip(parts, learnt, strict=True)
+    }
+    one, other = build_ensemble(
+        get_catalog(), replace(config, networks=parts), weights, {}
+    ).networks
+    assert (one.extractors["bovw"] is other.extractors["bovw"]) is alike

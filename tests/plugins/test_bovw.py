@@ -1,5 +1,6 @@
 """BOVW gives the seed paper's features: dlib's landmarks, then scikit-image's HOG by windows."""
 
+import hashlib
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
@@ -185,9 +186,20 @@ def test_no_faces_of_another_size_give_no_features():
     assert hog().transform(np.empty((0, 96, 96), np.uint8)).shape == (0, 2592)
 
 
-def test_nothing_is_learnt():
+def test_hog_needs_no_state():
     assert dict(hog().get_state()) == {}
     hog().set_state({})
+
+
+def test_the_state_tells_the_landmark_model(both, monkeypatch, tmp_path):
+    (digest,) = both.get_state().values()
+    assert bytes(digest).hex() == hashlib.sha256(find_model().read_bytes()).hexdigest()
+    both.set_state({})  # of models that were saved before it was noted
+    other = tmp_path / "other.dat"
+    other.write_bytes(find_model().read_bytes() + b"another")
+    monkeypatch.setenv(VARIABLE, str(other))
+    with pytest.raises(WeightsError, match=rf"than those of {other}.*expected: {digest[0]:02x}"):
+        create_feature_extractor("bovw").set_state(both.get_state())
 
 
 def raise_not_found(name):

@@ -1,12 +1,15 @@
 """A network: one backbone, any number of feature extractors, one head that fuses them."""
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emonet.config import GraphPrecision
+from emonet.config import ComponentConfig, GraphPrecision
 from emonet.errors import WeightsError
 from emonet.network.batching import run_in_batches
 from emonet.network.runtimes import KerasRuntime, OnnxRuntime, Runtime
@@ -16,7 +19,15 @@ from emonet.plugin import FeatureExtractor
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["Extractors", "KerasNetwork", "Network", "count_parameters", "graph_weights"]
+__all__ = [
+    "Extractors",
+    "KerasNetwork",
+    "Network",
+    "count_parameters",
+    "extractor_identity",
+    "extractor_state",
+    "graph_weights",
+]
 
 #: By name, in the order of the network's inputs.
 Extractors = Mapping[str, FeatureExtractor]
@@ -156,13 +167,30 @@ def count_parameters(weights: Mapping[str, Mapping[str, NDArray[Any]]]) -> int:
     )
 
 
+def extractor_state(weights: Mapping[str, NDArray[Any]], name: str) -> dict[str, NDArray[Any]]:
+    """Return what a network's weights hold of an extractor's state, as get_state named it."""
+    prefix = f"{STATES}{name}/"
+    return {
+        key.removeprefix(prefix): array for key, array in weights.items() if key.startswith(prefix)
+    }
+
+
+def extractor_identity(part: ComponentConfig, state: Mapping[str, NDArray[Any]]) -> bytes:
+    """Return a digest of what decides an extractor's vectors, but for the faces."""
+    digest = hashlib.sha256(json.dumps(asdict(part), sort_keys=True).encode())
+    for key in sorted(state):
+        digest.update(key.encode() + np.ascontiguousarray(state[key]).tobytes())
+    return digest.digest()
+
+
 def _set_states(
     extractors: Extractors, arrays: Mapping[str, NDArray[Any]]
 ) -> dict[str, NDArray[Any]]:
     """Give every extractor its state back; return the other arrays, which are the model's."""
     weights = dict(arrays)
     for name, extractor in extractors.items():
-        prefix = f"{STATES}{name}/"
-        keys = [key for key in weights if key.startswith(prefix)]
-        extractor.set_state({key.removeprefix(prefix): weights.pop(key) for key in keys})
+        state = extractor_state(arrays, name)
+        extractor.set_state(state)
+        for key in state:
+            del weights[f"{STATES}{name}/{key}"]
     return weights

@@ -1,9 +1,5 @@
 """Feature vectors of a data set: computed once, kept on the disk, and found there again."""
 
-import hashlib
-import json
-from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +7,7 @@ from numpy.typing import NDArray
 
 from emonet.cache import cached
 from emonet.config import ComponentConfig, NetworkConfig
-from emonet.network.network import Network
+from emonet.network.network import Network, extractor_identity
 from emonet.plugin import FeatureExtractor
 from emonet.training.progress import progress_bar
 
@@ -54,7 +50,7 @@ def _extract(
     title: str,
 ) -> NDArray[np.float32]:
     vectors = np.empty((len(faces), extractor.num_features), np.float32)
-    identity = _identity(part, extractor.get_state())
+    identity = extractor_identity(part, extractor.get_state())
     chunks = [slice(i, i + CHUNK_FACES) for i in range(0, len(faces), CHUNK_FACES)]
     with progress_bar(title, len(chunks)) as advance:
         for chunk in chunks:
@@ -64,11 +60,3 @@ def _extract(
             )
             advance()
     return vectors
-
-
-def _identity(part: ComponentConfig, state: Mapping[str, NDArray[np.generic]]) -> bytes:
-    """Return what decides an extractor's vectors, but for the faces."""
-    digest = hashlib.sha256(json.dumps(asdict(part), sort_keys=True).encode())
-    for key in sorted(state):
-        digest.update(key.encode() + np.ascontiguousarray(state[key]).tobytes())
-    return digest.digest()
