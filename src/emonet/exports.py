@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from emonet.composition import build_network
@@ -74,7 +75,7 @@ def quantise_graphs(
         ExportError: a network has feature extractors, or Keras can't export it.
         MissingDependencyError: onnxruntime lacks a package to do it.
     """
-    from emonet.network.graphs import export_onnx
+    from emonet.network.formats import export_onnx
     from emonet.network.quantising import quantised
 
     return {
@@ -91,19 +92,35 @@ def export(
     config: RecognizerConfig,
     weights: Mapping[str, Mapping[str, NDArray[Any]]],
     format: ExportFormat,
+    *,
+    int8_faces: NDArray[np.uint8] | None,
 ) -> bytes:
     """Return networks, calibration and views as the bytes of one file for other programs.
+
+    Args:
+        catalog: where components are looked up.
+        config: the recognizer.
+        weights: by network and by layer.
+        format: of the file.
+        int8_faces: those that the ranges of an ONNX file in int8 are measured on, in the
+            largest network's size; None: a file in float32.
 
     Raises:
         ExportError: a network has feature extractors, which other programs lack, or a part
             without a form in that format.
+        MissingDependencyError: onnxruntime lacks a package to quantise.
     """
-    from emonet.network.exporting import exported, one_model
+    from emonet.network.formats import export_litert, export_onnx
+    from emonet.network.one_model import one_model
+    from emonet.network.quantising import quantised
 
     networks = [_build_of_pixels(catalog, config, member, weights) for member in config.networks]
     shares = [member.weight for member in config.networks]
     model = one_model(networks, shares, config.temperature, config.test_time_augmentation)
-    return exported(model, format)
+    if format == "litert":
+        return export_litert(model)
+    file = export_onnx(model)
+    return file if int8_faces is None else quantised(file, int8_faces)
 
 
 def _build_of_pixels(

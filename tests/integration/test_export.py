@@ -219,6 +219,22 @@ def test_int8_needs_data_and_onnx(options, run, tiny_folder, tmp_path):
     assert "needs --data, and goes with --format onnx" in done.err
 
 
+def test_training_faces_make_a_file_in_int8(tiny_folder, tmp_path):
+    file, faces = tmp_path / "model.onnx", make_faces(4).images
+    recognizer = EmotionRecognizer.from_pretrained(tiny_folder)
+    # The ranges may be measured on faces of another size than the file takes.
+    recognizer.export(file, int8_faces=faces[:, ::2, ::2])
+    assert any(node.op_type == "QuantizeLinear" for node in onnx.load(file).graph.node)
+    answers = run_elsewhere(ONNX, file, tmp_path, faces)
+    assert np.abs(answers - recognizer.predict_proba(faces)).mean() < 0.05
+
+
+def test_int8_has_no_form_in_litert(recognizer, tmp_path):
+    with pytest.raises(ConfigError, match="int8_faces goes with the format 'onnx', got 'litert'"):
+        recognizer.export(tmp_path / "model.tflite", int8_faces=FACES)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("format", "program"), [("onnx", ONNX), ("litert", LITERT)])
 def test_the_command_exports_the_bundled_model(format, program, run_process, tmp_path):

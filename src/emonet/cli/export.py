@@ -13,7 +13,6 @@ from emonet.errors import ConfigError
 from emonet.exports import export_format
 from emonet.files import beside
 from emonet.network.batching import run_in_batches
-from emonet.network.quantising import quantised
 from emonet.network.runtimes import ExportFormat, OnnxRuntime
 from emonet.recognizer import EmotionRecognizer
 
@@ -55,14 +54,12 @@ def export(
     height, width = recognizer.config.face_sizes[0]
     if format is None:
         format = export_format(out)
-    faces = None
+    int8_faces = held_out = None
     if precision == "int8":
         if data is None or format != "onnx":
             raise ConfigError("--precision int8 needs --data, and goes with --format onnx")
-        faces = [
-            load_dataset(data, split, face_size=(height, width))
-            for split in ("Training", "PublicTest")
-        ]
+        int8_faces = load_dataset(data, "Training", face_size=(height, width)).images
+        held_out = load_dataset(data, "PublicTest", face_size=(height, width))
     elif any(part.graph_precision == "int8" for part in recognizer.config.networks):
         logger.warning(
             "The model computes in int8 and the file will in float32, unless --precision int8 "
@@ -71,9 +68,9 @@ def export(
     import_keras_quietly()
     out.parent.mkdir(parents=True, exist_ok=True)
     with beside(out) as file:
-        recognizer.export(file, format=format)
-        if faces is not None:
-            _quantise(file, recognizer, *faces, tolerance=tolerance)
+        recognizer.export(file, format=format, int8_faces=int8_faces)
+        if held_out is not None:
+            _require_accuracy(file, recognizer, held_out, tolerance)
     logger.info(
         "%s: %.1f MB; faces float32 (n, %d, %d), grey 0..255 -> probabilities float32 (n, %d): %s",
         out, out.stat().st_size / 1e6, height, width, len(recognizer.labels),
@@ -81,18 +78,11 @@ def export(
     )  # fmt: skip
 
 
-def _quantise(
-    file: Path,
-    recognizer: EmotionRecognizer,
-    training: FaceDataset,
-    held_out: FaceDataset,
-    *,
-    tolerance: float,
+def _require_accuracy(
+    file: Path, recognizer: EmotionRecognizer, held_out: FaceDataset, tolerance: float
 ) -> None:
-    """Rewrite an exported file in int8, unless that costs too much accuracy."""
+    """Print what an exported file finds and what the recognizer does; refuse too large a loss."""
     held_out = held_out.with_labels(recognizer.labels)
-    before = recognizer.evaluate(held_out).accuracy
-    file.write_bytes(quantised(file.read_bytes(), training.images))
     answers = run_in_batches(OnnxRuntime(file.read_bytes(), {}), held_out.images, [])
     after = float((answers.argmax(axis=1) == held_out.classes).mean())
-    require_accuracy(before, after, len(held_out), tolerance)
+    require_accuracy(recognizer.evaluate(held_out).accuracy, after, len(held_out), tolerance)

@@ -4,29 +4,21 @@ So a folder holds each weight once, in the safetensors file that Keras and onnxr
 take it from. The graph itself has some 100 kB and follows from the architecture alone.
 """
 
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
 
 from emonet.errors import ExportError, WeightsError
+from emonet.network.formats import onnx_model
 from emonet.network.runtimes import OnnxRuntime
 from emonet.network.weights import get_weights
 
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["export_graph", "export_onnx", "quiet"]
+__all__ = ["export_graph"]
 
-#: Of ONNX's operators: old enough for runtimes of 2022.
-OPSET = 17
-OUTPUT = "probabilities"
 TOLERANCE = 1e-3
 
 
@@ -80,7 +72,7 @@ def export_graph(model: keras.Model) -> bytes:
     ]
     inputs = [keras.Input(tensor.shape[1:], name=tensor.name) for tensor in model.inputs]
     stateless = keras.Model([*inputs, *weights], Stateless(model)([*inputs, *weights]))
-    exported = _exported(stateless)
+    exported = onnx_model(stateless)
     parameters = list(exported.graph.input)[len(inputs) :]
     for parameter, (name, array) in zip(parameters, get_weights(model).items(), strict=True):
         _make_initializer(exported.graph, parameter.name, name, (1, *array.shape))
@@ -106,35 +98,6 @@ def _compare(graph: bytes, model: keras.Model) -> None:
         raise ExportError(f"onnxruntime's answers differ from Keras' by up to {difference:.2g}")
 
 
-def export_onnx(model: keras.Model) -> bytes:
-    """Return a model with its weights as the bytes of an ONNX file.
-
-    Raises:
-        ExportError: Keras can't export a part of the model to ONNX.
-    """
-    return bytes(_exported(model).SerializeToString())
-
-
-def _exported(model: keras.Model) -> "onnx.ModelProto":
-    import onnx
-
-    # Keras exports only what it has seen run.
-    model([np.ones((1, *tensor.shape[1:]), np.float32) for tensor in model.inputs])
-    with TemporaryDirectory() as folder, quiet():
-        file = Path(folder) / "model.onnx"
-        try:
-            model.export(file, format="onnx", verbose=False, opset_version=OPSET)
-        except Exception as error:  # whatever an operator's conversion raises
-            raise ExportError(f"Keras can't export the network to ONNX: {error!s:.300}") from error
-        exported = onnx.load(file)
-    (output,) = exported.graph.output
-    for node in exported.graph.node:
-        node.output[:] = [OUTPUT if name == output.name else name for name in node.output]
-    output.name = OUTPUT
-    # Where sizes are computed within the graph, onnxruntime fuses less than where they are known.
-    return onnx.shape_inference.infer_shapes(exported, data_prop=True)
-
-
 def _make_initializer(
     graph: "onnx.GraphProto", parameter: str, name: str, shape: tuple[int, ...]
 ) -> None:
@@ -147,17 +110,3 @@ def _make_initializer(
     for node in graph.node:
         node.input[:] = [name if used == parameter else used for used in node.input]
     graph.input.remove(next(value for value in graph.input if value.name == parameter))
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep what the converter says about itself from users."""
-    converter = logging.getLogger("tf2onnx")
-    level = converter.level
-    converter.setLevel(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        converter.setLevel(level)

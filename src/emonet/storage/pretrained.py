@@ -5,12 +5,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Self, get_args
 
+import numpy as np
+from numpy.typing import NDArray
+
 from emonet.composition import portable, resolve, with_detector
 from emonet.config import RecognizerConfig
 from emonet.errors import ConfigError, NotFittedError, WeightsError
 from emonet.exports import export, export_format, export_graphs, with_graph_precision
 from emonet.files import beside
 from emonet.network.runtimes import ExportFormat, RuntimeName
+from emonet.pipeline.crops import faces_by_size
 from emonet.plugin import Json
 from emonet.registry.catalog import get_catalog
 from emonet.storage.card import model_card
@@ -173,7 +177,13 @@ class Pretrained:
         graphs |= self._graphs
         write_folder(folder, config, weights, graphs=graphs, texts=texts, dtype=dtype)
 
-    def export(self, file: str | Path, *, format: ExportFormat | None = None) -> None:
+    def export(
+        self,
+        file: str | Path,
+        *,
+        format: ExportFormat | None = None,
+        int8_faces: NDArray[np.uint8] | None = None,
+    ) -> None:
         """Write a file that other programs can run: networks, calibration and views in one.
 
         Its input ``faces`` is float32 (n, height, width), grey 0..255, framed as the training
@@ -185,17 +195,25 @@ class Pretrained:
             file: replaced if it is there.
             format: ``"onnx"``, or ``"litert"``, which was called TensorFlow Lite; by default
                 LiteRT where the file ends in ``.tflite``, and ONNX elsewhere.
+            int8_faces: training faces, uint8 (n, height, width). With them an ONNX file computes
+                convolutions in int8, whose ranges are measured on some 128 of them.
 
         Raises:
-            ConfigError: there is no such format.
+            ConfigError: there is no such format, or it has no int8.
             ExportError: a network has feature extractors, or no form in that format.
+            MissingDependencyError: onnxruntime lacks a package to quantise.
             NotFittedError: there is nothing to export yet.
         """
         if format is None:
             format = export_format(file)
         if format not in get_args(ExportFormat):
             raise ConfigError(f"format must be 'onnx' or 'litert', got {format!r:.80}")
-        data = export(get_catalog(), self._config, self.weights, format)
+        if int8_faces is not None:
+            if format != "onnx":
+                raise ConfigError(f"int8_faces goes with the format 'onnx', got {format!r}")
+            size = self._config.face_sizes[0]
+            int8_faces = faces_by_size(int8_faces, (size,))[size]
+        data = export(get_catalog(), self._config, self.weights, format, int8_faces=int8_faces)
         with beside(Path(file)) as temporary:
             temporary.write_bytes(data)
 
