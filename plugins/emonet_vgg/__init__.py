@@ -29,7 +29,7 @@ def emonet_register_backbones() -> list[BackboneSpec]:
             name="vgg",
             build=build,
             input_size=INPUT_SIZE,
-            defaults={"width": 32, "input_size": list(INPUT_SIZE)},
+            defaults={"width": 32, "dropout": 0.0, "input_size": list(INPUT_SIZE)},
             summary="VGG for small faces; half width (1.2 M parameters) by default",
         )
     ]
@@ -40,8 +40,9 @@ def build(config: Mapping[str, Json], *, pretrained: bool) -> "keras.Model":
     if pretrained:
         raise ConfigError("vgg has no pretrained weights of its own; use pretrained=False")
     require_number("vgg", "width", config["width"], 1, MAX_WIDTH, whole=True)
+    require_number("vgg", "dropout", config["dropout"], 0, 0.9)
     size = require_size("vgg", "input_size", config["input_size"], 16, MAX_SIDE)
 
     from emonet_vgg.architecture import vgg
 
-    return vgg(size, width=config["width"])
+    return vgg(size, width=config["width"], dropout=config["dropout"])

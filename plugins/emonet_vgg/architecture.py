@@ -12,12 +12,13 @@ STAGES = 4
 CONVOLUTIONS_PER_STAGE = 2
 
 
-def vgg(input_size: tuple[int, int], *, width: int) -> keras.Model:
+def vgg(input_size: tuple[int, int], *, width: int, dropout: float) -> keras.Model:
     """Map float32 (n, height, width, 3) RGB 0..255 to (n, 8 * width) pooled features.
 
     Args:
         input_size: (height, width) of the input, pixels.
         width: channels of the first stage; each later stage has twice as many.
+        dropout: share of values left out behind each stage in training, 0..1.
     """
     pixels = keras.Input((*input_size, 3), name="pixels")
     # Each face is brought to mean 0 and variance 1, so that its lighting need not be learnt.
@@ -29,6 +30,8 @@ def vgg(input_size: tuple[int, int], *, width: int) -> keras.Model:
             x = _convolution(x, width * 2**stage, f"stage{stage}_{place}")
         if stage < STAGES - 1:
             x = layers.MaxPooling2D(name=f"stage{stage}_pool")(x)
+        if dropout:
+            x = layers.Dropout(dropout, name=f"stage{stage}_dropout")(x)
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     return keras.Model(pixels, x, name="vgg")
 

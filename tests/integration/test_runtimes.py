@@ -127,6 +127,7 @@ def test_every_part_of_a_network_has_its_place_in_the_graph(arguments, mini_back
         ("resnet50", {"variant": "vggface2"}),
         ("inception_resnet_v2", {}),
         ("vgg", {}),
+        ("vgg", {"dropout": 0.2}),
     ],
 )
 def test_every_backbone_has_a_graph(backbone, options):

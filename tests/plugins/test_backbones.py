@@ -97,6 +97,7 @@ def test_a_backbone_keeps_the_contract(check: Check) -> None:
         ],
         *[("inception_resnet_v2", "input_size", value) for value in ([74, 75], [75, 74])],
         *[("vgg", "width", value) for value in (0, -1, 129, 2.5, "32", True, None)],
+        *[("vgg", "dropout", value) for value in (-0.1, 0.91, "0.2", True, None)],
         *[("vgg", "input_size", value) for value in ([15, 44], [44, 257], [44], 44, None)],
     ],
 )
@@ -155,6 +156,16 @@ def test_vgg_pools_between_its_stages(side: int, sides: list[int]) -> None:
     model = emonet.create_backbone("vgg", width=4, input_size=[side, side])
     ends = [model.get_layer(f"stage{stage}_1_relu").output.shape for stage in range(4)]
     assert ends == [(None, side, side, 4 * 2**stage) for stage, side in enumerate(sides)]
+
+
+def test_vggs_dropout_is_for_training_alone() -> None:
+    plain = small("vgg")
+    dropping = emonet.create_backbone("vgg", width=4, input_size=[16, 16], dropout=0.5)
+    dropping.set_weights(plain.get_weights())
+    pixels = pixels_for(plain, 2)
+    np.testing.assert_array_equal(run(dropping, pixels), run(plain, pixels))
+    first, second = (np.asarray(dropping(pixels, training=True)) for _ in range(2))
+    assert np.abs(first - second).max() > 0.01
 
 
 @pytest.mark.parametrize("backbone", ["resnet50", "inception_resnet_v2"])
