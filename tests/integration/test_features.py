@@ -92,6 +92,21 @@ def test_other_faces_and_other_settings_have_vectors_of_their_own(
     assert transformed == [8, 8, 8]
 
 
+def test_another_state_has_vectors_of_its_own(
+    built: tuple[KerasNetwork, NetworkConfig],
+    transformed: list[int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from emonet_bovw.extractor import Bovw
+
+    for words in (np.zeros((2, 3)), np.ones((2, 3)), np.ones((3, 2))):
+        monkeypatch.setattr(Bovw, "get_state", lambda self, words=words: {"words": words})
+        extract_all(*built, FACES[:8], tmp_path, "test")
+        extract_all(*built, FACES[:8], tmp_path, "test")
+    assert transformed == [8, 8, 8]
+
+
 @pytest.mark.parametrize(
     "damage",
     [

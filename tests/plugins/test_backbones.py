@@ -161,6 +161,7 @@ def test_vgg_pools_between_its_stages(side: int, sides: list[int]) -> None:
 def test_vggs_dropout_is_for_training_alone() -> None:
     plain = small("vgg")
     dropping = emonet.create_backbone("vgg", width=4, input_size=[16, 16], dropout=0.5)
+    assert sum(isinstance(layer, keras.layers.Dropout) for layer in dropping.layers) == 4
     dropping.set_weights(plain.get_weights())
     pixels = pixels_for(plain, 2)
     np.testing.assert_array_equal(run(dropping, pixels), run(plain, pixels))

@@ -179,7 +179,8 @@ def extractor_identity(part: ComponentConfig, state: Mapping[str, NDArray[Any]])
     """Return a digest of what decides an extractor's vectors, but for the faces."""
     digest = hashlib.sha256(json.dumps(asdict(part), sort_keys=True).encode())
     for key in sorted(state):
-        digest.update(key.encode() + np.ascontiguousarray(state[key]).tobytes())
+        array = np.ascontiguousarray(state[key])
+        digest.update(f"{key} {array.dtype} {array.shape}".encode() + array.tobytes())
     return digest.digest()
 
 
