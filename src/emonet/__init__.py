@@ -7,6 +7,7 @@
 
 from emonet.config import HeadConfig
 from emonet.data import FaceDataset, load_dataset
+from emonet.data.augmentation import Augmentation
 from emonet.ensembling import LearntWeights
 from emonet.errors import EmonetError, EmonetWarning
 from emonet.evaluation.calibration import Calibration, CalibrationFigures, Coverage
@@ -14,6 +15,7 @@ from emonet.evaluation.report import ClassReport, Report
 from emonet.evaluation.robustness import Robustness
 from emonet.recognizer import EmotionRecognizer
 from emonet.registry import (
+    PluginInfo,
     create_backbone,
     create_detector,
     create_feature_extractor,
@@ -30,6 +32,7 @@ from emonet.training.schedule import EpochRecord
 
 __all__ = [
     "RECIPES",
+    "Augmentation",
     "Box",
     "Calibration",
     "CalibrationFigures",
@@ -46,6 +49,7 @@ __all__ = [
     "ImageResult",
     "LearntWeights",
     "Phase",
+    "PluginInfo",
     "Recipe",
     "Report",
     "Robustness",

@@ -337,6 +337,15 @@ def test_a_folder_without_validation_images_has_a_tenth_held_out(run: Run, tmp_p
     assert not (out / "checkpoints").exists()
 
 
+def test_a_feature_extractor_takes_settings(run: Run, fer2013_csv: Path, tmp_path: Path) -> None:
+    bovw = ("--features", "bovw", "--feature-option", "bovw.landmarks=false")
+    outcome = run("train", "--data", fer2013_csv, "--out", tmp_path / "out", *TRAIN, *bovw)
+    assert outcome.status == 0, outcome.err
+    (network,) = EmotionRecognizer.from_pretrained(tmp_path / "out").config.networks
+    (features,) = network.features
+    assert (features.config["landmarks"], features.config["hog"]) == (False, True)
+
+
 def test_a_validation_folder_that_is_broken_is_not_passed_over(run: Run, tmp_path: Path) -> None:
     write_images(tmp_path / "images" / "train", per_class=10)
     (tmp_path / "images" / "validation" / "Angry").mkdir(parents=True)
@@ -351,6 +360,9 @@ def test_a_validation_folder_that_is_broken_is_not_passed_over(run: Run, tmp_pat
         (["--backbone", "resnet"], "'resnet'"),
         (["--backbone-option", "widht=4"], "Did you mean 'width'?"),
         (["--features", "bow"], "Did you mean 'bovw'?"),
+        (["--feature-option", "bovw.landmarks=false"], "none were given"),
+        (["--features", "bovw", "--feature-option", "landmarks=false"], "NAME.KEY=VALUE"),
+        (["--features", "bovw", "--feature-option", "bovw.landmark=0"], "Did you mean 'landmarks'"),
         (["--recipe", "paper", "--epochs", "1"], "2 phases"),
         (["--dtype", "float8"], "float8"),
         (["--ferplus", "/no/such/votes.csv"], "/no/such/votes.csv"),

@@ -680,3 +680,12 @@ def test_framing_is_measured_on_faces_in_any_form(
 def test_faces_without_classes_are_no_labelled_data(tiny_recognizer: EmotionRecognizer) -> None:
     with pytest.raises(DataError, match=r"FaceDataset or \(images, classes\), got ndarray"):
         tiny_recognizer.evaluate(make_faces(1).images)
+
+
+@pytest.mark.parametrize("backbone", ["frozen", "trained"])
+def test_a_head_alone_on_random_weights_is_warned_of(
+    backbone: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    fit(one_phase(epochs=1, backbone=backbone))
+    warned = any("weights are random" in record.message for record in caplog.records)
+    assert warned == (backbone == "frozen")

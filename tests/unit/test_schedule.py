@@ -1,6 +1,7 @@
 """Decisions between epochs, and recipes as data."""
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -265,3 +266,27 @@ def test_numbers_that_no_recipe_has_are_refused(settings, message):
     with pytest.raises(ConfigError) as caught:
         RECIPES["scratch"].with_settings(settings)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=lambda recipe: recipe.name)
+def test_a_recipe_comes_back_from_what_a_model_notes(recipe: Recipe) -> None:
+    assert Recipe.from_dict(json.loads(json.dumps(asdict(recipe)))) == recipe
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({}, "KeyError.*phases"),
+        ({"name": "x", "phases": [{"epochs": 1, "rate": 1}], "augmentation": {}}, "rate"),
+        ({"name": "x", "phases": [], "augmentation": {}}, "phases must be"),
+        ({"name": "x", "phases": None, "augmentation": {}}, "TypeError"),
+    ],
+)
+def test_what_is_no_recipe_makes_none(values: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Recipe.from_dict(values)
+
+
+def test_augmentation_is_no_dictionary() -> None:
+    with pytest.raises(ConfigError, match="must be an Augmentation, got"):
+        replace(RECIPES["scratch"], augmentation={"erase": 0.5})

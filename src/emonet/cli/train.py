@@ -19,6 +19,7 @@ from emonet.cli.options import (
 from emonet.data import FaceDataset, load_dataset
 from emonet.data.folders import folder_splits
 from emonet.errors import ConfigError
+from emonet.plugin import Json
 from emonet.recognizer import EmotionRecognizer
 from emonet.runs import is_finished, train_folder
 from emonet.training.distillation import TeacherSees
@@ -47,6 +48,13 @@ def train_model(
     backbone_option: Settings = None,
     features: Annotated[
         list[str] | None, typer.Option(help="A feature extractor to fuse; repeatable.")
+    ] = None,
+    feature_option: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME.KEY=VALUE",
+            help="A setting of one of --features: bovw.landmarks=false; repeatable.",
+        ),
     ] = None,
     face_size: Annotated[
         int | None,
@@ -107,11 +115,17 @@ def train_model(
             start_from, detector=detector, detector_config=detector_config
         )
     if start is not None and (
-        backbone or backbone_option or features or face_size or pretrained or centred
+        backbone
+        or backbone_option
+        or features
+        or feature_option
+        or face_size
+        or pretrained
+        or centred
     ):
         raise ConfigError(
             "The network is that of --start-from: leave out --backbone, --backbone-option, "
-            "--features, --face-size, --pretrained and --centred"
+            "--features, --feature-option, --face-size, --pretrained and --centred"
         )
     side = DEFAULT_SIDE if face_size is None else face_size
     size = (side, side) if start is None else start.config.face_sizes[0]
@@ -122,7 +136,7 @@ def train_model(
     else:
         recognizer = EmotionRecognizer(
             backbone or DEFAULT_BACKBONE,
-            features or [],
+            _with_settings(features or [], feature_option),
             labels=training.labels,
             detector=detector or DEFAULT_DETECTOR,
             backbone_config=parse_settings(backbone_option),
@@ -160,6 +174,20 @@ def _refuse_another(command: str, folder: Path) -> None:
     if known != command:
         made = "" if known is None else f", which was made by: {known}"
         raise ConfigError(f"{folder} holds a finished model already{made}. Choose another --out")
+
+
+def _with_settings(features: list[str], given: list[str] | None) -> dict[str, dict[str, Json]]:
+    """Share out settings that are written NAME.KEY=VALUE among feature extractors."""
+    settings: dict[str, dict[str, Json]] = {name: {} for name in features}
+    for key, value in parse_settings(given).items():
+        name, dot, setting = key.partition(".")
+        if not dot or name not in settings:
+            raise ConfigError(
+                f"A feature option is written NAME.KEY=VALUE with a NAME of --features "
+                f"({', '.join(features) or 'none were given'}), got {key!r:.80}"
+            )
+        settings[name][setting] = value
+    return settings
 
 
 def _beside(data: Path) -> Path:

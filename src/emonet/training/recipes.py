@@ -114,11 +114,30 @@ class Recipe:
     monitor: Monitor = "val_loss"
     precision: Precision = "float32"
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Recipe":
+        """Return the recipe that a model's ``training.recipe`` notes.
+
+        Raises:
+            ConfigError: a value is missing or unknown, or its recipe can't be carried out.
+        """
+        try:
+            parts = {
+                "phases": tuple(Phase(**phase) for phase in values["phases"]),
+                "augmentation": Augmentation(**values["augmentation"]),
+            }
+            return cls(**{**values, **parts})
+        except (KeyError, TypeError) as error:
+            raise ConfigError(
+                f"This is not what a model's training.recipe holds: {error!r:.200}"
+            ) from error
+
     def __post_init__(self) -> None:
         """Refuse what no recipe can do.
 
         Raises:
-            ConfigError: a choice that does not exist, a number out of its range, or no phase.
+            ConfigError: a choice that does not exist, a number out of its range, no phase, or
+                augmentation of another kind.
         """
         name = f"recipe {self.name}"
         require_choice(name, "monitor", self.monitor, get_args(Monitor))
@@ -133,6 +152,10 @@ class Recipe:
         if not phases or not all(isinstance(phase, Phase) for phase in phases):
             raise ConfigError(
                 f"{name}: phases must be a tuple of one Phase or more, got {self.phases!r:.200}"
+            )
+        if not isinstance(self.augmentation, Augmentation):
+            raise ConfigError(
+                f"{name}: augmentation must be an Augmentation, got {self.augmentation!r:.200}"
             )
 
     @property

@@ -110,6 +110,13 @@ def train_network(
         precision=recipe.precision,
         seed=seed,
     )
+    if recipe.phases[0].backbone == "frozen" and not pretrained and start_from is None:
+        logger.warning(
+            "The recipe %s begins with the head alone, but the backbone's weights are random, so "
+            "there is little to learn: start from pretrained weights (pretrained=True, "
+            "--pretrained), or take the recipe scratch",
+            recipe.name,
+        )
     if start_from is not None:
         give_weights(network, start_from, config.labels)
     elif config.networks[0].centred:
