@@ -32,6 +32,7 @@ __all__ = [
     "portable",
     "resolve",
     "with_detector",
+    "without_releases",
 ]
 
 #: Feature extractors by name alone, or with configurations.
@@ -134,6 +135,11 @@ def portable(catalog: Catalog, config: RecognizerConfig) -> RecognizerConfig:
         return replace(part, config={**part.config, **here})
 
     return _with_components(config, stripped)
+
+
+def without_releases(config: RecognizerConfig) -> RecognizerConfig:
+    """Return a configuration without the versions of plugins' packages, which decide nothing."""
+    return _with_components(config, lambda kind, part: replace(part, distribution_version=""))
 
 
 def resolve(catalog: Catalog, config: RecognizerConfig) -> RecognizerConfig:
@@ -241,7 +247,8 @@ def build_ensemble(
             shared[identity] = _build(catalog, Kind.FEATURE_EXTRACTOR, part)
         return shared[identity]
 
-    for member in config.networks:
+    # Members that were saved with two releases of a plugin have one extractor here.
+    for member in without_releases(config).networks:
         arrays = weights[member.name]
         extractors = {part.name: extractor(part, arrays) for part in member.features}
         count = len(config.labels)

@@ -248,15 +248,10 @@ class RecognizerConfig:
                 f"{len(self.face_sizes)}",
             ),
             (
-                min(weights, default=0) >= 0 and sum(weights) > 0,
-                f"networks: weights must be >= 0 and not all 0, got {weights}",
-            ),
-            (
-                1e-6 <= sum(weights) <= 1e6,
-                f"networks: weights must have a sum of 1e-6 to 1e6, got {sum(weights)}",
+                min(weights, default=0) >= 0 and 1e-6 <= sum(weights) <= 1e6,
+                f"networks: weights must be >= 0 and have a sum of 1e-6 to 1e6, got {weights}",
             ),
             (self.format_version >= 1, f"format_version: 1 or more, got {self.format_version}"),
-            (self.temperature > 0, f"temperature: must be above 0, got {self.temperature}"),
             (
                 0.1 <= self.temperature <= 100,
                 f"temperature: must be 0.1 to 100, got {self.temperature}",

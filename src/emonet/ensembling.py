@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from emonet.config import NetworkConfig, RecognizerConfig
 from emonet.errors import ConfigError, DataError
 from emonet.network.weights import adapt_output
-from emonet.plugin import require_number
 
 __all__ = ["LearntWeights", "learn_weights", "merge"]
 
@@ -132,12 +131,8 @@ def learn_weights(
         seed: of the search.
 
     Raises:
-        ConfigError: there is only one member, or the seed is none.
         DataError: there are too few faces.
     """
-    require_number("fit_weights", "seed", seed, 0, whole=True)
-    if len(probabilities) < 2:
-        raise ConfigError("One network alone needs no weights")
     if len(classes) < FOLDS:
         raise DataError(f"Weights are learnt on {FOLDS} or more faces, got {len(classes)}")
     members = np.stack(list(probabilities.values()))

@@ -1,7 +1,7 @@
 """From a configuration and weights to files that other runtimes and programs take."""
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,14 +22,16 @@ __all__ = ["export", "export_format", "export_graphs", "quantise_graphs", "with_
 logger = logging.getLogger("emonet")
 
 
-def export_graphs(catalog: Catalog, config: RecognizerConfig) -> dict[str, bytes]:
-    """Return the graphs of those networks that have one, by the network's name."""
+def export_graphs(
+    catalog: Catalog, networks: Iterable[NetworkConfig], *, num_classes: int
+) -> dict[str, bytes]:
+    """Return the graphs of those networks that can have one, by the network's name."""
     graphs: dict[str, bytes] = {}
     known: dict[str, bytes | None] = {}  # networks of one architecture have one graph
-    for network in config.networks:
+    for network in networks:
         architecture = repr(replace(network, name="any", weight=1.0))
         if architecture not in known:
-            known[architecture] = _export_graph(catalog, network, len(config.labels))
+            known[architecture] = _export_graph(catalog, network, num_classes)
         if (graph := known[architecture]) is not None:
             graphs[network.name] = graph
     return graphs

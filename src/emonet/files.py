@@ -17,7 +17,7 @@ from emonet.errors import ConfigError, HubError, ModelNotFoundError, WeightsErro
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
-__all__ = ["ask_hub_first", "beside", "hub_client", "locate_file"]
+__all__ = ["ask_hub_first", "beside", "flush", "hub_client", "locate_file"]
 
 logger = logging.getLogger("emonet")
 
@@ -32,6 +32,8 @@ def beside(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         yield temporary
+        if temporary.is_file():
+            flush(temporary)
         temporary.replace(path)
     finally:
         if temporary.is_dir():
@@ -39,6 +41,12 @@ def beside(path: Path) -> Iterator[Path]:
         else:
             with suppress(OSError):
                 temporary.unlink()
+
+
+def flush(path: Path) -> None:
+    """Wait until a file's bytes are on the disk, so that they outlast the power."""
+    with path.open("r+b") as file:
+        os.fsync(file.fileno())
 
 
 def locate_file(source: str, *, sha256: str | None = None) -> Path:

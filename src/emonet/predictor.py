@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from emonet.composition import build_detector, build_ensemble
 from emonet.config import RecognizerConfig, TestTimeAugmentation
 from emonet.data import FaceDataset, Labelled, as_dataset
-from emonet.errors import InputError
+from emonet.errors import ConfigError, InputError
 from emonet.evaluation.report import Report, make_report
 from emonet.evaluation.robustness import Robustness, measure_robustness
 from emonet.network.ensemble import Ensemble
@@ -26,7 +26,7 @@ from emonet.storage.pretrained import Pretrained
 from emonet.streaming import Detectors, stream_results
 from emonet.training.record import TrainingRecord
 
-__all__ = ["Predictor"]
+__all__ = ["Predictor", "require_recognizers"]
 
 
 class Predictor(Pretrained):
@@ -81,7 +81,7 @@ class Predictor(Pretrained):
         """Return an iterator over what predict returns for many images, in their order.
 
         Faces of several images go through the networks together; memory does not grow with
-        the number of images.
+        the number of images. If the iterable raises, the images before get their results first.
 
         Raises:
             InputError: it is given one image.
@@ -94,6 +94,8 @@ class Predictor(Pretrained):
                 f"predict, or put it into a list"
             )
         _ = self.weights  # says so now if there are none
+        if isinstance(min_score, np.floating):
+            min_score = float(min_score)
         require_number("predict", "min_score", min_score, 0, 1)
         return stream_results(
             images,
@@ -216,3 +218,14 @@ class Predictor(Pretrained):
                 with detectors.borrow():
                     self._detectors = detectors
             return self._detectors
+
+
+def require_recognizers(function: str, *given: object) -> None:
+    """Refuse what is no recognizer, such as a model's name.
+
+    Raises:
+        ConfigError: names the function and what it was given.
+    """
+    for one in given:
+        if not isinstance(one, Predictor):
+            raise ConfigError(f"{function} takes loaded recognizers, got {one!r:.200}")

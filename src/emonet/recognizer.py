@@ -17,9 +17,10 @@ from emonet.evaluation.calibration import learn_temperature, measure_calibration
 from emonet.exports import quantise_graphs, with_graph_precision
 from emonet.labels import FER2013, label_set
 from emonet.pipeline.crops import measure_framing
-from emonet.plugin import ConfigError, Json, require_number, require_size
-from emonet.predictor import Predictor
+from emonet.plugin import ConfigError, Json, require_size
+from emonet.predictor import Predictor, require_recognizers
 from emonet.registry.catalog import Kind, get_catalog
+from emonet.seeds import require_seed
 from emonet.storage.config_json import config_to_json
 from emonet.training.distillation import Distillation, TeacherSees
 from emonet.training.recipes import Precision, Recipe, get_recipe
@@ -118,9 +119,7 @@ class EmotionRecognizer(Predictor):
             NotFittedError: a member has no weights yet.
         """
         members = list(members)
-        for one in members:
-            if not isinstance(one, EmotionRecognizer):
-                raise ConfigError(f"ensemble takes loaded recognizers, got {one!r:.200}")
+        require_recognizers("ensemble", *members)
         parts = [(member.config, member.weights, member._graphs) for member in members]
         config, weights, graphs = merge(parts)
         merged = cls._of(config)
@@ -186,19 +185,21 @@ class EmotionRecognizer(Predictor):
             The recognizer itself.
 
         Raises:
-            ConfigError: the teacher has other labels, the share is not in 0..1, or there are
-                several networks.
+            ConfigError: the teacher is no recognizer or has other labels, the share is not in
+                0..1, the seed is none, or there are several networks.
             DataError: the data are malformed, lack a class, or have other labels.
             TrainingError: the loss diverged, or checkpoint_dir holds another run.
             WeightsError: ``start_from`` has another network.
         """
         from emonet.training.session import train_network
 
-        require_number("fit", "seed", seed, 0, whole=True)
+        seed = require_seed("fit", seed)
+        require_recognizers("fit", *(one for one in (teacher, start_from) if one is not None))
         train_set = self._dataset(train, sized=True, every_label=True)
         # What could fail after hours of training fails now.
         config_to_json(self._config)
         self._get_detectors()
+        taught_by = None if teacher is None else Distillation(teacher, teacher_share, teacher_sees)
         weights, self._training = train_network(
             get_catalog(),
             self._config,
@@ -210,9 +211,7 @@ class EmotionRecognizer(Predictor):
             checkpoint_dir=checkpoint_dir,
             feature_cache=feature_cache,
             command=command,
-            distillation=(
-                None if teacher is None else Distillation(teacher, teacher_share, teacher_sees)
-            ),
+            distillation=taught_by,
             start_from=start_from,
         )
         # Temperature and digests were those of what was learnt before.
@@ -238,11 +237,14 @@ class EmotionRecognizer(Predictor):
             The recognizer itself.
 
         Raises:
-            ConfigError: it has one network only.
+            ConfigError: it has one network only, or the seed is none.
             DataError: there are too few faces, or the labels are others.
             NotFittedError: the recognizer was neither fitted nor loaded.
         """
+        seed = require_seed("fit_weights", seed)
         dataset, networks = self._dataset(data), self._config.networks
+        if len(networks) < 2:
+            raise ConfigError("One network alone needs no weights")
         ensemble = self._get_ensemble()
         members = ensemble.members_proba(self._by_size(dataset.images))
         names = [network.name for network in networks]
@@ -310,7 +312,7 @@ class EmotionRecognizer(Predictor):
             DataError: a class has one face only, or the labels are others.
             NotFittedError: the recognizer was neither fitted nor loaded.
         """
-        require_number("calibrate", "seed", seed, 0, whole=True)
+        seed = require_seed("calibrate", seed)
         learning, others = self._dataset(data).hold_out(0.5, seed=seed)
         raw = replace(self._get_ensemble(), temperature=1.0)
         temperature = learn_temperature(

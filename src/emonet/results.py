@@ -88,7 +88,7 @@ class ImageResult:
         path: the image's path where it was given as one, else None.
         width: pixels, after the EXIF rotation; 0 if the image could not be read.
         height: likewise.
-        faces: in the detector's order; empty when no face was found.
+        faces: the surest detection first; empty when no face was found.
         error: set when the image could not be used; only a batch reports errors this way.
     """
 

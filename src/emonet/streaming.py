@@ -101,13 +101,32 @@ def stream_results(
         return _Detected(ImageResult(path, width, height), detections, crops)
 
     pending: list[_Detected] = []
-    for detected in _ahead(detect, sources):
+    failures: list[Exception] = []
+    for detected in _ahead(detect, _until_failure(sources, failures)):
         pending.append(detected)
         faces = sum(len(part.detections) for part in pending)
         if faces >= CHUNK_FACES or len(pending) >= CHUNK_IMAGES:
             yield from _classified(pending, classify, labels, min_score)
             pending = []
     yield from _classified(pending, classify, labels, min_score)
+    for failure in failures:
+        raise failure
+
+
+def _until_failure(
+    sources: Iterable[ImageSource], failures: list[Exception]
+) -> Iterator[ImageSource]:
+    """Yield the images until there are no more; if that is for an error, put it into a list.
+
+    So what came before it gets its result first, as that of a film whose end is damaged.
+    """
+    # What makes its images on the way, such as a camera, may fill one array again and again.
+    copies = not isinstance(sources, Sequence | np.ndarray)
+    try:
+        for source in sources:
+            yield source.copy() if copies and isinstance(source, np.ndarray) else source
+    except Exception as error:  # whatever it is, it is raised later
+        failures.append(error)
 
 
 def _ahead(
@@ -115,13 +134,9 @@ def _ahead(
 ) -> Iterator[_Detected]:
     """Yield what becomes of each image, in order, while worker threads are at the next ones."""
     running: deque[Future[_Detected]] = deque()
-    # What makes its images on the way, such as a camera, may fill one array again and again.
-    copies = not isinstance(sources, Sequence | np.ndarray)
     with ThreadPoolExecutor(WORKERS, thread_name_prefix="emonet") as workers:
         try:
             for source in sources:
-                if copies and isinstance(source, np.ndarray):
-                    source = source.copy()
                 running.append(workers.submit(detect, source))
                 if len(running) >= IMAGES_AHEAD:
                     yield running.popleft().result()

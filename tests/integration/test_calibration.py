@@ -78,8 +78,9 @@ def test_a_calibrated_ensemble_can_be_saved_but_not_merged(
 def test_too_few_faces_are_refused(recognizer: EmotionRecognizer) -> None:
     with pytest.raises(DataError, match="can't be held out"):
         recognizer.calibrate((FACES.images[:0], FACES.classes[:0]))
-    with pytest.raises(ConfigError, match="calibrate: seed must be a whole number"):
-        recognizer.calibrate(FACES, seed=-1)
+    for seed in (-1, 2**32, True, "0"):
+        with pytest.raises(ConfigError, match="calibrate: seed must be a whole number"):
+            recognizer.calibrate(FACES, seed=seed)
     lonely = np.r_[FACES.classes[:20], 6]
     with pytest.raises(DataError, match="neutral: there is only one"):
         recognizer.calibrate((FACES.images[:21], lonely))

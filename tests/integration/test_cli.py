@@ -383,6 +383,19 @@ def test_train_needs_a_folder_to_write_to(run: Run, fer2013_csv: Path, tmp_path:
     assert_refused(outcome, str(tmp_path / "taken"))
 
 
+def test_figures_are_noted_for_the_folder_and_not_for_the_bundled_model_of_its_name(
+    run: Run, tiny_folder: Path, fer2013_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    mine = shutil.copytree(tiny_folder, tmp_path / "fast")
+    command = EmotionRecognizer.from_pretrained(mine).training.command
+    options = ("--data", fer2013_csv, "--split", "PublicTest", "--note", "--json")
+    (told,) = run("evaluate", "--model", "fast", *options).records
+    noted = EmotionRecognizer.from_pretrained(mine).training
+    assert noted.command == command
+    assert noted.evaluation["PublicTest"].accuracy == told["accuracy"]
+
+
 def test_framing_changes_the_configuration_alone(
     run: Run, tiny_folder: Path, fer2013_csv: Path, tmp_path: Path
 ) -> None:

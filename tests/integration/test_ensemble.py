@@ -1,6 +1,7 @@
 """Ensembles: one answer of several networks, as a recognizer like any other."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from tests.integration.conftest import Run
 
 from emonet import EmotionRecognizer, load_dataset
 from emonet.composition import build_network
+from emonet.config import NetworkConfig
 from emonet.errors import ConfigError, DataError, NotFittedError
 from emonet.labels import FER2013
 from emonet.registry.catalog import get_catalog
@@ -105,7 +107,7 @@ def test_fitted_weights_are_used_kept_and_told(
     members: list[EmotionRecognizer], tmp_path: Path
 ) -> None:
     whole = EmotionRecognizer.ensemble(members)
-    assert whole.fit_weights(FACES, seed=3) is whole
+    assert whole.fit_weights(FACES, seed=np.int64(3)) is whole
     learnt = whole.training.learnt_weights
     # Only one member has learnt anything.
     assert learnt.weights["resnet18"] == max(learnt.weights.values()) > 0.4
@@ -145,12 +147,62 @@ def test_what_can_not_be_an_ensemble_is_refused(tiny_recognizer: EmotionRecogniz
     whole = EmotionRecognizer.ensemble([tiny_recognizer, tiny_recognizer])
     with pytest.raises(DataError, match="5 or more faces"):
         whole.fit_weights((FACES.images[:3], FACES.classes[:3]))
-    with pytest.raises(ConfigError, match="fit_weights: seed must be a whole number"):
-        whole.fit_weights(FACES, seed=-1)
+    for seed in (-1, 2**32, 0.5, np.int64(-1)):
+        with pytest.raises(ConfigError, match="fit_weights: seed must be a whole number"):
+            whole.fit_weights(FACES, seed=seed)
     with pytest.raises(ConfigError, match=r"takes loaded recognizers, got '\./a'"):
         EmotionRecognizer.ensemble(["./a", "./b"])
     with pytest.raises(ConfigError, match="fit trains one network"):
         whole.fit(FACES, FACES)
+
+
+def test_only_graphs_that_are_missing_are_made(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_graph = EmotionRecognizer.from_pretrained(tiny_folder)
+    whole = EmotionRecognizer.ensemble([with_graph, with_random_weights(1, face_size=(32, 40))])
+    made = []
+
+    def make(catalog: object, network: NetworkConfig, classes: int) -> None:
+        made.append(network.name)
+
+    monkeypatch.setattr("emonet.exports._export_graph", make)
+    whole.save_pretrained(tmp_path)
+    assert made == ["resnet18_2"]
+    assert [file.name for file in tmp_path.glob("*.onnx")] == ["resnet18.onnx"]
+
+
+def test_members_of_two_releases_of_a_plugin_share_an_extractor(
+    members: list[EmotionRecognizer],
+) -> None:
+    parts = [
+        EmotionRecognizer._of(replace(member.config, networks=(released(member, version),)))
+        for member, version in zip(members[1:3], ("0.1.0", "0.1.1"), strict=True)
+    ]
+    for part, member in zip(parts, members[1:3], strict=True):
+        part._weights = member.weights
+    built = EmotionRecognizer.ensemble(parts)._get_ensemble()
+    first, second = (network.extractors["bovw"] for network in built.networks)
+    assert first is second
+
+
+def released(member: EmotionRecognizer, version: str) -> NetworkConfig:
+    (network,) = member.config.networks
+    features = tuple(replace(part, distribution_version=version) for part in network.features)
+    return replace(network, features=features)
+
+
+def test_faces_of_a_csv_file_reach_every_member_as_they_are(
+    run: Run, whole: EmotionRecognizer, fer2013_csv: Path, tmp_path: Path
+) -> None:
+    large = EmotionRecognizer.ensemble([with_random_weights(4, face_size=(64, 64)), whole])
+    large.save_pretrained(tmp_path)
+    command = ("evaluate", "--data", fer2013_csv, "--split", "PublicTest", "--model", tmp_path)
+    (told,) = run(*command, "--json").records
+    expected = EmotionRecognizer.from_pretrained(tmp_path).evaluate(
+        load_dataset(fer2013_csv, "PublicTest")
+    )
+    assert told == json.loads(json.dumps(expected.to_dict()))
 
 
 def test_the_command_makes_a_model_folder(

@@ -45,7 +45,7 @@ def transformed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_kept_vectors_are_the_extractors_own_and_computed_once(
     built: tuple[KerasNetwork, NetworkConfig], transformed: list[int], tmp_path: Path
 ) -> None:
-    (expected,) = built[0].features(FACES)
+    expected = built[0].extractors["bovw"].transform(FACES)
     transformed.clear()
     for _ in range(2):
         (vectors,) = extract_all(*built, FACES, tmp_path / "cache", "test")
@@ -140,7 +140,8 @@ def test_a_place_that_can_not_be_written_ends_nothing(
     taken = tmp_path / "taken"
     taken.write_text("a file")
     (vectors,) = extract_all(*built, FACES[:8], taken, "test")
-    np.testing.assert_array_equal(vectors, built[0].features(FACES[:8])[0])
+    expected = built[0].extractors["bovw"].transform(FACES[:8])
+    np.testing.assert_array_equal(vectors, expected)
     assert "is not kept" in caplog.text
 
 

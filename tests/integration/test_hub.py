@@ -36,6 +36,7 @@ from tests.integration.hub_server import (
 
 from emonet import EmotionRecognizer, TrainingRecord
 from emonet.composition import build_network
+from emonet.errors import ConfigError
 from emonet.registry.catalog import get_catalog
 from emonet.storage.card import model_card
 from emonet.storage.config_json import config_from_json, config_to_json
@@ -581,9 +582,9 @@ def test_a_card_claims_no_more_than_is_known() -> None:
     title = "a: 'title' --- # \n"
     bare = ModelCard(model_card(model.config, title)).data.to_dict()
     assert bare.keys() == {"library_name", "pipeline_tag", "tags"}
-    given = model_card(model.config, title, license="mit", datasets=["org/faces"])
+    given = model_card(model.config, title, license="mit")
     data = ModelCard(given).data
-    assert (data.license, data.datasets, data.eval_results) == ("mit", ["org/faces"], None)
+    assert (data.license, data.datasets, data.eval_results) == ("mit", None, None)
 
     record = model.training
     report = record.evaluation["PublicTest"]
@@ -617,6 +618,8 @@ def test_the_page_about_the_hub_does_what_it_says(hub: Hub, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("name", ["mine", "", "me/", "a/b/c"])
 def test_a_name_that_is_none_makes_no_repository(hub: Hub, client: HubClient, name: str) -> None:
+    with pytest.raises(ConfigError, match="is named 'org/name'"):
+        EmotionRecognizer("resnet18").push_to_hub(name)  # said before anything is saved
     outcome = client("push", "fast", name, token=WRITER, dtype="float16")
     assert (outcome.error, repr(name) in outcome.message) == ("ConfigError", True), outcome
     assert hub.lines == []

@@ -25,6 +25,7 @@ from emonet.errors import (
     ConfigError,
     ConfigVersionError,
     EmonetError,
+    ImageError,
     InputError,
     ModelError,
     ModelNotFoundError,
@@ -671,3 +672,43 @@ def test_a_stream_of_one_image_is_refused(tiny_recognizer: EmotionRecognizer) ->
     for image in ("photo.jpg", b"", np.zeros((48, 48, 3), np.uint8)):
         with pytest.raises(InputError, match="stream takes an iterable of images, got one"):
             tiny_recognizer.stream(image)
+
+
+def test_a_save_that_fails_takes_no_record_away(
+    tiny_recognizer: EmotionRecognizer, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = contents(folder)
+    bare = EmotionRecognizer.from_pretrained(folder)
+    bare._training = None
+
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("emonet.storage.folder.config_to_json", full)
+        with pytest.raises(OSError, match="No space left"):
+            bare.save_pretrained(folder)
+    assert contents(folder) == before
+    bare.save_pretrained(folder)
+    assert not (folder / "training.json").exists()
+
+
+@pytest.mark.parametrize("license", ["Apache 2.0", "other: see x", "", "1.0"])
+def test_a_licence_is_written_as_the_hub_does(
+    tiny_recognizer: EmotionRecognizer, tmp_path: Path, license: str
+) -> None:
+    with pytest.raises(ConfigError, match="as the Hub abbreviates it"):
+        tiny_recognizer.save_pretrained(tmp_path / "new", license=license)
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_licence_in_quotes_is_kept(folder: Path) -> None:
+    card = folder / "README.md"
+    card.write_text(card.read_text().replace("---\n", '---\nlicense: "cc-by-4.0"\n', 1))
+    update_folder(folder, EmotionRecognizer.from_pretrained(folder).training)
+    assert "\nlicense: cc-by-4.0\n" in card.read_text()
+
+
+def test_one_crop_alone_is_told_to_be_put_into_a_list(tiny_recognizer: EmotionRecognizer) -> None:
+    with pytest.raises(ImageError, match=r"got shape \(48, 48\): .* put it into a list"):
+        tiny_recognizer.predict_proba(np.zeros((48, 48), np.uint8))

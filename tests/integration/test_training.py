@@ -22,7 +22,8 @@ from emonet.data.augmentation import Augmentation
 from emonet.errors import ConfigError, DataError, ModelNotFoundError, TrainingError
 from emonet.labels import FERPLUS
 from emonet.registry.catalog import get_catalog
-from emonet.training.batches import even_size
+from emonet.training.batches import Examples, even_size
+from emonet.training.fit import _measure_statistics
 
 TRAIN = make_faces(8)
 VALID = make_faces(4, seed=1)
@@ -689,3 +690,38 @@ def test_a_head_alone_on_random_weights_is_warned_of(
     fit(one_phase(epochs=1, backbone=backbone))
     warned = any("weights are random" in record.message for record in caplog.records)
     assert warned == (backbone == "frozen")
+
+
+def test_what_is_no_recognizer_neither_teaches_nor_begins() -> None:
+    for part in ({"teacher": "default"}, {"start_from": "default"}):
+        with pytest.raises(ConfigError, match="fit takes loaded recognizers, got 'default'"):
+            fit(one_phase(epochs=1), **part)
+
+
+def test_statistics_do_not_depend_on_the_order_of_the_faces(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Folders come class by class; batches of one class vary less than all faces do."""
+    monkeypatch.setattr("emonet.training.fit.STATISTICS_BATCHES", 7)
+    network = build_network(
+        get_catalog(), EmotionRecognizer(**MINI).config.networks[0], num_classes=7, seed=0
+    )
+    faces = np.repeat(np.linspace(0, 255, 7).astype(np.uint8), 8)  # a brightness for each class
+    faces = np.broadcast_to(faces[:, None, None], (56, 48, 48))
+    name = "backbone/batch_normalization/moving_variance"
+    found = []
+    for order in (np.arange(56), np.random.default_rng(0).permutation(56)):
+        examples = Examples(np.ascontiguousarray(faces[order]), np.zeros((56, 7), np.float32))
+        _measure_statistics(network.model, examples, batch_size=8)
+        found.append(network.get_weights()[name])
+    np.testing.assert_allclose(*found, rtol=0.5)
+
+
+def test_a_run_goes_on_with_another_release_of_its_plugin(tmp_path: Path) -> None:
+    recipe = one_phase(epochs=2)
+    first = fit(recipe, checkpoint_dir=tmp_path)
+    (network,) = first.config.networks
+    backbone = replace(network.backbone, distribution_version="9.9")
+    config = replace(first.config, networks=(replace(network, backbone=backbone),))
+    again = EmotionRecognizer._of(config).fit(TRAIN, VALID, recipe=recipe, checkpoint_dir=tmp_path)
+    assert again.training.history == first.training.history

@@ -14,11 +14,11 @@ PLUGINS = ROOT / "plugins"
 
 #: The parts of emonet, lowest first; within a row, parts may know each other.
 ROWS = (
-    {"errors", "labels", "results"},
+    {"errors", "labels", "results", "versions"},
     {"files"},
     {"cache"},
     {"plugin", "config"},
-    {"registry"},
+    {"registry", "seeds"},
     {"data", "pipeline"},
     {"network"},
     {"composition", "ensembling"},

@@ -280,7 +280,7 @@ def test_json_that_is_no_emonet_model_is_a_config_error(text):
         (("labels",), ["a", "b", "a"], "labels: repeated in ('a', 'b', 'a')"),
         (("networks",), [], "networks: "),
         (("networks", 1, "name"), "resnet18_bovw", "networks: names repeat in"),
-        (("networks", 0, "weight"), -0.5, "networks: weights must be >= 0 and not all 0"),
+        (("networks", 0, "weight"), -0.5, "networks: weights must be >= 0 and have a sum"),
         (
             ("networks", 0, "face_size"),
             [0, 48],
@@ -297,8 +297,8 @@ def test_json_that_is_no_emonet_model_is_a_config_error(text):
             "face_size: sides of 8 to 1024 pixels, got (-48, 48)",
         ),
         (("networks", 0, "face_size"), [10**9, 48], "face_size: sides of 8 to 1024 pixels"),
-        (("temperature",), 0.0, "temperature: must be above 0, got 0.0"),
-        (("temperature",), -1.0, "temperature: must be above 0, got -1.0"),
+        (("temperature",), 0.0, "temperature: must be 0.1 to 100, got 0.0"),
+        (("temperature",), -1.0, "temperature: must be 0.1 to 100, got -1.0"),
     ],
     ids=lambda value: "" if isinstance(value, str) else str(value),
 )
@@ -318,7 +318,7 @@ def test_a_file_from_before_test_time_augmentation_has_none():
 
 
 def test_weights_that_are_all_zero_are_refused():
-    with pytest.raises(ConfigError, match="weights must be >= 0 and not all 0, got"):
+    with pytest.raises(ConfigError, match="weights must be >= 0 and have a sum of"):
         replace(CONFIG, networks=(network(weight=0.0),))
 
 

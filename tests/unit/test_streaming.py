@@ -1,5 +1,6 @@
 """Many images become one stream of results, in order, whatever befalls one of them."""
 
+import collections
 import itertools
 import threading
 
@@ -75,6 +76,18 @@ def test_one_array_may_be_filled_again_and_again():
 
     results = list(stream(Camera()))
     assert [round(r.faces[0].probabilities["bright"] * 255) for r in results] == list(range(100))
+
+
+@pytest.mark.parametrize("count", [0, 3, CHUNK_IMAGES + 3, 2 * IMAGES_AHEAD])
+def test_what_came_before_the_source_failed_gets_its_results_first(count):
+    def film():
+        yield from (plain_image(value) for value in range(count))
+        raise OSError("the file ends here")
+
+    results = []
+    with pytest.raises(OSError, match="the file ends here"):
+        collections.deque(map(results.append, stream(film())), maxlen=0)
+    assert [round(r.faces[0].probabilities["bright"] * 255) for r in results] == list(range(count))
 
 
 def test_every_image_gets_its_own_faces():

@@ -79,16 +79,10 @@ def main() -> NoReturn:
     debug = "--debug" in sys.argv
     try:
         status = app(standalone_mode=False)
-    except typer.Abort:
+    except (typer.Abort, KeyboardInterrupt):
         _fail("interrupted", 130)
-    except KeyboardInterrupt:
-        _fail("interrupted", 130)
-    except EmonetError as error:
-        if debug:
-            raise
-        _fail(str(error), EXIT_FAILED)
-    except OSError as error:
-        # A folder that can't be written to, a full disk.
+    except (EmonetError, OSError) as error:
+        # OSError: a folder that can't be written to, a full disk.
         if debug:
             raise
         _fail(str(error), EXIT_FAILED)

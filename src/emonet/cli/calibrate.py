@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from emonet.cli.backend import prepare
-from emonet.cli.options import AsJson, Data
-from emonet.data import load_dataset
+from emonet.cli.options import AsJson, Data, load_faces
 from emonet.data.splits import official_split
 from emonet.evaluation.calibration import Calibration
 from emonet.recognizer import EmotionRecognizer
@@ -34,7 +33,7 @@ def calibrate(
     """
     folder = require_folder(model)
     recognizer = EmotionRecognizer.from_pretrained(folder)
-    dataset = load_dataset(data, split, face_size=recognizer.config.face_sizes[0])
+    dataset = load_faces(data, split, recognizer)
     prepare(recognizer)
     recognizer.calibrate(dataset, seed=seed)
     recognizer.note_evaluation(official_split(split), recognizer.evaluate(dataset))

@@ -15,9 +15,9 @@ from emonet.cli.options import (
     NewModel,
     Views,
     WeightsDtype,
+    load_faces,
     typed_command,
 )
-from emonet.data import load_dataset
 from emonet.data.splits import official_split
 from emonet.ensembling import LearntWeights
 from emonet.evaluation.report import Report
@@ -54,7 +54,7 @@ def ensemble(
     whole = EmotionRecognizer.ensemble(members, command=typed_command())
     if test_time_augmentation is not None:
         whole = whole.with_test_time_augmentation(test_time_augmentation)
-    dataset = load_dataset(data, split, face_size=whole.config.face_sizes[0])
+    dataset = load_faces(data, split, whole)
     prepare(whole)
     if not mean:
         whole.fit_weights(dataset, seed=seed, command=typed_command())

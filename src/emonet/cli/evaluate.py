@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from emonet.cli.backend import prepare
-from emonet.cli.options import AsJson, Data, Model, Runtime, Views
-from emonet.data import FaceDataset, load_dataset
+from emonet.cli.options import AsJson, Data, Model, Runtime, Views, load_faces
+from emonet.data import FaceDataset
 from emonet.data.splits import official_split
 from emonet.errors import ConfigError
 from emonet.evaluation.report import Report
@@ -39,7 +39,8 @@ def evaluate(
 ) -> None:
     """Measure accuracy, figures per class, confusion and calibration on face crops."""
     folder = require_folder(model) if note else None
-    recognizer = EmotionRecognizer.from_pretrained(model, runtime=runtime)
+    # A folder, and not the bundled model of that name: it is where the figures will stand.
+    recognizer = EmotionRecognizer.from_pretrained(folder or model, runtime=runtime)
     own = recognizer.config.test_time_augmentation
     quantised = any(part.graph_precision != "float32" for part in recognizer.config.networks)
     if note and runtime == "keras" and quantised:
@@ -54,7 +55,7 @@ def evaluate(
         )
     if test_time_augmentation is not None:
         recognizer = recognizer.with_test_time_augmentation(test_time_augmentation)
-    dataset = load_dataset(data, split, face_size=recognizer.config.face_sizes[0])
+    dataset = load_faces(data, split, recognizer)
     prepare(recognizer)
     report = recognizer.evaluate(dataset)
     costs = _measure(recognizer, dataset) if robustness else None

@@ -6,7 +6,6 @@ import platform
 import re
 import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,13 @@ from emonet.cli.options import AsJson
 from emonet.plugin import usable_cores
 from emonet.registry import list_plugins
 from emonet.storage.sources import bundled_models
+from emonet.versions import installed
 
 __all__ = ["info"]
 
 #: Libraries and what of them is imported: each comes from packages of several names.
 LIBRARIES = {
+    "emonet": "emonet",
     "numpy": "numpy",
     "keras": "keras",
     "tensorflow": "tensorflow",
@@ -74,7 +75,7 @@ def info(as_json: AsJson = False) -> None:
 def gather() -> dict[str, Any]:
     """Return what can be said as plain JSON values; nothing that is broken raises."""
     return {
-        "versions": {"emonet": _version("emonet"), **_libraries()},
+        "versions": installed(LIBRARIES),
         "python": platform.python_version(),
         "system": platform.platform(),
         "processor": _processor(),
@@ -108,23 +109,6 @@ def _ask(code: str) -> dict[str, Any]:
         said = done.stderr.strip().splitlines() or ["it said nothing"]
         return {"error": f"process ended with status {done.returncode}: {said[-1]}"}
     return facts
-
-
-def _version(distribution: str) -> str | None:
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return None
-
-
-def _libraries() -> dict[str, str | None]:
-    """Return the packages that bring the libraries, with their versions; None for missing ones."""
-    found: dict[str, str | None] = {}
-    packages = packages_distributions()
-    for library, module in LIBRARIES.items():
-        names = sorted(set(packages.get(module, ())))
-        found |= {name: _version(name) for name in names} if names else {library: None}
-    return found
 
 
 def _processor() -> str:

@@ -11,9 +11,12 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from emonet.config import TestTimeAugmentation
+from emonet.data import FaceDataset, load_dataset
 from emonet.errors import ConfigError
 from emonet.network.runtimes import RuntimeName
 from emonet.plugin import Json
+from emonet.recognizer import EmotionRecognizer
+from emonet.storage.card import require_license
 from emonet.storage.folder import CONFIG_FILE, Dtype
 
 __all__ = [
@@ -26,6 +29,7 @@ __all__ = [
     "Settings",
     "Views",
     "WeightsDtype",
+    "load_faces",
     "options_of",
     "parse_settings",
     "typed_command",
@@ -38,6 +42,11 @@ def _without_model(folder: Path) -> Path:
     if (folder / CONFIG_FILE).exists():
         raise ConfigError(f"{folder} holds a model already: choose another folder")
     return folder
+
+
+def _license(license: str | None) -> str | None:
+    require_license(license)
+    return license
 
 
 Data = Annotated[
@@ -58,7 +67,8 @@ WeightsDtype = Annotated[
     Dtype, typer.Option(help="Of the weights that Keras takes: float32 or float16.")
 ]
 License = Annotated[
-    str | None, typer.Option(help="Of the weights, for the model card: mit, cc-by-4.0 ...")
+    str | None,
+    typer.Option(help="Of the weights, for the model card: mit, cc-by-4.0 ...", callback=_license),
 ]
 Runtime = Annotated[
     RuntimeName | None,
@@ -94,6 +104,17 @@ def options_of(
         return command
 
     return decorate
+
+
+def load_faces(data: Path, split: str, recognizer: EmotionRecognizer) -> FaceDataset:
+    """Load a split for a recognizer, whose networks may need faces of several sizes.
+
+    A CSV file's faces stay as they are: enlarged and shrunk again they would be others. The
+    images of a folder have any sizes, so they get the largest that a network needs.
+    """
+    if data.is_dir():
+        return load_dataset(data, split, face_size=recognizer.config.face_sizes[0])
+    return load_dataset(data, split)
 
 
 def typed_command() -> str:

@@ -6,8 +6,14 @@ from typing import Annotated
 import typer
 
 from emonet.cli.backend import import_keras_quietly
-from emonet.cli.options import Data, License, NewModel, WeightsDtype, typed_command
-from emonet.data import load_dataset
+from emonet.cli.options import (
+    Data,
+    License,
+    NewModel,
+    WeightsDtype,
+    load_faces,
+    typed_command,
+)
 from emonet.errors import ExportError
 from emonet.recognizer import EmotionRecognizer
 
@@ -32,9 +38,8 @@ def quantise(
     """
     # Keras computes in float32 whatever the model's graphs do.
     recognizer = EmotionRecognizer.from_pretrained(model, runtime="keras")
-    size = recognizer.config.face_sizes[0]
-    training = load_dataset(data, "Training", face_size=size)
-    held_out = load_dataset(data, "PublicTest", face_size=size)
+    training = load_faces(data, "Training", recognizer)
+    held_out = load_faces(data, "PublicTest", recognizer)
     import_keras_quietly()
     before = recognizer.evaluate(held_out).accuracy
     command = typed_command()

@@ -83,18 +83,14 @@ class Network:
             )
         return cls(runtime, extractors, face_size=face_size, num_classes=num_classes)
 
-    def features(self, faces: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-        """Run every feature extractor on uint8 (n, height, width) faces."""
-        return [extractor.transform(faces) for extractor in self.extractors.values()]
-
     def predict_proba(
-        self, faces: NDArray[np.uint8], features: Sequence[NDArray[np.float32]] | None = None
+        self, faces: NDArray[np.uint8], features: Sequence[NDArray[np.float32]]
     ) -> NDArray[np.float32]:
         """Tell the class probabilities of faces.
 
         Args:
             faces: uint8 (n, height, width); n >= 1.
-            features: what ``features(faces)`` returns, where it is known already.
+            features: what each of its extractors makes of them, float32 (n, size).
 
         Returns:
             float32 (n, classes); rows sum to 1.
@@ -102,8 +98,6 @@ class Network:
         Raises:
             WeightsError: they are not finite.
         """
-        if features is None:
-            features = self.features(faces)
         probabilities = run_in_batches(self._runtime, faces, features)
         if not np.isfinite(probabilities).all():
             raise WeightsError("The network gives no finite numbers: its weights are of no use")

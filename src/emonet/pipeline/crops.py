@@ -96,7 +96,9 @@ def _greys(
     faces: NDArray[np.uint8] | Iterable[ImageSource],
 ) -> Iterable[NDArray[np.uint8]]:
     """Turn faces in any form into grey ones; an array of grey ones is that already."""
-    if isinstance(faces, np.ndarray) and faces.ndim == 3 and faces.shape[2] in (1, 3, 4):
+    if isinstance(faces, np.ndarray) and (
+        faces.ndim == 2 or (faces.ndim == 3 and faces.shape[2] in (1, 3, 4))
+    ):
         raise ImageError(
             f"Faces must be a list of images or (n, height, width), got shape {faces.shape}: if "
             f"that is one image, put it into a list"

@@ -4,7 +4,6 @@ import json
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ from emonet.reproduction.experiment import (
 from emonet.reproduction.report import to_markdown
 from emonet.runs import is_finished, train_folder
 from emonet.training.recipes import Precision
-from emonet.training.record import data_digest
+from emonet.training.record import data_digest, installed_versions
 
 __all__ = ["reproduce"]
 
@@ -132,7 +131,7 @@ def reproduce(
         "scale": scale.describe(),
         "validation_split": VALIDATION,
         "test_split": test,
-        "versions": {name: version(name) for name in ("emonet", "keras", "tensorflow", "scipy")},
+        "versions": installed_versions("scipy"),
         "faces": {name: len(part) for name, part in splits.items()},
         "parameters": {name: count_parameters(member.weights) for name, member in members.items()},
         "paper": {part.name: part.paper_accuracy for part in chosen} | {ENSEMBLE: PAPER_ENSEMBLE},

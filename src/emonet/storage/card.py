@@ -1,12 +1,12 @@
 """The model card: README.md of a model folder, in the Hub's format."""
 
 import re
-from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
 from emonet.config import RecognizerConfig
 from emonet.ensembling import LearntWeights
+from emonet.errors import ConfigError
 from emonet.evaluation.calibration import Calibration
 from emonet.evaluation.robustness import Robustness
 from emonet.training.distillation import TeacherRecord
@@ -112,13 +112,25 @@ epoch is in `training.json`.{teacher}
 """
 
 
+def require_license(license: str | None) -> None:
+    """Refuse a licence that is not written as the Hub abbreviates it.
+
+    Raises:
+        ConfigError: it is a name or a sentence.
+    """
+    if license is not None and not re.fullmatch(r"[A-Za-z][\w.-]*", license):
+        raise ConfigError(
+            f"A licence is given as the Hub abbreviates it, such as mit, apache-2.0 or other, got "
+            f"{license!r:.80}"
+        )
+
+
 def model_card(
     config: RecognizerConfig,
     title: str,
     training: TrainingRecord | None = None,
     *,
     license: str | None = None,
-    datasets: Sequence[str] | None = None,
 ) -> str:
     """Return the text of README.md.
 
@@ -127,10 +139,13 @@ def model_card(
         title: the headline.
         training: how the recognizer was trained, if that is known.
         license: the weights' licence, as the Hub abbreviates it; None says nothing.
-        datasets: their names on the Hub; None names FER-2013 where the record proves it.
+
+    Raises:
+        ConfigError: the licence is written otherwise.
     """
+    require_license(license)
     training = training or TrainingRecord()
-    metadata = _metadata(title, training, license, datasets)
+    metadata = _metadata(title, training, license)
     rows = [
         f"| {network.name} | {network.backbone.name} | "
         f"{', '.join(part.name for part in network.features) or 'none'} | {network.weight:g} |"
@@ -157,21 +172,17 @@ def model_card(
     return f"---\n{metadata.to_yaml()}\n---\n\n{body}"
 
 
-def _metadata(
-    title: str, training: TrainingRecord, license: str | None, datasets: Sequence[str] | None
-) -> "ModelCardData":
+def _metadata(title: str, training: TrainingRecord, license: str | None) -> "ModelCardData":
     """Return what the Hub sorts and finds models by, and draws its tables of results from."""
     from huggingface_hub import ModelCardData
 
-    if datasets is None:
-        datasets = ["fer2013"] if _learnt_from_fer2013(training) else []
     results = [result for split in training.evaluation for result in _results(split, training)]
     return ModelCardData(
         library_name="emonet",
         license=license,
         pipeline_tag="image-classification",
         tags=["facial-expression-recognition", "emotion"],
-        datasets=list(datasets) or None,
+        datasets=["fer2013"] if _learnt_from_fer2013(training) else None,
         metrics=["accuracy", "f1"] if results else None,
         model_name=title if results else None,
         eval_results=results or None,

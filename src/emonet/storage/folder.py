@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -73,7 +73,10 @@ def write_folder(
     texts: Mapping[str, str | None],
     dtype: Dtype = "float32",
 ) -> None:
-    """Write a model folder, all of it or nothing; config.json comes last.
+    """Write a model folder; config.json comes last.
+
+    If writing fails, what was there before is untouched. A process that is killed while names
+    change can leave files of both models, which reading notices by their digests.
 
     Args:
         folder: made when needed; files of the same names are replaced, and weights and
@@ -108,8 +111,7 @@ def write_folder(
         _enter_texts(stack, folder, texts)
         digests = {file: hashlib.sha256(data).hexdigest() for file, data in files.items()}
         config_file.write_text(config_to_json(replace(config, files=digests)), encoding="utf-8")
-    for file in replaced - files.keys():
-        (folder / file).unlink(missing_ok=True)
+    _remove(folder, replaced - files.keys(), texts)
 
 
 def write_config(
@@ -126,6 +128,7 @@ def write_config(
         config_file = stack.enter_context(beside(folder / CONFIG_FILE))
         _enter_texts(stack, folder, texts or {})
         config_file.write_text(config_to_json(config), encoding="utf-8")
+    _remove(folder, (), texts or {})
 
 
 def read_config(path: Path) -> RecognizerConfig:
@@ -241,10 +244,14 @@ def _require_loadable(config: RecognizerConfig, files: Mapping[str, bytes]) -> N
 def _enter_texts(stack: ExitStack, folder: Path, texts: Mapping[str, str | None]) -> None:
     """Write texts beside their names, which they take when the stack is left."""
     for file, text in texts.items():
-        if text is None:
-            (folder / file).unlink(missing_ok=True)
-        else:
+        if text is not None:
             stack.enter_context(beside(folder / file)).write_text(text, encoding="utf-8")
+
+
+def _remove(folder: Path, files: Iterable[str], texts: Mapping[str, str | None]) -> None:
+    """Remove what the model has no longer: these files, and the texts that are None."""
+    for file in (*files, *(name for name, text in texts.items() if text is None)):
+        (folder / file).unlink(missing_ok=True)
 
 
 def _all_finite(array: NDArray[Any]) -> bool:

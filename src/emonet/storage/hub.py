@@ -12,7 +12,7 @@ from emonet.files import ask_hub_first, hub_client
 from emonet.storage.folder import CONFIG_FILE
 from emonet.training.record import RECORD_FILE
 
-__all__ = ["HubRepository", "push_folder"]
+__all__ = ["HubRepository", "push_folder", "require_repository_name"]
 
 #: What to do where the Hub answers with one of these.
 _ADVICE = {
@@ -109,6 +109,18 @@ class HubRepository:
         return Path(path)
 
 
+def require_repository_name(name: str) -> None:
+    """Refuse a name that is not ``"org/name"``.
+
+    Of a bare one the Hub's client would make a repository of the user's, and then not find it.
+
+    Raises:
+        ConfigError: it is another.
+    """
+    if not re.fullmatch(r"[^/]+/[^/]+", name):
+        raise ConfigError(f"A repository on the Hub is named 'org/name', got {name!r}")
+
+
 def push_folder(
     folder: Path, name: str, *, private: bool | None, commit_message: str, token: str | None
 ) -> str:
@@ -121,15 +133,11 @@ def push_folder(
         The commit's hash.
 
     Raises:
-        ConfigError: the name is not ``"org/name"``.
         HubError: the Hub can't be reached or refuses.
         ModelNotFoundError: nobody, or nobody with this token, may see the repository.
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
-    # Of a bare name the client would make a repository of the user's, and then not find it.
-    if not re.fullmatch(r"[^/]+/[^/]+", name):
-        raise ConfigError(f"A repository on the Hub is named 'org/name', got {name!r}")
     client = hub_client(token)
     files = {path.name: path for path in sorted(folder.iterdir())}
     with _translated(name):

@@ -19,7 +19,7 @@ from emonet.plugin import Json
 from emonet.registry.catalog import get_catalog
 from emonet.storage.card import model_card
 from emonet.storage.folder import Dtype, Weights, write_folder
-from emonet.storage.hub import push_folder
+from emonet.storage.hub import push_folder, require_repository_name
 from emonet.storage.sources import open_model
 from emonet.training.record import RECORD_FILE, TrainingRecord, record_to_json
 
@@ -159,6 +159,7 @@ class Pretrained:
             license: of the weights, as the Hub abbreviates it; the card names it.
 
         Raises:
+            ConfigError: the licence is not written as the Hub writes it.
             NotFittedError: there is nothing to save yet.
             WeightsError: a weight is not finite, or too large for float16.
         """
@@ -173,8 +174,9 @@ class Pretrained:
             "README.md": model_card(config, title, record, license=license),
             RECORD_FILE: None if record is None else record_to_json(record),
         }
-        graphs = export_graphs(get_catalog(), config) if len(self._graphs) < len(weights) else {}
-        graphs |= self._graphs
+        missing = [part for part in config.networks if part.name not in self._graphs]
+        made = export_graphs(get_catalog(), missing, num_classes=len(config.labels))
+        graphs = {**self._graphs, **made}
         write_folder(folder, config, weights, graphs=graphs, texts=texts, dtype=dtype)
 
     def export(
@@ -241,9 +243,11 @@ class Pretrained:
             The commit's hash, which ``from_pretrained(revision=...)`` takes.
 
         Raises:
+            ConfigError: the repository is not named ``"org/name"``.
             NotFittedError: there is nothing to share yet.
             HubError: the Hub can't be reached or refuses.
         """
+        require_repository_name(repository)
         with TemporaryDirectory() as folder:
             self.save_pretrained(folder, dtype=dtype, title=repository, license=license)
             return push_folder(

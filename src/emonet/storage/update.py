@@ -77,6 +77,6 @@ def _headline(card: Path) -> tuple[str | None, str | None]:
     parts = re.match(r"---\n(.*?)\n---\n(.*)", text, re.DOTALL)
     if parts is None:
         return None, None
-    license = re.search(r"^license: ([\w.-]+)$", parts[1], re.MULTILINE)
+    license = re.search(r"""^license: ['"]?([\w.-]+)['"]?$""", parts[1], re.MULTILINE)
     title = re.search(r"^# (.+)$", parts[2], re.MULTILINE)
     return title and unescape(title[1]), license and license[1]

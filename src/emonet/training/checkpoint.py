@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emonet.errors import TrainingError
-from emonet.files import beside
+from emonet.files import beside, flush
 from emonet.training.schedule import EpochRecord
 
 __all__ = ["Checkpoint"]
@@ -104,6 +104,7 @@ def _save(arrays: Arrays, path: Path) -> None:
 
     # safetensors drops the shape of numpy scalars, such as an optimiser's step count.
     save_file({name: np.ascontiguousarray(np.atleast_1d(a)) for name, a in arrays.items()}, path)
+    flush(path)
 
 
 def _load(path: Path) -> dict[str, NDArray[Any]]:

@@ -224,7 +224,8 @@ def _measure_statistics(model: keras.Model, examples: Examples, batch_size: int)
     batches = min(STATISTICS_BATCHES, count // size)
     rows = np.linspace(0, count - 1, batches * size).astype(int)
     with fused_normalisation(model):
-        for index, part in enumerate(np.split(rows, batches)):
+        for index in range(batches):
+            part = rows[index::batches]  # from everywhere: the faces may be sorted by class
             for layer in normalisations:
                 layer.momentum = index / (index + 1)  # the plain mean over all batches
             inputs = [examples.faces[part], *(feature[part] for feature in examples.features)]

@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,13 @@ from emonet.training.distillation import Distillation, TeacherRecord
 from emonet.training.recipes import Recipe
 from emonet.training.schedule import EpochRecord
 from emonet.training.start import Learnt, weights_digest
+from emonet.versions import installed
 
 __all__ = [
     "DataRecord",
     "TrainingRecord",
     "data_digest",
+    "installed_versions",
     "make_record",
     "merge_records",
     "read_record",
@@ -118,7 +119,7 @@ def make_record(
         command=command or "EmotionRecognizer.fit",
         recipe=json.loads(json.dumps(asdict(recipe))),
         seed=seed,
-        versions={name: version(name) for name in ("emonet", "keras", "tensorflow", "numpy")},
+        versions=installed_versions("numpy"),
         data={
             name: DataRecord(faces=len(dataset), sha256=data_digest(dataset))
             for name, dataset in (("training", train), ("validation", validation))
@@ -127,6 +128,15 @@ def make_record(
         teacher=None if distillation is None else distillation.describe(),
         started_from=None if start_from is None else weights_digest(start_from.weights),
     )
+
+
+def installed_versions(*more: str) -> dict[str, str]:
+    """Return the versions of the packages that training depends on, and of more."""
+    from keras.config import backend
+
+    names = ("emonet", "keras", backend(), *more)
+    found = installed({name: name for name in names})
+    return {package: number for package, number in found.items() if number is not None}
 
 
 def merge_records(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emonet.composition import build_network
+from emonet.composition import build_network, without_releases
 from emonet.config import RecognizerConfig
 from emonet.data import FaceDataset
 from emonet.errors import ConfigError, DataError
@@ -90,7 +90,7 @@ def train_network(
     checkpoint = None
     if checkpoint_dir is not None:
         identity = {
-            "network": asdict(config.networks[0]),
+            "network": asdict(without_releases(config).networks[0]),
             "labels": config.labels,
             "pretrained": pretrained,
             "recipe": asdict(recipe),
