@@ -1,4 +1,7 @@
-"""The command line: ``run`` measures, ``render`` makes tables and plots, ``compare`` ratios."""
+"""The command line: ``run`` measures, ``render`` makes tables and plots, ``compare`` ratios.
+
+``labels`` is about accuracy: what FER-2013's labels allow.
+"""
 
 import json
 import sys
@@ -11,6 +14,7 @@ import typer
 
 import emonet
 from benchmarks.compare import comparison
+from benchmarks.labels import label_limits
 from benchmarks.machine import has_gpu, machine
 from benchmarks.networks import PIXELS
 from benchmarks.options import Options
@@ -126,6 +130,17 @@ def compare(
 ) -> None:
     """Print, row by row, the second results as multiples of the first."""
     print(comparison(_read(first), _read(second)))
+
+
+@app.command()
+def labels(
+    data: Annotated[Path, typer.Option(help="fer2013.csv.", **EXISTING)],
+    ferplus: Annotated[Path, typer.Option(help="FER+ votes, fer2013new.csv.", **EXISTING)],
+    split: Annotated[str, typer.Option(help="Of both files.")] = "PublicTest",
+    model: Annotated[str | None, typer.Option(help="A bundled model, or a folder.")] = None,
+) -> None:
+    """Tell how many labels a model gets right, FER+'s voters, and both together, as JSON."""
+    print(json.dumps(label_limits(model, data, ferplus, split), indent=1))
 
 
 @app.command()

@@ -1,5 +1,6 @@
 """The benchmark suite through its command line: results, page, comparison, and what it refuses."""
 
+import csv
 import json
 import os
 import subprocess
@@ -14,8 +15,10 @@ from benchmarks.options import Options
 from benchmarks.peers import part as peers
 from benchmarks.suite import PARTS
 from benchmarks.timing import measure
+from tests.conftest import make_faces, write_fer2013
 
 from emonet import EmotionRecognizer
+from emonet.labels import FER2013, FERPLUS
 
 ROOT = Path(__file__).parents[2]
 
@@ -302,3 +305,26 @@ def test_the_quick_suite_measures_every_part(tmp_path: Path) -> None:
         assert row["flops_per_face"] > 1e8
         assert row["share_of_peak"] > 0
     assert benchmarks("render", tmp_path / "results.json", "--out", tmp_path).returncode == 0
+
+
+def test_labels_tells_what_votes_add(tmp_path: Path) -> None:
+    faces = make_faces(12)
+    data = write_fer2013(tmp_path / "fer2013.csv", {"PublicTest": faces})
+    voted = np.where(np.arange(len(faces)) % 4 == 0, 3, faces.classes)  # a quarter said happiness
+    votes = [{"Usage": "PublicTest", FER2013[kind]: 10} for kind in voted]
+    with (tmp_path / "votes.csv").open("w", newline="") as file:
+        columns = ["Usage", "Image name", *FERPLUS, "unknown", "NF"]
+        writer = csv.DictWriter(file, columns, restval=0)
+        writer.writeheader()
+        writer.writerows(votes)
+    done = benchmarks(
+        *("labels", "--data", data, "--ferplus", tmp_path / "votes.csv", "--model", "tiny")
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["faces"] == len(faces)
+    assert found["majority"] == pytest.approx((voted == faces.classes).mean())
+    assert found["model"] == EmotionRecognizer.from_pretrained("tiny").evaluate(faces).accuracy
+    # Whoever learns from the votes knows as much as their majority, less what few faces teach.
+    assert found["votes"] > found["majority"] - 0.1
+    assert found["both"] >= found["votes"] - 0.1
