@@ -29,8 +29,9 @@ SLOW_CASES = 10_000
 PREDICTED_CASES = 40
 
 MODEL = BUNDLED / "fast"
-CONFIG, RECORD, WEIGHTS = "config.json", "training.json", "resnet18.safetensors"
-GRAPH = "resnet18.onnx"
+CONFIG, RECORD = "config.json", "training.json"
+(WEIGHTS,) = (file.name for file in MODEL.glob("*.safetensors"))
+(GRAPH,) = (file.name for file in MODEL.glob("*.onnx"))
 SECONDS = 10
 
 Files = dict[str, bytes]

@@ -35,7 +35,7 @@ from emonet.storage.folder import (
 from emonet.storage.sources import BUNDLED
 from emonet.training.record import MAX_RECORD_BYTES
 
-WEIGHTS = "resnet18.safetensors"
+(WEIGHTS,) = (file.name for file in (BUNDLED / "fast").glob("*.safetensors"))
 GIGABYTE = 10**9
 
 #: Settings beyond any network's, by backbone.

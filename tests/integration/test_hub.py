@@ -44,8 +44,8 @@ from emonet.storage.folder import write_folder
 from emonet.storage.sources import BUNDLED
 
 NAME = "org/model"
-WEIGHTS = "resnet18.safetensors"
-GRAPH = "resnet18.onnx"
+(WEIGHTS,) = (file.name for file in (BUNDLED / "fast").glob("*.safetensors"))
+(GRAPH,) = (file.name for file in (BUNDLED / "fast").glob("*.onnx"))
 USER_AGENT = f"emonet/{version('emonet')}; hf_hub/2"
 #: The least that the client waits in all, in seconds, where it tries again as it likes to is 23.
 AT_ONCE = 15
@@ -490,7 +490,7 @@ CREATE, COMMIT, UPLOAD = "POST /api/repos/create", "POST .*/commit/main", "PUT /
         (WRITER, COMMIT, instead(refusal(403, "No")), "403"),
         (WRITER, COMMIT, instead(refusal(500, "Oops")), "500"),
         (WRITER, COMMIT, hang_up, "disconnected"),
-        (WRITER, UPLOAD, instead(refusal(403, "Expired")), "resnet18."),
+        (WRITER, UPLOAD, instead(refusal(403, "Expired")), Path(WEIGHTS).stem),
     ],
 )
 def test_a_push_that_fails_is_said_and_the_next_one_succeeds(
