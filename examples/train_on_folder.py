@@ -2,7 +2,8 @@
 
 python examples/train_on_folder.py faces my_model
 
-The folder looks like faces/train/CLASS/*.png; where there is a faces/test, it is evaluated on.
+The folder looks like faces/train/CLASS/*.png; faces/validation, if it is there, chooses the epoch,
+and faces/test is evaluated on.
 """
 
 import argparse
@@ -10,16 +11,14 @@ import shutil
 from pathlib import Path
 
 from emonet import EmotionRecognizer, FaceDataset, load_dataset
-from emonet.errors import DataError
 
 
 def load_split(folder: Path, split: str) -> FaceDataset | None:
-    """Return one split of the folder, whatever its own folder is called; None if there is none."""
-    try:
-        return load_dataset(folder, split)
-    except DataError as error:
-        print(f"without {split} faces: {error}")
+    """Return one split of the folder; None if there is none, while a broken one is an error."""
+    if not (folder / split).is_dir():
+        print(f"without {split} faces: there is no folder {folder / split}")
         return None
+    return load_dataset(folder, split)
 
 
 def main() -> None:

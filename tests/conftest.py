@@ -1,11 +1,13 @@
 """What the tests share. Nothing here needs the network or FER-2013."""
 
+import atexit
 import csv
 import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +21,11 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 os.environ["KERAS_HOME"] = tempfile.mkdtemp(prefix="emonet-keras-")
 
 from emonet import EmotionRecognizer, FaceDataset, Phase, Recipe
-from emonet.labels import FER2013
+from emonet.labels import FER2013, FERPLUS
 from emonet.registry import catalog as catalog_module
 from emonet.results import Detection
+
+atexit.register(shutil.rmtree, os.environ["KERAS_HOME"], ignore_errors=True)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -32,7 +36,6 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         for name in ("EMONET_DISABLE_PLUGINS", "EMONET_STRICT_PLUGINS"):
             patch.delenv(name, raising=False)
         yield
-    shutil.rmtree(os.environ["KERAS_HOME"], ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)
@@ -96,6 +99,25 @@ def write_fer2013(path: Path, splits: dict[str, FaceDataset]) -> Path:
         for usage, dataset in splits.items():
             for face, kind in zip(dataset.images, dataset.classes, strict=True):
                 writer.writerow([kind, " ".join(map(str, face.ravel())), usage])
+    return path
+
+
+def write_votes(
+    path: Path, votes: Iterable[Mapping[str, int]], usages: Sequence[str] = ("Training",)
+) -> Path:
+    """Write the file fer2013new.csv of FER+.
+
+    Args:
+        path: of the file.
+        votes: of each row, from column names to counts.
+        usages: the rows' splits, again and again.
+    """
+    columns = ["Usage", "Image name", *FERPLUS, "unknown", "NF"]
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns, restval=0)
+        writer.writeheader()
+        for counts, usage in zip(votes, cycle(usages)):
+            writer.writerow({"Usage": usage, **counts})
     return path
 
 

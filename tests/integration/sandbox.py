@@ -6,7 +6,6 @@ case: a fork costs milliseconds, a fresh interpreter seconds.
 
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -14,6 +13,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+if sys.platform == "linux":
+    import resource
+else:
+    import pytest
+
+    pytest.skip("processes are limited and watched with Linux's means", allow_module_level=True)
 
 #: What a case may use of the machine before it is stopped.
 CPU_SECONDS = 10

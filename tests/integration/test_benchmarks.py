@@ -1,6 +1,5 @@
 """The benchmark suite through its command line: results, page, comparison, and what it refuses."""
 
-import csv
 import json
 import os
 import subprocess
@@ -15,10 +14,10 @@ from benchmarks.options import Options
 from benchmarks.peers import part as peers
 from benchmarks.suite import PARTS
 from benchmarks.timing import measure
-from tests.conftest import make_faces, write_fer2013
+from tests.conftest import make_faces, write_fer2013, write_votes
 
 from emonet import EmotionRecognizer
-from emonet.labels import FER2013, FERPLUS
+from emonet.labels import FER2013
 
 ROOT = Path(__file__).parents[2]
 
@@ -311,15 +310,10 @@ def test_labels_tells_what_votes_add(tmp_path: Path) -> None:
     faces = make_faces(12)
     data = write_fer2013(tmp_path / "fer2013.csv", {"PublicTest": faces})
     voted = np.where(np.arange(len(faces)) % 4 == 0, 3, faces.classes)  # a quarter said happiness
-    votes = [{"Usage": "PublicTest", FER2013[kind]: 10} for kind in voted]
-    with (tmp_path / "votes.csv").open("w", newline="") as file:
-        columns = ["Usage", "Image name", *FERPLUS, "unknown", "NF"]
-        writer = csv.DictWriter(file, columns, restval=0)
-        writer.writeheader()
-        writer.writerows(votes)
-    done = benchmarks(
-        *("labels", "--data", data, "--ferplus", tmp_path / "votes.csv", "--model", "tiny")
+    votes = write_votes(
+        tmp_path / "votes.csv", ({FER2013[kind]: 10} for kind in voted), ["PublicTest"]
     )
+    done = benchmarks(*("labels", "--data", data, "--ferplus", votes, "--model", "tiny"))
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["faces"] == len(faces)

@@ -1,5 +1,6 @@
 """The command line: what it prints where, and its exit status."""
 
+import csv
 import json
 import shutil
 from dataclasses import replace
@@ -8,13 +9,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import typer.main
 from PIL import Image
-from tests.conftest import make_faces, write_fer2013
+from tests.conftest import make_faces, write_fer2013, write_votes
 from tests.integration.conftest import Outcome, Run
 
 from emonet import EmotionRecognizer, load_dataset
+from emonet.cli.app import app
 from emonet.errors import InputError
 from emonet.labels import FER2013
+from emonet.training.record import data_digest
 
 
 def assert_refused(outcome: Outcome, *parts: str) -> None:
@@ -236,14 +240,17 @@ def test_bad_usage_is_refused_in_one_sentence(
     assert_refused(outcome, part)
 
 
+COMMANDS = sorted(typer.main.get_command(app).commands)
+
+
 def test_help_lists_the_commands(run_process: Run) -> None:
     outcome = run_process("--help")
     assert (outcome.status, outcome.err) == (0, "")
-    for command in ("predict", "train", "evaluate", "framing", "plugins"):
+    for command in COMMANDS:
         assert any(line.split()[:1] == [command] for line in outcome.out.splitlines())
 
 
-@pytest.mark.parametrize("command", ["predict", "train", "evaluate", "framing", "plugins"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_explains_itself(run: Run, command: str) -> None:
     outcome = run(command, "--help")
     assert (outcome.status, outcome.err) == (0, "")
@@ -335,6 +342,42 @@ def test_a_folder_without_validation_images_has_a_tenth_held_out(run: Run, tmp_p
     assert loaded.training.data["validation"].faces == 15
     assert loaded.training.evaluation == {}
     assert not (out / "checkpoints").exists()
+
+
+def test_keras_predicts_without_a_word_of_tensorflows(
+    run_process: Run, tiny_folder: Path, astronaut: Path
+) -> None:
+    predict = ("predict", astronaut, "--model", tiny_folder, "--json")
+    with_keras = run_process(*predict, "--runtime", "keras")
+    assert (with_keras.status, with_keras.err) == (0, "")
+    (face,) = with_keras.records[0]["faces"]
+    (expected,) = run_process(*predict).records[0]["faces"]
+    assert face["label"] == expected["label"]
+    assert face["score"] == pytest.approx(expected["score"], abs=1e-4)
+
+
+def test_train_takes_every_choice(run: Run, fer2013_csv: Path, tmp_path: Path) -> None:
+    out, cache = tmp_path / "out", tmp_path / "cache"
+    with fer2013_csv.open() as file:
+        rows = list(csv.DictReader(file))
+    counts = ({FER2013[int(row["emotion"])]: 6, "neutral": 4} for row in rows)
+    votes = write_votes(tmp_path / "votes.csv", counts, [row["Usage"] for row in rows])
+    outcome = run(
+        *("train", "--data", fer2013_csv, "--out", out, *TRAIN, "--ferplus", votes),
+        *("--centred", "--dtype", "float16", "--precision", "bfloat16", "--license", "mit"),
+        *("--features", "bovw", "--feature-option", "bovw.landmarks=false"),
+        *("--feature-cache", cache),
+    )
+    assert outcome.status == 0, outcome.err
+    trained = EmotionRecognizer.from_pretrained(out)
+    (network,) = trained.config.networks
+    assert network.centred
+    (arrays,) = trained.weights.values()
+    assert {array.dtype.name for array in arrays.values()} <= {"float16", "int64", "int32"}
+    assert trained.training.recipe["precision"] == "bfloat16"
+    assert list(cache.iterdir())
+    by_labels = data_digest(load_dataset(fer2013_csv, "Training"))
+    assert trained.training.data["training"].sha256 != by_labels
 
 
 def test_a_feature_extractor_takes_settings(run: Run, fer2013_csv: Path, tmp_path: Path) -> None:

@@ -269,7 +269,7 @@ def test_ten_thousand_damaged_folders_load_or_are_refused(folder: Path) -> None:
 @pytest.mark.slow
 def test_damaged_folders_that_load_predict_or_are_refused(tmp_path: Path) -> None:
     """With all of the weights, up to probabilities."""
-    files = bundled() | {WEIGHTS: (MODEL / WEIGHTS).read_bytes()}
+    files = bundled() | {file: (MODEL / file).read_bytes() for file in (WEIGHTS, GRAPH)}
     faces = np.random.default_rng(0).integers(0, 256, (2, 48, 48)).astype(np.uint8)
     outcomes: list[str] = []
 

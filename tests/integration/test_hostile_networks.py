@@ -143,7 +143,7 @@ def memory(key):
 
 def predict(folder):
     try:
-        recognizer = EmotionRecognizer.from_pretrained(folder)
+        recognizer = EmotionRecognizer.from_pretrained(folder, runtime="keras")
         recognizer.predict_proba(np.zeros((1, 48, 48), np.uint8))
     except EmonetError as error:
         return type(error).__name__

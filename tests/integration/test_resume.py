@@ -269,6 +269,7 @@ def test_a_killed_command_started_again_writes_the_same_bytes(
     assert {file.name for file in out.iterdir()} == {
         "README.md",
         "config.json",
+        "resnet18.onnx",
         "resnet18.safetensors",
         "training.json",
     }

@@ -725,3 +725,15 @@ def test_a_run_goes_on_with_another_release_of_its_plugin(tmp_path: Path) -> Non
     config = replace(first.config, networks=(replace(network, backbone=backbone),))
     again = EmotionRecognizer._of(config).fit(TRAIN, VALID, recipe=recipe, checkpoint_dir=tmp_path)
     assert again.training.history == first.training.history
+
+
+def test_votes_are_what_is_learnt() -> None:
+    everyone = np.full((len(TRAIN), 7), 1 / 7, np.float32)
+    recipe = one_phase(epochs=2)
+    undecided = fit(recipe, replace(TRAIN, votes=everyone))
+    decided = fit(recipe)
+    assert column(undecided, "loss")[0] != column(decided, "loss")[0]
+    surest = [
+        model.predict_proba(TRAIN.images).max(axis=1).mean() for model in (undecided, decided)
+    ]
+    assert surest[0] < surest[1]

@@ -1,15 +1,13 @@
 """FER-2013's file, the FER+ votes for it and folders of images become one kind of data set."""
 
-import csv
 import gzip
 import logging
 import re
 import tracemalloc
-from itertools import cycle
 
 import numpy as np
 import pytest
-from tests.conftest import make_faces, write_fer2013
+from tests.conftest import make_faces, write_fer2013, write_votes
 
 from emonet import FaceDataset, load_dataset
 from emonet.data import as_dataset
@@ -26,23 +24,6 @@ def row(emotion="0", pixels=PIXELS, usage="Training"):
 
 def write_lines(path, *lines):
     path.write_text("".join(f"{line}\n" for line in lines))
-    return path
-
-
-def write_votes(path, votes, usages=("Training",)):
-    """Write the file fer2013new.csv of FER+.
-
-    Args:
-        path: of the file.
-        votes: of each row, from column names to counts.
-        usages: the rows' splits, again and again.
-    """
-    columns = ["Usage", "Image name", *FERPLUS, "unknown", "NF"]
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, columns, restval=0)
-        writer.writeheader()
-        for counts, usage in zip(votes, cycle(usages)):
-            writer.writerow({"Usage": usage, **counts})
     return path
 
 
