@@ -24,7 +24,7 @@ from emonet.training.progress import progress_bar
 from emonet.training.recipes import Phase, Recipe
 from emonet.training.schedule import EpochRecord, best_epoch, learning_rate, should_stop
 
-__all__ = ["run_recipe"]
+__all__ = ["compile_phase", "run_recipe"]
 
 logger = logging.getLogger("emonet")
 
@@ -71,7 +71,7 @@ def run_recipe(
         later = any(record.phase > index for record in history)
         if later or should_stop(phase, done, recipe.monitor):
             continue
-        _compile(network, phase, recipe, len(train.faces))
+        compile_phase(network, phase, recipe, count=len(train.faces))
         if last is not None:
             _restore(model, last, with_optimizer=bool(done))
             last = None
@@ -90,8 +90,8 @@ def run_recipe(
     return history
 
 
-def _compile(network: KerasNetwork, phase: Phase, recipe: Recipe, count: int) -> None:
-    """Set what is trained, and a fresh optimiser, for one phase."""
+def compile_phase(network: KerasNetwork, phase: Phase, recipe: Recipe, *, count: int) -> None:
+    """Set what is trained, and a fresh optimiser, for one phase on so many faces."""
     for layer in network.backbone._flatten_layers():  # Keras has no public way down
         normalises = isinstance(layer, keras.layers.BatchNormalization)
         still = normalises and phase.backbone == "trained_except_batch_norm"
