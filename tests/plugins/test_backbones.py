@@ -301,7 +301,8 @@ def test_a_network_with_hog_has_a_second_input() -> None:
 def test_rows_of_probabilities_are_float32_and_sum_to_1(features: dict, precision: str) -> None:
     network = network_for(features=features, precision=precision)
     assert network.model.output.dtype == "float32"
-    probabilities = network.predict_proba(faces(9))
+    vectors = [part.transform(faces(9)) for part in network.extractors.values()]
+    probabilities = network.predict_proba(faces(9), vectors)
     assert probabilities.shape == (9, 7)
     assert probabilities.dtype == np.float32
     assert (probabilities >= 0).all()
@@ -375,7 +376,9 @@ def test_the_mean_face_is_subtracted_and_saved_with_the_weights() -> None:
 
     other = network_for(centred=True, seed=9)
     other.set_weights(weights, where="test")
-    np.testing.assert_array_equal(network.predict_proba(faces(3)), other.predict_proba(faces(3)))
+    np.testing.assert_array_equal(
+        network.predict_proba(faces(3), []), other.predict_proba(faces(3), [])
+    )
 
 
 def test_a_network_that_is_not_centred_stores_no_mean_face() -> None:
