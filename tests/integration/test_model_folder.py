@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from huggingface_hub import ModelCard
 from safetensors.numpy import load_file, save_file
 from tests.conftest import TINY, make_faces
 from tests.integration.conftest import edit_config
@@ -693,7 +694,7 @@ def test_a_save_that_fails_takes_no_record_away(
     assert not (folder / "training.json").exists()
 
 
-@pytest.mark.parametrize("license", ["Apache 2.0", "other: see x", "", "1.0"])
+@pytest.mark.parametrize("license", ["Apache 2.0", "other: see x", "", "mit\n"])
 def test_a_licence_is_written_as_the_hub_does(
     tiny_recognizer: EmotionRecognizer, tmp_path: Path, license: str
 ) -> None:
@@ -702,11 +703,14 @@ def test_a_licence_is_written_as_the_hub_does(
     assert not (tmp_path / "new").exists()
 
 
-def test_a_licence_in_quotes_is_kept(folder: Path) -> None:
+@pytest.mark.parametrize("license", ["mit", "cc-by-4.0", "0bsd", "1.0"])
+def test_a_licence_is_kept_with_and_without_quotes(folder: Path, license: str) -> None:
     card = folder / "README.md"
-    card.write_text(card.read_text().replace("---\n", '---\nlicense: "cc-by-4.0"\n', 1))
-    update_folder(folder, EmotionRecognizer.from_pretrained(folder).training)
-    assert "\nlicense: cc-by-4.0\n" in card.read_text()
+    text = card.read_text()
+    for quote in ("", "'", '"'):
+        card.write_text(text.replace("---\n", f"---\nlicense: {quote}{license}{quote}\n", 1))
+        update_folder(folder, EmotionRecognizer.from_pretrained(folder).training)
+        assert ModelCard.load(card).data.license == license
 
 
 def test_one_crop_alone_is_told_to_be_put_into_a_list(tiny_recognizer: EmotionRecognizer) -> None:

@@ -1,16 +1,21 @@
-"""Where a plugin's file comes from: a path, the Hub, an address."""
+"""Where a plugin's file comes from: a path, the Hub, an address; and how files are written."""
 
 import functools
 import hashlib
+import os
 import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from emonet.errors import ConfigError, HubError, ModelNotFoundError, WeightsError
+from emonet.files import beside
 from emonet.plugin import locate_file
+from emonet.training.checkpoint import Checkpoint
+from emonet.training.schedule import EpochRecord
 
 CONTENT = b"weights"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -78,3 +83,29 @@ def test_what_can_not_be_fetched_is_said_so(address: str, monkeypatch: pytest.Mo
 def test_what_is_no_source_is_refused(source: object) -> None:
     with pytest.raises(ConfigError):
         locate_file(source)
+
+
+def test_bytes_are_on_the_disk_before_a_file_takes_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed = []
+    monkeypatch.setattr(os, "fsync", lambda handle: flushed.append(os.fstat(handle).st_ino))
+    with beside(tmp_path / "a.txt") as file:
+        file.write_text("text")
+        before = file.stat().st_ino
+    assert flushed == [before] == [(tmp_path / "a.txt").stat().st_ino]
+
+
+def test_a_checkpoints_arrays_are_on_the_disk_before_they_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed = []
+    monkeypatch.setattr(os, "fsync", lambda handle: flushed.append(os.fstat(handle).st_ino))
+    epoch = EpochRecord(
+        epoch=1, phase=0, learning_rate=0.1, loss=1.0, accuracy=0.5,
+        val_loss=1.0, val_accuracy=0.5, seconds=1.0,
+    )  # fmt: skip
+    arrays = {"a": np.zeros(3, np.float32)}
+    Checkpoint(tmp_path, {}).save([epoch], last=arrays, best=arrays)
+    names = ("last-0001.safetensors", "best-0001.safetensors", "state.json")
+    assert flushed == [(tmp_path / name).stat().st_ino for name in names]

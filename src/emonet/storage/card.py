@@ -15,7 +15,10 @@ from emonet.training.record import TrainingRecord
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult, ModelCardData
 
-__all__ = ["model_card"]
+__all__ = ["LICENSE", "model_card", "require_license"]
+
+#: How the Hub abbreviates licences: mit, cc-by-4.0, 0bsd.
+LICENSE = r"[\w.-]+"
 
 #: What is FER-2013 for certain: its training split's digest, and the size of both test splits.
 _FER2013_DIGEST = "a532ea796b7343e2b1ab2401c3b3743f88102706ca46fe4b0b4f8e11e1fe93a6"
@@ -118,7 +121,7 @@ def require_license(license: str | None) -> None:
     Raises:
         ConfigError: it is a name or a sentence.
     """
-    if license is not None and not re.fullmatch(r"[A-Za-z][\w.-]*", license):
+    if license is not None and not re.fullmatch(LICENSE, license):
         raise ConfigError(
             f"A licence is given as the Hub abbreviates it, such as mit, apache-2.0 or other, got "
             f"{license!r:.80}"

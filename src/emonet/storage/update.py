@@ -7,7 +7,7 @@ from pathlib import Path
 
 from emonet.config import RecognizerConfig
 from emonet.errors import ConfigError, ModelNotFoundError
-from emonet.storage.card import model_card
+from emonet.storage.card import LICENSE, model_card
 from emonet.storage.folder import CONFIG_FILE, read_config, write_config
 from emonet.training.record import RECORD_FILE, TrainingRecord, read_record, record_to_json
 
@@ -77,6 +77,6 @@ def _headline(card: Path) -> tuple[str | None, str | None]:
     parts = re.match(r"---\n(.*?)\n---\n(.*)", text, re.DOTALL)
     if parts is None:
         return None, None
-    license = re.search(r"""^license: ['"]?([\w.-]+)['"]?$""", parts[1], re.MULTILINE)
+    license = re.search(rf"""^license: ['"]?({LICENSE})['"]?$""", parts[1], re.MULTILINE)
     title = re.search(r"^# (.+)$", parts[2], re.MULTILINE)
     return title and unescape(title[1]), license and license[1]
