@@ -1,7 +1,6 @@
 """dlib's frontal face detector: HOG features and a linear classifier (King 2015)."""
 
 import threading
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +23,8 @@ class DlibHog:
     """
 
     def __init__(self, upsample: int, score_threshold: float, max_side: int) -> None:
+        import dlib
+
         require_number("dlib_hog", "upsample", upsample, 0, 4, whole=True)
         require_number("dlib_hog", "score_threshold", score_threshold, -1, 10)
         require_number("dlib_hog", "max_side", max_side, 80, LARGEST, whole=True)
@@ -31,18 +32,14 @@ class DlibHog:
         self._score_threshold = score_threshold
         # The doubled image is held in memory.
         self._max_side = min(max_side, LARGEST >> upsample)
-        self._detector: Any = None
+        self._detector = dlib.get_frontal_face_detector()
         # It keeps its scanner's state while it runs: one thread at a time.
         self._lock = threading.Lock()
 
     def detect(self, image: NDArray[np.uint8]) -> list[Detection]:
         """Find faces in an RGB uint8 (height, width, 3) image."""
-        import dlib
-
         small, factor = shrunk(image, self._max_side)
         with self._lock:
-            if self._detector is None:
-                self._detector = dlib.get_frontal_face_detector()
             boxes, scores, _ = self._detector.run(
                 np.ascontiguousarray(small), self._upsample, self._score_threshold
             )

@@ -27,6 +27,9 @@ SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 MOST_CANDIDATES = 5000
 LARGEST = 4096
 
+#: OpenCV has one log level for the process, and detectors are built in several threads.
+LOG_LEVEL = threading.Lock()
+
 
 class YuNet:
     """Finds faces of some 10 pixels and more, turned ones too, with five landmarks.
@@ -79,8 +82,10 @@ class YuNet:
         detections = []
         for row in () if rows is None else np.asarray(rows, np.float32):
             x, y, width, height, *landmarks = (row[:14] * factor).tolist()
-            # What it is unsure of may lie in the padding around the image.
+            # What it is unsure of may lie in the padding around the image, or be of any size.
             if x + width <= 0 or y + height <= 0 or x >= image.shape[1] or y >= image.shape[0]:
+                continue
+            if not (0 < width <= 2 * image.shape[1] and 0 < height <= 2 * image.shape[0]):
                 continue
             points = np.array(landmarks, np.float32).reshape(5, 2)
             detections.append(Detection(Box(x, y, width, height), float(row[14]), points))
@@ -89,16 +94,19 @@ class YuNet:
     def _create(self) -> Any:
         import cv2
 
-        # OpenCV 5 warns of a setting that nobody made.
-        level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
-        try:
-            return cv2.FaceDetectorYN.create(
-                str(self._path), "", (320, 320), *self._thresholds, MOST_CANDIDATES
-            )
-        except cv2.error as error:
-            raise WeightsError(f"yunet: {self._path} is not YuNet's ONNX file: {error}") from error
-        finally:
-            cv2.utils.logging.setLogLevel(level)
+        with LOG_LEVEL:
+            # OpenCV 5 warns of a setting that nobody made.
+            level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
+            try:
+                return cv2.FaceDetectorYN.create(
+                    str(self._path), "", (320, 320), *self._thresholds, MOST_CANDIDATES
+                )
+            except cv2.error as error:
+                raise WeightsError(
+                    f"yunet: {self._path} is not YuNet's ONNX file: {error}"
+                ) from error
+            finally:
+                cv2.utils.logging.setLogLevel(level)
 
 
 def fetch() -> Path:

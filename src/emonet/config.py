@@ -34,9 +34,6 @@ MAX_NETWORKS = 64
 MAX_LABELS = 1000
 MAX_FACE_SIZES = 8
 
-# pydantic reads this from each dataclass; nothing unknown, converted or not finite gets in.
-_STRICT = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
-
 
 @dataclass(frozen=True, slots=True)
 class _Pattern:
@@ -75,7 +72,6 @@ GraphPrecision = Literal["float32", "int8"]
 class ComponentConfig:
     """A plugin's component: its name, its complete configuration, and where it came from."""
 
-    __pydantic_config__ = _STRICT
     name: Name
     config: dict[Setting, Json] = field(default_factory=dict)
     config_version: int = 1
@@ -103,7 +99,6 @@ class HeadConfig:
         dropout: fraction dropped before every dense layer on the fused vector, 0..1.
     """
 
-    __pydantic_config__ = _STRICT
     units: tuple[int, ...] = ()
     feature_units: int = 128
     dropout: float = 0.3
@@ -140,7 +135,6 @@ class NetworkConfig:
             its own; what Keras runs, and training starts from, stays float32.
     """
 
-    __pydantic_config__ = _STRICT
     name: Name
     backbone: ComponentConfig
     features: tuple[ComponentConfig, ...] = ()
@@ -173,7 +167,6 @@ class Framing:
         shift_y: likewise; positive is down.
     """
 
-    __pydantic_config__ = _STRICT
     scale: float = 1.0
     shift_x: float = 0.0
     shift_y: float = 0.0
@@ -206,7 +199,8 @@ class RecognizerConfig:
             name; empty until saved.
     """
 
-    __pydantic_config__ = _STRICT
+    # For all within it, too: nothing unknown, converted or not finite gets in.
+    __pydantic_config__ = {"extra": "forbid", "strict": True, "allow_inf_nan": False}  # noqa: RUF012
     library: Literal["emonet"] = "emonet"
     format_version: int = FORMAT_VERSION
     emonet_version: PackageVersion = field(default_factory=lambda: version("emonet"))

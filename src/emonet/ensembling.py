@@ -43,7 +43,6 @@ class LearntWeights:
         seed: of the search and of the fifths.
     """
 
-    __pydantic_config__ = {"extra": "forbid", "strict": True, "allow_inf_nan": False}  # noqa: RUF012
     weights: Mapping[str, float]
     members: Mapping[str, float]
     mean: float

@@ -35,7 +35,7 @@ from emonet.errors import (
     PluginContractError,
     WeightsError,
 )
-from emonet.files import locate_file
+from emonet.fetching import locate_file
 from emonet.results import Box, Detection
 
 if TYPE_CHECKING:

@@ -24,7 +24,6 @@ from emonet.registry.catalog import get_catalog
 from emonet.results import ImageResult
 from emonet.storage.pretrained import Pretrained
 from emonet.streaming import Detectors, stream_results
-from emonet.training.record import TrainingRecord
 
 __all__ = ["Predictor", "require_recognizers"]
 
@@ -96,7 +95,7 @@ class Predictor(Pretrained):
         _ = self.weights  # says so now if there are none
         if isinstance(min_score, np.floating):
             min_score = float(min_score)
-        require_number("predict", "min_score", min_score, 0, 1)
+        require_number("prediction", "min_score", min_score, 0, 1)
         return stream_results(
             images,
             detectors=self._get_detectors(),
@@ -180,7 +179,7 @@ class Predictor(Pretrained):
         changed._config = replace(self._config, test_time_augmentation=augmentation)
         if self._ensemble is not None:
             changed._ensemble = replace(self._ensemble, augmentation=augmentation)
-        if self._training is not None and changed._config != self._config:
+        if changed._config != self._config:
             changed._training = self._training.without_figures()
         return changed
 
@@ -188,8 +187,7 @@ class Predictor(Pretrained):
         self, split: str, report: Report, robustness: Robustness | None = None
     ) -> None:
         """Add figures to the training record, so that the model card shows them."""
-        record = self._training or TrainingRecord()
-        self._training = record.with_evaluation(split, report, robustness)
+        self._training = self._training.with_evaluation(split, report, robustness)
 
     def _dataset(
         self, data: Labelled, *, sized: bool = False, every_label: bool = False

@@ -1,4 +1,4 @@
-"""EmotionRecognizer: detector, crop, networks, labels and calibration put together."""
+"""EmotionRecognizer: how a recognizer comes to be, and what it learns."""
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,7 +24,7 @@ from emonet.seeds import require_seed
 from emonet.storage.config_json import config_to_json
 from emonet.training.distillation import Distillation, TeacherSees
 from emonet.training.recipes import Precision, Recipe, get_recipe
-from emonet.training.record import TrainingRecord, merge_records
+from emonet.training.record import merge_records
 
 __all__ = ["EmotionRecognizer"]
 
@@ -259,7 +259,7 @@ class EmotionRecognizer(Predictor):
         shares = [learnt.weights[name] for name in names]
         self._ensemble = replace(ensemble, weights=shares, temperature=1.0)
         self._training = replace(
-            (self._training or TrainingRecord()).without_figures(),
+            self._training.without_figures(),
             command=command or "EmotionRecognizer.fit_weights",
             learnt_weights=learnt,
         )
@@ -289,7 +289,7 @@ class EmotionRecognizer(Predictor):
         )
         self._config = with_graph_precision(self._config, "int8")
         self._ensemble = None
-        self._training = (self._training or TrainingRecord()).as_quantised(command)
+        self._training = self._training.as_quantised(command)
         return self
 
     def calibrate(self, data: Labelled, *, seed: int = 0) -> Self:
@@ -324,8 +324,7 @@ class EmotionRecognizer(Predictor):
         calibration = measure_calibration(
             temperature, before, others.classes, self.labels, learnt_on=len(learning), seed=seed
         )
-        record = self._training or TrainingRecord()
-        self._training = replace(record, evaluation={}, calibration=calibration)
+        self._training = replace(self._training, evaluation={}, calibration=calibration)
         return self
 
     def measure_framing(self, faces: NDArray[np.uint8]) -> Self:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from math import floor
 from typing import Any
 
 import numpy as np
@@ -23,10 +24,11 @@ class Box:
 
     def clipped(self, image_width: int, image_height: int) -> "Box":
         """Return the part of the box inside the image, in whole pixels, at least 1x1."""
-        left = min(max(round(self.x), 0), image_width - 1)
-        top = min(max(round(self.y), 0), image_height - 1)
-        right = min(max(round(self.x + self.width), left + 1), image_width)
-        bottom = min(max(round(self.y + self.height), top + 1), image_height)
+        # Halves are rounded one way, so that a whole width stays what it is.
+        left = min(max(floor(self.x + 0.5), 0), image_width - 1)
+        top = min(max(floor(self.y + 0.5), 0), image_height - 1)
+        right = min(max(floor(self.x + self.width + 0.5), left + 1), image_width)
+        bottom = min(max(floor(self.y + self.height + 0.5), top + 1), image_height)
         return Box(left, top, right - left, bottom - top)
 
     def __iter__(self) -> Iterator[float]:

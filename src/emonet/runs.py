@@ -51,10 +51,8 @@ def train_folder(
     recognizer.save_pretrained(folder, dtype=dtype, license=license)
     if validation is not None:
         # What is saved is evaluated, not what was trained: float16 rounds.
-        recognizer = EmotionRecognizer.from_pretrained(folder)
-        report = recognizer.evaluate(validation)
-        recognizer.note_evaluation("PublicTest", report)
-        update_folder(folder, recognizer.training)
+        report = EmotionRecognizer.from_pretrained(folder).evaluate(validation)
+        update_folder(folder, lambda record: record.with_evaluation("PublicTest", report))
         logger.info("accuracy on the %d validation faces: %.4f", report.n, report.accuracy)
     # The checkpoints go last, and at once: while they are there, something may be left to do.
     checkpoints.rename(finished)

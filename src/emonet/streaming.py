@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emonet.config import Framing
-from emonet.errors import EmonetError
+from emonet.errors import EmonetError, ImageError
 from emonet.pipeline.crops import FacesBySize, crop_faces
 from emonet.pipeline.detection import detect_faces
-from emonet.pipeline.images import ImageSource, load_image, source_path
+from emonet.pipeline.images import ImageSource, is_pil, load_image, source_path
 from emonet.plugin import Detector, usable_cores
 from emonet.results import Detection, Face, ImageResult
 
@@ -88,9 +88,11 @@ def stream_results(
         min_score: a face whose score is below gets no label.
     """
 
-    def detect(source: ImageSource) -> _Detected:
+    def detect(source: ImageSource | ImageError) -> _Detected:
         path = source_path(source)
         try:
+            if isinstance(source, ImageError):
+                raise source
             image = load_image(source)
             with detectors.borrow() as detector:
                 detections = detect_faces(detector, image)
@@ -115,7 +117,7 @@ def stream_results(
 
 def _until_failure(
     sources: Iterable[ImageSource], failures: list[Exception]
-) -> Iterator[ImageSource]:
+) -> Iterator[ImageSource | ImageError]:
     """Yield the images until there are no more; if that is for an error, put it into a list.
 
     So what came before it gets its result first, as that of a film whose end is damaged.
@@ -124,13 +126,25 @@ def _until_failure(
     copies = not isinstance(sources, Sequence | np.ndarray)
     try:
         for source in sources:
-            yield source.copy() if copies and isinstance(source, np.ndarray) else source
+            if copies and isinstance(source, np.ndarray):
+                yield source.copy()
+            else:
+                yield _read_now(source) if is_pil(source) else source
     except Exception as error:  # whatever it is, it is raised later
         failures.append(error)
 
 
+def _read_now(image: ImageSource) -> ImageSource | ImageError:
+    """Read what Pillow reads at first use, when its file may be closed or at another picture."""
+    try:
+        return load_image(image)
+    except ImageError as error:
+        return error
+
+
 def _ahead(
-    detect: Callable[[ImageSource], _Detected], sources: Iterable[ImageSource]
+    detect: Callable[[ImageSource | ImageError], _Detected],
+    sources: Iterable[ImageSource | ImageError],
 ) -> Iterator[_Detected]:
     """Yield what becomes of each image, in order, while worker threads are at the next ones."""
     running: deque[Future[_Detected]] = deque()

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,7 +14,7 @@ from typing import Any, Protocol
 import pytest
 
 from emonet.cli import main
-from emonet.plugin import BackboneSpec
+from emonet.plugin import BackboneSpec, ComponentSpec
 from emonet.registry import catalog as catalog_module
 from emonet.registry.catalog import Catalog, Kind
 from emonet.registry.discovery import LoadedPlugin, PluginInfo, load_plugins
@@ -97,17 +98,24 @@ def build_mini(config: Mapping[str, Any], *, pretrained: bool):
     return keras.Model(pixels, layers.Flatten()(x))
 
 
+@contextmanager
+def offering(kind: Kind, spec: ComponentSpec) -> Iterator[None]:
+    """Offer one more component beside the built-in plugins."""
+    info = PluginInfo(name=spec.name, distribution=spec.name, version="1", module=spec.name)
+    plugins = [*load_plugins((), strict=True), LoadedPlugin(info, {kind: (spec,)})]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(catalog_module, "_catalog", Catalog(plugins))
+        yield
+
+
 @pytest.fixture(scope="module")
 def mini_backbone() -> Iterator[None]:
-    """Offer the backbone ``mini`` beside the built-in plugins."""
-    info = PluginInfo(name="mini", distribution="mini", version="1", module="mini")
+    """Offer the backbone ``mini``."""
     spec = BackboneSpec(
         name="mini",
         build=build_mini,
         input_size=(48, 48),
         defaults={"dropout": 0.0, "input_size": [48, 48]},
     )
-    plugins = [*load_plugins((), strict=True), LoadedPlugin(info, {Kind.BACKBONE: (spec,)})]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(catalog_module, "_catalog", Catalog(plugins))
+    with offering(Kind.BACKBONE, spec):
         yield

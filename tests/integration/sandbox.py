@@ -100,7 +100,7 @@ def small_model(folder: Path) -> Path:
     bundled = EmotionRecognizer.from_pretrained("fast")
     (arrays,) = bundled.weights.values()
     few = {name: array for name, array in arrays.items() if array.size <= 1024}
-    texts = {RECORD_FILE: record_to_json(bundled.training)} if bundled.training else {}
+    texts = {RECORD_FILE: record_to_json(bundled.training)}
     (name,) = bundled.weights
     write_folder(folder, bundled.config, {name: few}, graphs={name: small_graph(few)}, texts=texts)
     return folder
@@ -109,12 +109,13 @@ def small_model(folder: Path) -> Path:
 def load(folder: str) -> Any:
     """Load a model and tell what it holds."""
     from emonet import EmotionRecognizer
+    from emonet.training.record import UNKNOWN
 
     recognizer = EmotionRecognizer.from_pretrained(Path(folder))
     return {
         "labels": recognizer.labels,
         "arrays": {name: len(arrays) for name, arrays in recognizer.weights.items()},
-        "record": recognizer.training is not None,
+        "record": recognizer.training != UNKNOWN,
     }
 
 

@@ -14,10 +14,12 @@ from PIL import Image
 from tests.conftest import make_faces, write_fer2013, write_votes
 from tests.integration.conftest import Outcome, Run
 
-from emonet import EmotionRecognizer, load_dataset
+from emonet import EmotionRecognizer, FaceDataset, load_dataset
 from emonet.cli.app import app
 from emonet.errors import InputError
+from emonet.evaluation.report import Report
 from emonet.labels import FER2013
+from emonet.storage.update import update_folder
 from emonet.training.record import data_digest
 
 
@@ -83,6 +85,16 @@ def test_the_table_shows_each_face(run: Run, tiny_folder: Path, astronaut: Path)
     assert box in row
     assert face["label"] in row
     assert f"{100 * face['score']:.0f} %" in row
+
+
+def test_several_views_of_each_face_are_an_option(
+    run: Run, tiny_folder: Path, astronaut: Path
+) -> None:
+    command = ("predict", astronaut, "--model", tiny_folder, "--json")
+    (record,) = run(*command, "--test-time-augmentation", "mirror").records
+    whole = EmotionRecognizer.from_pretrained(tiny_folder).with_test_time_augmentation("mirror")
+    assert record == whole.predict(str(astronaut)).to_dict()
+    assert record != run(*command).records[0]
 
 
 def test_files_folders_and_patterns_are_each_done_once_and_in_order(
@@ -538,16 +550,47 @@ def test_filter_faces_copies_what_shows_one_face_and_reports(
 
 
 def test_annotated_copies_do_not_replace_originals(
-    run: Run, tiny_folder: Path, photos: Path
+    run: Run, tiny_folder: Path, photos: Path, tmp_path: Path
 ) -> None:
-    folder = photos / "one"
+    folder = shutil.copytree(photos / "one", tmp_path / "folder")
+    Image.open(folder / "face.png").convert("RGB").save(folder / "face.jpg")
     before = (folder / "face.png").read_bytes()
-    outcome = run(
-        *("predict", folder / "face.png", "--save-annotated", folder),
-        *("--model", tiny_folder, "--detector", "whole_image"),
-    )
-    assert_refused(outcome, "choose another folder")
-    assert (folder / "face.png").read_bytes() == before
+    for given in ("face.png", "face.jpg"):
+        outcome = run(
+            *("predict", folder / given, "--save-annotated", folder),
+            *("--model", tiny_folder, "--detector", "whole_image"),
+        )
+        assert_refused(outcome, "choose another folder")
+        assert (folder / "face.png").read_bytes() == before
+
+
+def test_a_name_may_be_as_long_as_names_can_be(
+    run: Run, tiny_folder: Path, photos: Path, tmp_path: Path
+) -> None:
+    photo = tmp_path / ("x" * 251 + ".png")
+    shutil.copy(photos / "one" / "face.png", photo)
+    options = ("--model", tiny_folder, "--detector", "whole_image")
+    outcome = run("predict", photo, "--save-annotated", tmp_path / "marked", *options)
+    assert outcome.status == 0, outcome.err
+    assert (tmp_path / "marked" / photo.name).is_file()
+
+
+def test_what_two_commands_note_at_a_time_is_both_kept(
+    run: Run, tiny_folder: Path, fer2013_csv: Path, tmp_path: Path, monkeypatch
+) -> None:
+    folder = shutil.copytree(tiny_folder, tmp_path / "model")
+    evaluate = EmotionRecognizer.evaluate
+    report = evaluate(EmotionRecognizer.from_pretrained(folder), make_faces(2))
+
+    def meanwhile(recognizer: EmotionRecognizer, data: FaceDataset) -> Report:
+        update_folder(folder, lambda record: record.with_evaluation("PrivateTest", report))
+        return evaluate(recognizer, data)
+
+    monkeypatch.setattr(EmotionRecognizer, "evaluate", meanwhile)
+    command = ("evaluate", "--data", fer2013_csv, "--split", "Training", "--note")
+    assert run(*command, "--model", folder).status == 0
+    noted = EmotionRecognizer.from_pretrained(folder).training.evaluation
+    assert {"PrivateTest", "Training"} <= noted.keys()
 
 
 def test_framing_that_can_not_be_measured_changes_nothing(

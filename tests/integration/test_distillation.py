@@ -1,7 +1,6 @@
 """A teacher has a say in the targets: in Python, on the command line, and after a kill."""
 
 import json
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 from tests.conftest import make_faces
 from tests.integration.conftest import Run
+from tests.integration.recognizers import mini, watching
 
 from emonet import EmotionRecognizer, Phase, Recipe
 from emonet.data.augmentation import Augmentation
@@ -27,29 +27,17 @@ RECIPE = Recipe(
 pytestmark = pytest.mark.usefixtures("mini_backbone")
 
 
-def student(**options) -> EmotionRecognizer:
-    return EmotionRecognizer("mini", detector="whole_image", **options)
-
-
 @contextmanager
 def questions() -> Iterator[list[str]]:
     """Collect what is logged about asking a teacher."""
     asked: list[str] = []
 
-    class Watcher(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            if "teacher" in record.getMessage().lower():
-                asked.append(record.getMessage())
+    def heard(message: str) -> None:
+        if "teacher" in message.lower():
+            asked.append(message)
 
-    logger, watcher = logging.getLogger("emonet"), Watcher()
-    level = logger.level
-    logger.setLevel(logging.INFO)
-    logger.addHandler(watcher)
-    try:
+    with watching(heard):
         yield asked
-    finally:
-        logger.removeHandler(watcher)
-        logger.setLevel(level)
 
 
 def test_targets_are_labels_and_what_the_teacher_says(tiny_recognizer: EmotionRecognizer) -> None:
@@ -82,20 +70,20 @@ def test_what_can_not_teach_is_refused(tiny_recognizer: EmotionRecognizer) -> No
     labels = (*FER2013[:6], "contempt")
     other = replace(TRAIN, labels=labels)
     with pytest.raises(ConfigError, match=r"same labels: it has anger, .*, neutral, the data"):
-        student(labels=labels).fit(other, other, recipe=RECIPE, teacher=tiny_recognizer)
+        mini(labels=labels).fit(other, other, recipe=RECIPE, teacher=tiny_recognizer)
     for share in (-0.1, 1.1, float("nan")):
         with pytest.raises(ConfigError, match="teacher_share must be a number"):
-            student().fit(TRAIN, VALID, recipe=RECIPE, teacher=tiny_recognizer, teacher_share=share)
+            mini().fit(TRAIN, VALID, recipe=RECIPE, teacher=tiny_recognizer, teacher_share=share)
     with pytest.raises(ConfigError, match="teacher_sees must be one of 'faces', 'batches'"):
-        student().fit(TRAIN, VALID, teacher=tiny_recognizer, teacher_sees="all")
+        mini().fit(TRAIN, VALID, teacher=tiny_recognizer, teacher_sees="all")
 
 
 def test_the_student_learns_otherwise_and_the_record_names_its_teacher(
     tiny_folder: Path, tmp_path: Path
 ) -> None:
     teacher = EmotionRecognizer.from_pretrained(tiny_folder)
-    taught = student().fit(TRAIN, VALID, recipe=RECIPE, teacher=teacher, teacher_share=0.4)
-    alone = student().fit(TRAIN, VALID, recipe=RECIPE)
+    taught = mini().fit(TRAIN, VALID, recipe=RECIPE, teacher=teacher, teacher_share=0.4)
+    alone = mini().fit(TRAIN, VALID, recipe=RECIPE)
     assert taught.training.history[0].loss != alone.training.history[0].loss
     assert taught.training.data["training"] == alone.training.data["training"]
     assert taught.training.data["validation"] == alone.training.data["validation"]
@@ -113,7 +101,7 @@ def test_the_teacher_is_asked_once_for_all_runs_into_one_folder(
     tiny_recognizer: EmotionRecognizer, tmp_path: Path
 ) -> None:
     def fit(**changes) -> EmotionRecognizer:
-        return student().fit(
+        return mini().fit(
             TRAIN,
             VALID,
             recipe=RECIPE,
@@ -159,7 +147,7 @@ def test_a_teacher_of_batches_is_asked_in_every_epoch_and_told_apart(
 
     def fit(teacher: EmotionRecognizer = tiny_recognizer, **changes) -> EmotionRecognizer:
         settings = {"recipe": plain, "teacher": teacher, "teacher_share": 0.5, **changes}
-        return student().fit(TRAIN, VALID, checkpoint_dir=tmp_path / "run", **settings)
+        return mini().fit(TRAIN, VALID, checkpoint_dir=tmp_path / "run", **settings)
 
     with questions() as asked:
         first = fit(teacher_sees="batches")
@@ -170,7 +158,7 @@ def test_a_teacher_of_batches_is_asked_in_every_epoch_and_told_apart(
     card = (tmp_path / "model" / "README.md").read_text()
     assert "Taught by resnet18 (share 0.5, asked about every batch)" in card
     # Nothing is changed in these faces, so that it makes no difference when the teacher is asked.
-    once = student().fit(TRAIN, VALID, recipe=plain, teacher=tiny_recognizer, teacher_share=0.5)
+    once = mini().fit(TRAIN, VALID, recipe=plain, teacher=tiny_recognizer, teacher_share=0.5)
     for ours, theirs in zip(first.training.history, once.training.history, strict=True):
         assert ours.loss == pytest.approx(theirs.loss, rel=1e-5)
     assert fit(teacher_sees="batches").training.history == first.training.history
@@ -181,7 +169,7 @@ def test_a_teacher_of_batches_is_asked_in_every_epoch_and_told_apart(
         with pytest.raises(TrainingError, match="with another teacher"):
             fit(**{"teacher_sees": "batches", **changes})
     with pytest.raises(TrainingError, match="with another teacher"):
-        student().fit(TRAIN, VALID, checkpoint_dir=tmp_path / "run", recipe=plain)
+        mini().fit(TRAIN, VALID, checkpoint_dir=tmp_path / "run", recipe=plain)
 
 
 def test_the_command_takes_trains_options(

@@ -6,27 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.conftest import TINY, make_faces
+from tests.conftest import make_faces
 from tests.integration.conftest import Run
+from tests.integration.recognizers import random_tiny
 
 from emonet import EmotionRecognizer, load_dataset
-from emonet.composition import build_network
 from emonet.config import NetworkConfig
 from emonet.errors import ConfigError, DataError, NotFittedError
 from emonet.labels import FER2013
-from emonet.registry.catalog import get_catalog
 
 FACES = make_faces(3, seed=5)
 HOG = {"bovw": {"landmarks": False}}
-
-
-def with_random_weights(seed: int, **options) -> EmotionRecognizer:
-    """A recognizer that was built but not trained: what it says is arbitrary, but its own."""
-    recognizer = EmotionRecognizer(**{**TINY, **options})
-    config = recognizer.config
-    network = build_network(get_catalog(), config.networks[0], num_classes=7, seed=seed)
-    recognizer._weights = {config.networks[0].name: network.get_weights()}
-    return recognizer
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +24,9 @@ def members(tiny_recognizer: EmotionRecognizer) -> list[EmotionRecognizer]:
     """Four that differ in features, in face size and in the order of labels."""
     return [
         tiny_recognizer,
-        with_random_weights(1, features=HOG),
-        with_random_weights(2, features=HOG, labels=FER2013[::-1]),
-        with_random_weights(3, face_size=(32, 40)),
+        random_tiny(1, features=HOG),
+        random_tiny(2, features=HOG, labels=FER2013[::-1]),
+        random_tiny(3, face_size=(32, 40)),
     ]
 
 
@@ -138,10 +128,10 @@ def test_weights_that_do_not_beat_the_mean_are_said_to_be_so(
 
 def test_what_can_not_be_an_ensemble_is_refused(tiny_recognizer: EmotionRecognizer) -> None:
     with pytest.raises(NotFittedError, match="No weights yet"):
-        EmotionRecognizer.ensemble([tiny_recognizer, EmotionRecognizer(**TINY)])
+        EmotionRecognizer.ensemble([tiny_recognizer, EmotionRecognizer()])
     with pytest.raises(ConfigError, match="needs no weights"):
         tiny_recognizer.fit_weights(FACES)
-    other = with_random_weights(0, labels=(*FER2013[:6], "contempt"))
+    other = random_tiny(0, labels=(*FER2013[:6], "contempt"))
     with pytest.raises(ConfigError, match=r"same labels: one has anger, .*, contempt"):
         EmotionRecognizer.ensemble([tiny_recognizer, other])
     whole = EmotionRecognizer.ensemble([tiny_recognizer, tiny_recognizer])
@@ -160,7 +150,7 @@ def test_only_graphs_that_are_missing_are_made(
     tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_graph = EmotionRecognizer.from_pretrained(tiny_folder)
-    whole = EmotionRecognizer.ensemble([with_graph, with_random_weights(1, face_size=(32, 40))])
+    whole = EmotionRecognizer.ensemble([with_graph, random_tiny(1, face_size=(32, 40))])
     made = []
 
     def make(catalog: object, network: NetworkConfig, classes: int) -> None:
@@ -195,7 +185,7 @@ def released(member: EmotionRecognizer, version: str) -> NetworkConfig:
 def test_faces_of_a_csv_file_reach_every_member_as_they_are(
     run: Run, whole: EmotionRecognizer, fer2013_csv: Path, tmp_path: Path
 ) -> None:
-    large = EmotionRecognizer.ensemble([with_random_weights(4, face_size=(64, 64)), whole])
+    large = EmotionRecognizer.ensemble([random_tiny(4, face_size=(64, 64)), whole])
     large.save_pretrained(tmp_path)
     command = ("evaluate", "--data", fer2013_csv, "--split", "PublicTest", "--model", tmp_path)
     (told,) = run(*command, "--json").records
@@ -209,7 +199,7 @@ def test_the_command_makes_a_model_folder(
     run: Run, whole: EmotionRecognizer, tiny_folder: Path, fer2013_csv: Path, tmp_path: Path
 ) -> None:
     other, out = tmp_path / "other", tmp_path / "whole"
-    with_random_weights(1, features=HOG).save_pretrained(other)
+    random_tiny(1, features=HOG).save_pretrained(other)
     command = ("ensemble", tiny_folder, other, "--data", fer2013_csv, "--out", out)
     (learnt,) = run(*command, "--json").records
     assert list(learnt["weights"]) == ["resnet18", "resnet18_bovw"]
@@ -231,7 +221,7 @@ def test_the_command_keeps_the_plain_mean_where_asked(
     run: Run, tiny_folder: Path, fer2013_csv: Path, tmp_path: Path
 ) -> None:
     other, out = tmp_path / "other", tmp_path / "whole"
-    with_random_weights(1, features=HOG).save_pretrained(other)
+    random_tiny(1, features=HOG).save_pretrained(other)
     command = ("ensemble", tiny_folder, other, "--data", fer2013_csv, "--mean", "--out")
     (told,) = run(*command, out, "--json").records
     recognizer = EmotionRecognizer.from_pretrained(out)

@@ -13,6 +13,7 @@ import onnx
 import pytest
 from tests.conftest import make_faces
 from tests.integration.conftest import Run, edit_config
+from tests.integration.recognizers import with_random_weights
 
 from emonet import EmotionRecognizer, load_dataset
 from emonet.errors import ConfigError, ExportError, NotFittedError
@@ -46,21 +47,12 @@ def recognizer(mini_backbone: None) -> EmotionRecognizer:
     for seed, size in enumerate([(48, 48), (40, 40)]):
         options = {"input_size": list(size)}
         member = EmotionRecognizer("mini", face_size=size, backbone_config=options)
-        member._weights = random_weights(member, seed)
+        with_random_weights(member, seed)
         members.append(member)
     whole = EmotionRecognizer.ensemble(members)
     networks = [replace(n, weight=w) for n, w in zip(whole.config.networks, (3, 1), strict=True)]
     whole._config = replace(whole.config, networks=tuple(networks), temperature=1.5)
     return whole.with_test_time_augmentation("mirror")
-
-
-def random_weights(recognizer, seed):
-    from emonet.composition import build_network
-    from emonet.registry.catalog import get_catalog
-
-    (config,) = recognizer.config.networks
-    network = build_network(get_catalog(), config, num_classes=7, seed=seed)
-    return {config.name: network.get_weights()}
 
 
 def run_elsewhere(program, file, tmp_path, faces=FACES):
@@ -88,7 +80,7 @@ def test_exported_file_answers_as_the_recognizer_does(format, program, recognize
 
 def test_one_member_of_the_full_size_agrees_to_the_last_digits(recognizer, tmp_path):
     first = EmotionRecognizer("mini")
-    first._weights = random_weights(first, 0)
+    with_random_weights(first)
     first.export(tmp_path / "model.onnx")
     answers = run_elsewhere(ONNX, tmp_path / "model.onnx", tmp_path)
     np.testing.assert_allclose(answers, first.predict_proba(FACES), atol=1e-5)
@@ -123,7 +115,7 @@ def test_a_format_that_does_not_exist_is_named(recognizer, tmp_path):
 def resizing(mini_backbone):
     """A network that enlarges faces itself."""
     resizing = EmotionRecognizer("mini", face_size=(40, 40))
-    resizing._weights = random_weights(resizing, 0)
+    with_random_weights(resizing)
     return resizing
 
 
@@ -201,7 +193,7 @@ def test_a_suffix_in_capitals_tells_the_format(tiny_folder):
 
 def test_int8_that_costs_too_much_is_not_written(run, mini_backbone, fer2013_csv, tmp_path):
     first = EmotionRecognizer("mini")
-    first._weights = random_weights(first, 0)
+    with_random_weights(first)
     first.save_pretrained(tmp_path / "mini")
     # A gain of 50 points is more than there can be: its one convolution sees the pixels.
     options = ("--precision", "int8", "--data", fer2013_csv, "--tolerance", "-50")
@@ -257,4 +249,4 @@ def test_leaving_int8_behind_is_said(run: Run, tiny_folder: Path, tmp_path: Path
     EmotionRecognizer.from_pretrained(tiny_folder).quantise(faces).save_pretrained(tmp_path / "m")
     done = run("export", tmp_path / "m", "--out", tmp_path / "model.onnx")
     assert done.status == 0
-    assert "computes in int8 and the file will in float32" in done.err
+    assert "computes in int8; the file will compute in float32" in done.err

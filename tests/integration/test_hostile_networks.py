@@ -26,8 +26,8 @@ from emonet.config import (
 )
 from emonet.errors import WeightsError
 from emonet.pipeline.images import MAX_PIXELS
+from emonet.storage.config_json import MAX_CONFIG_BYTES
 from emonet.storage.folder import (
-    MAX_CONFIG_BYTES,
     MAX_HEADER_BYTES,
     MAX_WEIGHTS_BYTES,
     write_folder,

@@ -33,11 +33,10 @@ from tests.integration.hub_server import (
     refusal,
     stall,
 )
+from tests.integration.recognizers import with_random_weights
 
 from emonet import EmotionRecognizer, TrainingRecord
-from emonet.composition import build_network
 from emonet.errors import ConfigError
-from emonet.registry.catalog import get_catalog
 from emonet.storage.card import model_card
 from emonet.storage.config_json import config_from_json, config_to_json
 from emonet.storage.folder import write_folder
@@ -364,10 +363,7 @@ def test_a_download_goes_on_where_it_was_cut(
     hub: Hub, client: HubClient, default: dict[str, Any], tmp_path: Path
 ) -> None:
     # The client asks for 10 MiB at a time: a network needs more to be cut behind them.
-    single = EmotionRecognizer("resnet18")
-    (network,) = single.config.networks
-    built = build_network(get_catalog(), network, num_classes=7, seed=0)
-    single._weights = {network.name: built.get_weights()}
+    single = with_random_weights(EmotionRecognizer("resnet18"))
     single.save_pretrained(tmp_path / "single")
     hub.add(NAME, tmp_path / "single")
     late = functools.partial(cut, share=0.95)

@@ -39,6 +39,7 @@ from emonet.storage import folder as folder_module
 from emonet.storage import sources
 from emonet.storage.folder import write_folder
 from emonet.storage.update import update_folder
+from emonet.training.record import UNKNOWN
 
 FACES = make_faces(1, seed=3).images
 NETWORK = "resnet18"
@@ -213,7 +214,7 @@ def test_overwriting_leaves_nothing_of_the_old_model(
     kernel = "head/probabilities/kernel"
     np.testing.assert_array_equal(loaded.weights[NETWORK][kernel], other_weights[kernel])
     # How the old weights were trained says nothing about these.
-    assert loaded.training is None
+    assert loaded.training == UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -625,7 +626,7 @@ def test_a_damaged_record_stops_neither_loading_nor_saving(
     if text is not None:
         (folder / "training.json").write_bytes(text)
     loaded = EmotionRecognizer.from_pretrained(folder)
-    assert loaded.training is None
+    assert loaded.training == UNKNOWN
     loaded.save_pretrained(tmp_path / "again")
     assert contents(tmp_path / "again").keys() == FILES - {"training.json"}
 
@@ -635,7 +636,7 @@ def test_a_record_that_can_not_be_read_is_not_written_over(folder: Path) -> None
     text = json.dumps({**record, "of_a_newer_emonet": 1})
     (folder / "training.json").write_text(text)
     with pytest.raises(ConfigError, match=r"training\.json can't be read"):
-        update_folder(folder, EmotionRecognizer.from_pretrained(folder).training)
+        update_folder(folder)
     assert (folder / "training.json").read_text() == text
 
 
@@ -709,7 +710,7 @@ def test_a_licence_is_kept_with_and_without_quotes(folder: Path, license: str) -
     text = card.read_text()
     for quote in ("", "'", '"'):
         card.write_text(text.replace("---\n", f"---\nlicense: {quote}{license}{quote}\n", 1))
-        update_folder(folder, EmotionRecognizer.from_pretrained(folder).training)
+        update_folder(folder)
         assert ModelCard.load(card).data.license == license
 
 

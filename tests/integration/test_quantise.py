@@ -31,7 +31,6 @@ def test_a_saved_model_answers_in_int8(folder: Path, tiny_folder: Path) -> None:
     loaded = EmotionRecognizer.from_pretrained(folder)
     assert precisions(loaded) == ["int8"]
     assert set(loaded.runtimes.values()) == {"onnxruntime"}
-    assert loaded.training is not None
     assert loaded.training.quantised == "EmotionRecognizer.quantise"
     answers = loaded.predict_proba(FACES)
     assert 0 < np.abs(answers - whole).mean() < 0.05

@@ -22,6 +22,7 @@ from tests.integration.conftest import Outcome, Run
 from emonet import EmotionRecognizer, Phase, Recipe
 from emonet.data.augmentation import Augmentation
 from emonet.runs import is_finished
+from emonet.training.record import UNKNOWN
 from emonet.training.schedule import EpochRecord
 
 TRAIN = make_faces(8)
@@ -196,7 +197,7 @@ def test_an_interrupted_run_goes_on_in_the_same_process(
     for epoch in (1, 3):
         with Interrupting(epoch), pytest.raises(KeyboardInterrupt):
             recognizer.fit(TRAIN, VALID, **arguments)
-        assert recognizer.training is None
+        assert recognizer.training == UNKNOWN
     assert_same_outcome(recognizer.fit(TRAIN, VALID, **arguments), expected)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
+from tests.integration.recognizers import with_random_weights
 
 from emonet import EmotionRecognizer
 from emonet.config import HeadConfig
@@ -25,26 +26,21 @@ TOLERANCE = 1e-4
 FACES = np.random.default_rng(0).integers(0, 256, (20, 48, 48), np.uint8)
 
 
-def fitted(**arguments) -> EmotionRecognizer:
-    """Return a recognizer with random weights."""
-    from emonet.composition import build_network
-    from emonet.registry.catalog import get_catalog
-
-    recognizer = EmotionRecognizer("mini", **arguments)
-    network = build_network(get_catalog(), recognizer.config.networks[0], num_classes=7, seed=0)
+def shaken(**arguments) -> EmotionRecognizer:
+    """Return a recognizer in whose weights no bias is zero and no variance one."""
+    recognizer = with_random_weights(EmotionRecognizer("mini", **arguments))
     random = np.random.default_rng(0)
-    weights = {
-        name: (array + np.abs(random.normal(0, 0.02, array.shape))).astype(np.float32)
-        for name, array in network.get_weights().items()
-    }
-    recognizer._weights = {recognizer.config.networks[0].name: weights}
+    for weights in recognizer.weights.values():
+        for name, array in weights.items():
+            noise = np.abs(random.normal(0, 0.02, array.shape))
+            weights[name] = (array + noise).astype(np.float32)
     return recognizer
 
 
 @pytest.fixture(scope="module")
 def folder(mini_backbone: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("mini") / "model"
-    fitted().save_pretrained(folder)
+    shaken().save_pretrained(folder)
     return folder
 
 
@@ -109,7 +105,7 @@ def test_bundled_graphs_are_what_a_stranger_may_bring(name):
     ids=["deep head", "centred", "resized", "features"],
 )
 def test_every_part_of_a_network_has_its_place_in_the_graph(arguments, mini_backbone, tmp_path):
-    recognizer = fitted(**arguments)
+    recognizer = shaken(**arguments)
     recognizer.save_pretrained(tmp_path)
     loaded = EmotionRecognizer.from_pretrained(tmp_path)
     assert set(loaded.runtimes.values()) == {"onnxruntime"}
@@ -206,7 +202,7 @@ def test_a_network_that_onnx_lacks_a_form_for_is_saved_without_a_graph(
         model = plain(*arguments, **options)
         return keras.Model(model.inputs, keras.layers.Softmax()(Singular()(model.output)))
 
-    recognizer = fitted()
+    recognizer = shaken()
     monkeypatch.setattr(fusion, "build_model", build)
     recognizer.save_pretrained(tmp_path)
     assert "saved without a graph" in caplog.text

@@ -7,18 +7,22 @@ import numpy as np
 import pytest
 from tests.conftest import make_faces
 from tests.integration.conftest import Run
-from tests.integration.test_ensemble import HOG, with_random_weights
+from tests.integration.recognizers import random_tiny
 
 from emonet import EmotionRecognizer, load_dataset
 from emonet.errors import ConfigError
 from emonet.network.views import views
 
 FACES = make_faces(2, seed=5)
+HOG = {"bovw": {"landmarks": False}}
 
 
 @pytest.fixture(scope="module")
 def members(tiny_recognizer: EmotionRecognizer) -> list[EmotionRecognizer]:
-    return [tiny_recognizer, with_random_weights(1, features=HOG, face_size=(40, 32))]
+    return [
+        tiny_recognizer,
+        random_tiny(1, features=HOG, face_size=(40, 32)),
+    ]
 
 
 @pytest.mark.parametrize("augmentation", ["mirror", "shift"])

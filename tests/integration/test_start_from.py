@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from tests.conftest import make_faces, write_fer2013
 from tests.integration.conftest import Run
+from tests.integration.recognizers import mini
 
 from emonet import EmotionRecognizer, HeadConfig, Phase, Recipe
 from emonet.errors import ConfigError, TrainingError, WeightsError
@@ -25,13 +26,9 @@ LAST = "head/probabilities/kernel"
 pytestmark = pytest.mark.usefixtures("mini_backbone")
 
 
-def untrained(**options) -> EmotionRecognizer:
-    return EmotionRecognizer("mini", detector="whole_image", **options)
-
-
 @pytest.fixture(scope="module")
 def learnt(mini_backbone) -> EmotionRecognizer:
-    return untrained().fit(TRAIN, VALID, recipe=LEARNING)
+    return mini().fit(TRAIN, VALID, recipe=LEARNING)
 
 
 def arrays(recognizer: EmotionRecognizer) -> dict[str, np.ndarray]:
@@ -40,7 +37,7 @@ def arrays(recognizer: EmotionRecognizer) -> dict[str, np.ndarray]:
 
 
 def test_it_starts_from_the_weights(learnt: EmotionRecognizer) -> None:
-    again = untrained().fit(TRAIN, VALID, recipe=STANDING, start_from=learnt, seed=9)
+    again = mini().fit(TRAIN, VALID, recipe=STANDING, start_from=learnt, seed=9)
     for name, array in arrays(again).items():
         np.testing.assert_allclose(array, arrays(learnt)[name], atol=1e-6, err_msg=name)
     assert again.training.started_from is not None
@@ -89,19 +86,19 @@ def test_like_has_learnt_nothing(learnt: EmotionRecognizer) -> None:
 def test_what_can_not_be_started_from_is_refused(learnt: EmotionRecognizer) -> None:
     both = EmotionRecognizer.ensemble([learnt, learnt])
     with pytest.raises(ConfigError, match="one network, got an ensemble of 2: mini, mini_2"):
-        untrained().fit(TRAIN, VALID, recipe=STANDING, start_from=both)
-    wider = untrained(head=HeadConfig(units=(7,)))
+        mini().fit(TRAIN, VALID, recipe=STANDING, start_from=both)
+    wider = mini(head=HeadConfig(units=(7,)))
     with pytest.raises(WeightsError, match="the model to start from"):
         wider.fit(TRAIN, VALID, recipe=STANDING, start_from=learnt)
 
 
 def test_a_run_is_not_resumed_from_another_start(learnt: EmotionRecognizer, tmp_path: Path) -> None:
-    untrained().fit(TRAIN, VALID, recipe=STANDING, start_from=learnt, checkpoint_dir=tmp_path)
-    other = untrained().fit(TRAIN, VALID, recipe=LEARNING, seed=5)
+    mini().fit(TRAIN, VALID, recipe=STANDING, start_from=learnt, checkpoint_dir=tmp_path)
+    other = mini().fit(TRAIN, VALID, recipe=LEARNING, seed=5)
     with pytest.raises(TrainingError, match="another started_from"):
-        untrained().fit(TRAIN, VALID, recipe=STANDING, start_from=other, checkpoint_dir=tmp_path)
+        mini().fit(TRAIN, VALID, recipe=STANDING, start_from=other, checkpoint_dir=tmp_path)
     with pytest.raises(TrainingError, match="another started_from"):
-        untrained().fit(TRAIN, VALID, recipe=STANDING, checkpoint_dir=tmp_path)
+        mini().fit(TRAIN, VALID, recipe=STANDING, checkpoint_dir=tmp_path)
 
 
 def test_the_command_takes_a_model(learnt: EmotionRecognizer, run: Run, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ PLUGINS = ROOT / "plugins"
 ROWS = (
     {"errors", "labels", "results", "versions"},
     {"files"},
-    {"cache"},
+    {"cache", "fetching"},
     {"plugin", "config"},
     {"registry", "seeds"},
     {"data", "pipeline"},

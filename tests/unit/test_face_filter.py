@@ -144,6 +144,14 @@ def test_a_filter_that_fails_leaves_nothing_behind(
     assert not any((tmp_path / "out").iterdir())
 
 
+def test_a_copy_within_the_data_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "faces" / "happy"
+    folder.mkdir(parents=True)
+    with pytest.raises(DataError, match="choose a folder outside"):
+        filter_faces(tmp_path / "faces", tmp_path / "faces" / "kept", ByBrightness())
+    assert list((tmp_path / "faces").iterdir()) == [folder]
+
+
 def test_what_is_there_is_not_overwritten(csv_file: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is there already"):
         filter_faces(csv_file, tmp_path, ByBrightness())

@@ -96,6 +96,11 @@ def test_bytes_are_on_the_disk_before_a_file_takes_its_name(
     assert flushed == [before] == [(tmp_path / "a.txt").stat().st_ino]
 
 
+def test_a_folder_is_no_file_to_write() -> None:
+    with pytest.raises(IsADirectoryError), beside(Path()):
+        pass
+
+
 def test_a_checkpoints_arrays_are_on_the_disk_before_they_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,7 @@ import threading
 
 import numpy as np
 import pytest
+from PIL import Image, ImageSequence
 from tests.conftest import TINY, FixedDetector, make_faces
 
 from emonet import EmotionRecognizer
@@ -107,6 +108,39 @@ def test_every_image_gets_its_own_faces():
 def test_faces_keep_the_order_surest_first():
     (result,) = stream([plain_image(9)], detect=lambda image: faces_in_a_row(5)[::-1])
     assert [face.detection for face in result.faces] == faces_in_a_row(5)
+
+
+@pytest.mark.parametrize("format", ["GIF", "PNG", "TIFF", "WEBP"])
+def test_each_picture_of_a_film_is_answered_as_itself(tmp_path, format):
+    values = range(0, 250, 10)
+    first, *others = (Image.fromarray(plain_image(value)) for value in values)
+    first.save(tmp_path / "film", format, save_all=True, append_images=others, lossless=True)
+    with Image.open(tmp_path / "film") as film:
+        results = list(stream(ImageSequence.Iterator(film)))
+    bright = [result.faces[0].probabilities["bright"] for result in results]
+    np.testing.assert_allclose(bright, np.array(values) / 255, atol=0.01)
+
+
+def test_pictures_may_be_closed_when_the_next_is_asked_for(tmp_path):
+    files = [tmp_path / f"{index}.png" for index in range(12)]
+    for file in files:
+        Image.fromarray(plain_image(100)).save(file)
+    files[3].write_bytes(files[3].read_bytes()[:80])
+
+    def pictures():
+        for file in files:
+            with Image.open(file) as picture:
+                yield picture
+
+    results = list(stream(pictures()))
+    assert [result.error is not None for result in results] == [i == 3 for i in range(12)]
+    assert isinstance(results[3].error, ImageError)
+
+
+@pytest.mark.parametrize("width", range(640, 644))
+def test_a_square_stays_one_in_whole_pixels(width):
+    box = Box((width - 479) / 2, 0, 479, 479).clipped(width, 479)
+    assert (box.width, box.height) == (479, 479)
 
 
 def test_face_reports_label_score_and_clipped_box():

@@ -39,10 +39,12 @@ def calibrate(
     recognizer.note_evaluation(official_split(split), recognizer.evaluate(dataset))
     temperature = recognizer.config.temperature
     update_folder(
-        folder, recognizer.training, lambda config: replace(config, temperature=temperature)
+        folder,
+        lambda _: recognizer.training,
+        lambda config: replace(config, temperature=temperature),
     )
-    if recognizer.training and recognizer.training.calibration:
-        _print(recognizer.training.calibration, as_json=as_json)
+    if calibration := recognizer.training.calibration:
+        _print(calibration, as_json=as_json)
 
 
 def _print(calibration: Calibration, *, as_json: bool) -> None:
@@ -61,8 +63,7 @@ def _print(calibration: Calibration, *, as_json: bool) -> None:
     figures = Table("", "accuracy", "log loss", "calibration error")
     for name, row in (("before", calibration.before), ("after", calibration.after)):
         figures.add_row(name, f"{row.accuracy:.4f}", f"{row.log_loss:.4f}", f"{row.ece:.4f}")
-    if calibration.perfect_ece is not None:
-        figures.add_row("perfect scores", "", "", f"{calibration.perfect_ece:.4f}")
+    figures.add_row("perfect scores", "", "", f"{calibration.perfect_ece:.4f}")
     curve = Table("lowest score", "faces that keep a label", "accuracy among them")
     for point in calibration.coverage:
         accuracy = "" if point.accuracy is None else f"{point.accuracy:.4f}"

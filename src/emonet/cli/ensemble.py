@@ -61,8 +61,8 @@ def ensemble(
     report = whole.evaluate(dataset)
     whole.note_evaluation(official_split(split), report)
     whole.save_pretrained(out, dtype=dtype, license=license)
-    if whole.training and whole.training.learnt_weights:
-        _print(whole.training.learnt_weights, as_json=as_json)
+    if learnt := whole.training.learnt_weights:
+        _print(learnt, as_json=as_json)
     else:
         _print_mean(report, as_json=as_json)
 

@@ -60,8 +60,9 @@ def evaluate(
     report = recognizer.evaluate(dataset)
     costs = _measure(recognizer, dataset) if robustness else None
     if folder is not None:
-        recognizer.note_evaluation(official_split(split), report, costs)
-        update_folder(folder, recognizer.training)
+        update_folder(
+            folder, lambda known: known.with_evaluation(official_split(split), report, costs)
+        )
     if as_json:
         more = {} if costs is None else {"robustness": costs.to_dict()}
         print(json.dumps({**report.to_dict(), **more}))

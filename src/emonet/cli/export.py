@@ -60,11 +60,6 @@ def export(
             raise ConfigError("--precision int8 needs --data, and goes with --format onnx")
         int8_faces = load_dataset(data, "Training", face_size=(height, width)).images
         held_out = load_dataset(data, "PublicTest", face_size=(height, width))
-    elif any(part.graph_precision == "int8" for part in recognizer.config.networks):
-        logger.warning(
-            "The model computes in int8 and the file will in float32, unless --precision int8 "
-            "and --data are given"
-        )
     import_keras_quietly()
     out.parent.mkdir(parents=True, exist_ok=True)
     with beside(out) as file:

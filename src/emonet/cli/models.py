@@ -38,8 +38,7 @@ def models(
 
 def _describe(name: str, *, speed: bool) -> dict[str, Any]:
     recognizer = EmotionRecognizer.from_pretrained(name)
-    config, record = recognizer.config, recognizer.training
-    report = record.evaluation.get(SPLIT) if record else None
+    config, report = recognizer.config, recognizer.training.evaluation.get(SPLIT)
     networks = [network.name for network in config.networks]
     return {
         "name": name,

@@ -35,7 +35,7 @@ def new(
     folder = out or Path(distribution)
     words = {
         "name": name,
-        "kind": kind.value.replace("_", " "),
+        "kind": kind.words,
         "package": package,
         "distribution": distribution,
         "checks": f"{kind}_checks",

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from emonet.cli.backend import prepare
-from emonet.cli.options import AsJson, Model, Runtime, Settings, parse_settings
+from emonet.cli.options import AsJson, Model, Runtime, Settings, Views, parse_settings
 from emonet.cli.printing import printable
 from emonet.data.folders import is_image_file
 from emonet.errors import InputError
@@ -31,6 +31,7 @@ def predict(
     min_score: Annotated[
         float, typer.Option(help="Faces with a lower score, 0..1, are uncertain: no label.")
     ] = 0.0,
+    test_time_augmentation: Views = None,
     runtime: Runtime = None,
     as_json: AsJson = False,
     save_annotated: Annotated[
@@ -50,6 +51,8 @@ def predict(
         detector_config=parse_settings(detector_option),
         runtime=runtime,
     )
+    if test_time_augmentation is not None:
+        recognizer = recognizer.with_test_time_augmentation(test_time_augmentation)
     prepare(recognizer)
     results = recognizer.stream(files, min_score=min_score)
     if save_annotated is not None:
@@ -88,14 +91,14 @@ def _images(paths: Iterable[str], *, without: Path | None) -> Iterator[str]:
 
 
 def _spare_originals(files: Iterable[str], folder: Path) -> None:
-    """Refuse to write copies, which are PNG files, where an original is one."""
+    """Refuse to write copies where originals are, or images beside them."""
     if not folder.is_dir():
         return
     for file in map(Path, files):
-        if file.suffix.lower() == ".png" and file.exists() and file.parent.samefile(folder):
+        if file.exists() and file.parent.samefile(folder):
             raise InputError(
-                f"--save-annotated {folder} might replace {file} by its marked copy: "
-                f"choose another folder"
+                f"--save-annotated {folder} is where {file} lies, and marked copies might replace "
+                f"other images there: choose another folder"
             )
 
 

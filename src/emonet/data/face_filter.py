@@ -147,6 +147,8 @@ def _count_faces(
 @contextmanager
 def _pictures(path: Path, out: Path) -> Iterator[Iterator[_Picture]]:
     """Read a data set; the copy of what is kept is there when all is done."""
+    if path.is_dir() and out.resolve().is_relative_to(path.resolve()):
+        raise DataError(f"{out} is within the data set {path}: choose a folder outside")
     target = out / path.absolute().name
     if target.exists():
         raise DataError(f"{target} is there already: choose another folder")

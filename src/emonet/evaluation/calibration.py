@@ -62,8 +62,7 @@ class Calibration:
         faces: other faces, which all figures are of.
         before: with the temperature 1.
         after: with this temperature.
-        perfect_ece: the calibration error that perfect scores would have on so few faces;
-            None in older records.
+        perfect_ece: the calibration error that perfect scores would have on so few faces.
         coverage: with this temperature, for thresholds from 0 up.
         seed: of the split into both.
     """
@@ -75,7 +74,7 @@ class Calibration:
     after: CalibrationFigures
     coverage: tuple[Coverage, ...]
     seed: int
-    perfect_ece: float | None = None
+    perfect_ece: float
 
 
 def learn_temperature(probabilities: NDArray[np.float32], classes: NDArray[np.int64]) -> float:

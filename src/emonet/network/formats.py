@@ -69,6 +69,13 @@ def onnx_model(model: keras.Model) -> "onnx.ModelProto":
         except Exception as error:  # whatever an operator's conversion raises
             raise ExportError(f"Keras can't export the network to ONNX: {error!s:.300}") from error
         exported = onnx.load(file)
+    if len(exported.graph.input) != len(model.inputs):
+        # The converter takes some constants, such as given statistics of Normalization, for inputs.
+        names = ", ".join(value.name for value in exported.graph.input)
+        raise ExportError(
+            f"Keras exported the network to ONNX with {len(exported.graph.input)} inputs in place "
+            f"of {len(model.inputs)}: {names:.300}"
+        )
     (output,) = exported.graph.output
     for node in exported.graph.node:
         node.output[:] = [OUTPUT if name == output.name else name for name in node.output]

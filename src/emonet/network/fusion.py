@@ -64,13 +64,15 @@ def build_model(
         ``feature_sizes``, float32 (n, size); its output is float32 (n, num_classes).
     """
     faces = keras.Input(face_size, dtype="float32", name="faces")
-    vectors = [
-        keras.Input((size,), dtype="float32", name=name) for name, size in feature_sizes.items()
-    ]
+    # An extractor may have any name, such as that of another layer.
+    vectors = {
+        name: keras.Input((size,), dtype="float32", name=f"{name}_vector")
+        for name, size in feature_sizes.items()
+    }
     fused = [backbone(_to_rgb(faces, backbone.input_shape[1:3], centred))]
-    for vector in vectors:
-        x = layers.BatchNormalization(name=STANDARDISED.format(vector.name))(vector)
-        fused.append(layers.Dense(head.feature_units, "relu", name=f"{vector.name}_dense")(x))
+    for name, vector in vectors.items():
+        x = layers.BatchNormalization(name=STANDARDISED.format(name))(vector)
+        fused.append(layers.Dense(head.feature_units, "relu", name=f"{name}_dense")(x))
     x = layers.Concatenate(name="fused")(fused) if vectors else fused[0]
     for index, units in enumerate(head.units):
         x = layers.Dropout(head.dropout, name=f"head{index}_dropout")(x)
@@ -78,7 +80,7 @@ def build_model(
     x = layers.Dropout(head.dropout, name="dropout")(x)
     # Probabilities need float32 also where the rest computes in bfloat16.
     x = layers.Dense(num_classes, "softmax", dtype="float32", name=OUTPUT_LAYER)(x)
-    return keras.Model([faces, *vectors], x)
+    return keras.Model([faces, *vectors.values()], x)
 
 
 @contextmanager

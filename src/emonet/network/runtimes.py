@@ -76,7 +76,7 @@ class OnnxRuntime:
         options.add_session_config_entry("session.force_spinning_stop", "1")
         values = [
             onnxruntime.OrtValue.ortvalue_from_numpy(
-                np.ascontiguousarray(array, np.float32)[np.newaxis]
+                np.asarray(array, np.float32, order="C")[np.newaxis]
             )
             for array in weights.values()
         ]

@@ -13,7 +13,7 @@ from emonet.errors import ImageError, ImageNotFoundError
 if TYPE_CHECKING:
     import PIL.Image
 
-__all__ = ["MAX_PIXELS", "ImageSource", "is_single_image", "load_image", "source_path"]
+__all__ = ["MAX_PIXELS", "ImageSource", "is_pil", "is_single_image", "load_image", "source_path"]
 
 #: Larger images are refused from their header, before any memory is spent on them. Just
 #: below the size at which Pillow itself begins to warn.
@@ -31,7 +31,7 @@ def is_single_image(source: object) -> TypeGuard[ImageSource]:
     """
     if isinstance(source, np.ndarray):
         return source.ndim in (0, 2, 3) or (source.ndim == 1 and source.dtype.kind in "biuf")
-    one = isinstance(source, str | Path | bytes | bytearray | memoryview) or _is_pil(source)
+    one = isinstance(source, str | Path | bytes | bytearray | memoryview) or is_pil(source)
     return one or hasattr(source, "read") or not isinstance(source, Iterable)
 
 
@@ -59,7 +59,7 @@ def load_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> NDArray[
     """
     if isinstance(source, np.ndarray):
         return _from_array(source, max_pixels)
-    if _is_pil(source):
+    if is_pil(source):
         return _decode(cast("PIL.Image.Image", source), "The PIL image", max_pixels)
     if isinstance(source, bytes):
         return _open(io.BytesIO(source), "The image in memory", max_pixels)
@@ -88,7 +88,8 @@ def _instead(source: str | Path) -> str:
         return ""
 
 
-def _is_pil(source: object) -> bool:
+def is_pil(source: object) -> bool:
+    """Tell a PIL image from everything else."""
     # No import: whoever holds a PIL image has imported PIL.
     return any(kind.__module__ == "PIL.Image" for kind in type(source).__mro__)
 

@@ -18,7 +18,14 @@ from emonet.errors import (
     PluginWarning,
 )
 from emonet.plugin import ComponentSpec, Json
-from emonet.registry.discovery import Kind, LoadedPlugin, PluginInfo, failed, load_plugins
+from emonet.registry.discovery import (
+    OWN_DISTRIBUTION,
+    Kind,
+    LoadedPlugin,
+    PluginInfo,
+    failed,
+    load_plugins,
+)
 from emonet.registry.guard import (
     GuardedDetector,
     GuardedExtractor,
@@ -27,8 +34,6 @@ from emonet.registry.guard import (
 )
 
 __all__ = ["Catalog", "Component", "Kind", "get_catalog"]
-
-OWN_DISTRIBUTION = "emonet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +45,7 @@ class Component:
     plugin: PluginInfo
 
     def __str__(self) -> str:
-        return f"{self.kind.value.replace('_', ' ')} {self.spec.name!r} ({self.plugin})"
+        return f"{self.kind.words} {self.spec.name!r} ({self.plugin})"
 
     def complete(self, config: Mapping[str, Json]) -> dict[str, Json]:
         """Return the component's defaults with some values replaced.
@@ -108,7 +113,7 @@ class Catalog:
                 others = self._components.get((kind, spec.name), [])
                 if any(other.plugin.distribution == OWN_DISTRIBUTION for other in others):
                     message = (
-                        f"The {plugin.info} claims the name of emonet's own {kind.value} "
+                        f"The {plugin.info} claims the name of emonet's own {kind.words} "
                         f"{spec.name!r}; its author should choose another"
                     )
                     error = PluginConflictError(message)
@@ -154,7 +159,7 @@ class Catalog:
         if matching:
             owners = ", ".join(offer.plugin.distribution for offer in matching)
             raise PluginConflictError(
-                f"Several packages offer a {kind.value} {name!r}: {owners}. Uninstall all but "
+                f"Several packages offer a {kind.words} {name!r}: {owners}. Uninstall all but "
                 f"one, or name the others in EMONET_DISABLE_PLUGINS."
             )
         self._raise_if_failed(kind, name, distribution)
@@ -170,10 +175,10 @@ class Catalog:
                 raise info.error
 
     def _not_found(self, kind: Kind, name: str, distribution: str, offers: list[Component]) -> str:
-        message = f"No {kind.value} {name!r} is installed."
+        message = f"No {kind.words} {name!r} is installed."
         if offers:
             message = (
-                f"The {kind.value} {name!r} of {distribution!r} is not installed (one of "
+                f"The {kind.words} {name!r} of {distribution!r} is not installed (one of "
                 f"that name comes from {offers[0].plugin.distribution!r})."
             )
         elif distribution not in ("", OWN_DISTRIBUTION):

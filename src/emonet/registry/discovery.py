@@ -17,11 +17,12 @@ from emonet.errors import PluginContractError, PluginError, PluginLoadError
 from emonet.plugin import BackboneSpec, ComponentSpec, DetectorSpec, FeatureExtractorSpec
 from emonet.registry import hookspecs
 
-__all__ = ["Kind", "LoadedPlugin", "PluginInfo", "load_plugins"]
+__all__ = ["OWN_DISTRIBUTION", "Kind", "LoadedPlugin", "PluginInfo", "failed", "load_plugins"]
 
 logger = logging.getLogger("emonet")
 
 GROUP = hookspecs.PROJECT
+OWN_DISTRIBUTION = "emonet"
 
 
 class Kind(StrEnum):
@@ -30,6 +31,11 @@ class Kind(StrEnum):
     BACKBONE = "backbone"
     FEATURE_EXTRACTOR = "feature_extractor"
     DETECTOR = "detector"
+
+    @property
+    def words(self) -> str:
+        """As a sentence names it."""
+        return self.value.replace("_", " ")
 
 
 _HOOKS: Mapping[Kind, tuple[str, type[ComponentSpec]]] = {
@@ -129,7 +135,7 @@ def _entry_points() -> list[tuple[Distribution, EntryPoint]]:
             continue
         for entry_point in selected:
             found.setdefault((name or "", entry_point.name), (distribution, entry_point))
-    return [found[key] for key in sorted(found, key=lambda key: (key[0] != GROUP, key))]
+    return [found[key] for key in sorted(found, key=lambda key: (key[0] != OWN_DISTRIBUTION, key))]
 
 
 def _load(info: PluginInfo, entry_point: EntryPoint, *, strict: bool) -> LoadedPlugin:

@@ -124,7 +124,7 @@ def reproduce(
         best.note_evaluation(test, reports[ENSEMBLE])
         best.save_pretrained(out / ENSEMBLE)
     _draw_results(members, best, reports, splits[test], out)
-    learnt = best.training.learnt_weights if best.training else None
+    learnt = best.training.learnt_weights
     summary = {
         "command": command,
         "settings": settings,
@@ -187,9 +187,7 @@ def _draw_results(
     said = best.predict_proba(samples.images)
     figure = plots.plot_samples(samples.images, samples.classes, said, samples.labels)
     plots.save_figure(figure, figures / "samples.png")
-    histories = {
-        name: member.training.history for name, member in members.items() if member.training
-    }
+    histories = {name: member.training.history for name, member in members.items()}
     plots.save_figure(plots.plot_learning_curves(histories), figures / "learning_curves.png")
     for name, report in reports.items():
         plots.save_figure(plots.plot_confusion(report, name), figures / f"confusion_{name}.png")

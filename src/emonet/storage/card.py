@@ -131,7 +131,7 @@ def require_license(license: str | None) -> None:
 def model_card(
     config: RecognizerConfig,
     title: str,
-    training: TrainingRecord | None = None,
+    training: TrainingRecord,
     *,
     license: str | None = None,
 ) -> str:
@@ -140,14 +140,13 @@ def model_card(
     Args:
         config: the recognizer.
         title: the headline.
-        training: how the recognizer was trained, if that is known.
+        training: how the recognizer was trained.
         license: the weights' licence, as the Hub abbreviates it; None says nothing.
 
     Raises:
         ConfigError: the licence is written otherwise.
     """
     require_license(license)
-    training = training or TrainingRecord()
     metadata = _metadata(title, training, license)
     rows = [
         f"| {network.name} | {network.backbone.name} | "

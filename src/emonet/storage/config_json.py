@@ -10,7 +10,9 @@ from typing import Any, get_args
 from emonet.config import FORMAT_VERSION, RecognizerConfig, nearest
 from emonet.errors import ConfigError, ConfigVersionError
 
-__all__ = ["config_from_json", "config_to_json"]
+__all__ = ["MAX_CONFIG_BYTES", "config_from_json", "config_to_json"]
+
+MAX_CONFIG_BYTES = 2**18
 
 
 def config_to_json(config: RecognizerConfig) -> str:
@@ -23,6 +25,11 @@ def config_to_json(config: RecognizerConfig) -> str:
         text = json.dumps(asdict(config), indent=2, allow_nan=False) + "\n"
     except (TypeError, ValueError) as error:
         raise ConfigError(f"The configuration can't be saved: {error}") from None
+    if len(text) > MAX_CONFIG_BYTES:  # of ASCII alone
+        raise ConfigError(
+            f"The configuration can't be saved: with {len(text)} bytes it would be larger than the "
+            f"{MAX_CONFIG_BYTES} that emonet reads; settings are for a few values"
+        )
     config_from_json(text, where="The configuration that was to be saved")
     return text
 

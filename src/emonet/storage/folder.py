@@ -1,7 +1,6 @@
 """A model folder: config.json, weights and graph of every network, and a model card."""
 
 import hashlib
-import os
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
@@ -14,8 +13,9 @@ from numpy.typing import NDArray
 
 from emonet.config import NetworkConfig, RecognizerConfig
 from emonet.errors import ConfigError, EmonetError, ModelNotFoundError, WeightsError
-from emonet.files import beside
-from emonet.storage.config_json import config_from_json, config_to_json
+from emonet.files import beside, read_bounded
+from emonet.network.network import STATES
+from emonet.storage.config_json import MAX_CONFIG_BYTES, config_from_json, config_to_json
 
 __all__ = [
     "CONFIG_FILE",
@@ -34,7 +34,6 @@ __all__ = [
 
 CONFIG_FILE = "config.json"
 # Of 64 networks with extractors: parsers of JSON need many times as much memory.
-MAX_CONFIG_BYTES = 2**18
 MAX_WEIGHTS_BYTES = 384 * 2**20
 #: Of all weights together: the paper's four networks have 632 MB.
 MAX_MODEL_BYTES = 640 * 2**20
@@ -141,7 +140,7 @@ def read_config(path: Path) -> RecognizerConfig:
     try:
         # A link may lead to a device, which has no end.
         found = path.is_file()
-        text = _read_bytes(path, MAX_CONFIG_BYTES) if found else None
+        text = read_bounded(path, MAX_CONFIG_BYTES) if found else None
     except OSError as error:
         raise ConfigError(f"{path} can't be read: {error}") from error
     if not found:
@@ -209,7 +208,7 @@ def _read_checked(path: Path, digest: str, most: int) -> bytes:
         # A link may lead to a device, which has no end.
         if not path.is_file():
             raise WeightsError(f"There is no file {path}")
-        data = _read_bytes(path, most)
+        data = read_bounded(path, most)
     except OSError as error:
         raise WeightsError(f"{path} can't be read: {error}") from error
     if data is None:
@@ -260,18 +259,6 @@ def _all_finite(array: NDArray[Any]) -> bool:
         return bool(np.isfinite(array.astype(np.float32, copy=False)).all())
 
 
-def _read_bytes(path: Path, most: int) -> bytes | None:
-    """Return a file's bytes; None if it has none, or more than so many.
-
-    A file without a size, such as one of /proc, may have no end, or wait for ever.
-    """
-    with path.open("rb") as file:
-        if not 0 < os.fstat(file.fileno()).st_size <= most:
-            return None
-        data = file.read(most + 1)
-    return data if len(data) <= most else None
-
-
 def _listed_files(folder: Path) -> set[str]:
     """Return weights and graphs of the model in a folder; none where it can't be read."""
     try:
@@ -281,10 +268,11 @@ def _listed_files(folder: Path) -> set[str]:
 
 
 def _converted(name: str, array: NDArray[Any], dtype: str) -> NDArray[Any]:
-    if not np.issubdtype(array.dtype, np.floating):
-        return np.ascontiguousarray(array)
+    # What a feature extractor learnt is its own: rounded, it would see other things.
+    if name.startswith(STATES) or not np.issubdtype(array.dtype, np.floating):
+        dtype = array.dtype.str
     with np.errstate(over="ignore"):
-        converted = np.ascontiguousarray(array, dtype)
-    if not np.isfinite(converted).all():
+        converted = np.asarray(array, dtype, order="C")  # ascontiguousarray takes scalars for rows
+    if not _all_finite(converted):
         raise WeightsError(f"The weight {name!r} is not finite as {dtype}; it was not saved")
     return converted

@@ -8,7 +8,7 @@ from json import JSONDecodeError
 from pathlib import Path
 
 from emonet.errors import ConfigError, HubError, ModelError, ModelNotFoundError
-from emonet.files import ask_hub_first, hub_client
+from emonet.fetching import ask_hub_first, hub_client
 from emonet.storage.folder import CONFIG_FILE
 from emonet.training.record import RECORD_FILE
 

@@ -1,5 +1,6 @@
 """What of a recognizer outlives the process: configuration, weights, training record."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,9 +22,11 @@ from emonet.storage.card import model_card
 from emonet.storage.folder import Dtype, Weights, write_folder
 from emonet.storage.hub import push_folder, require_repository_name
 from emonet.storage.sources import open_model
-from emonet.training.record import RECORD_FILE, TrainingRecord, record_to_json
+from emonet.training.record import RECORD_FILE, UNKNOWN, TrainingRecord, record_to_json
 
 __all__ = ["Pretrained"]
+
+logger = logging.getLogger("emonet")
 
 
 class Pretrained:
@@ -35,7 +38,7 @@ class Pretrained:
         self._weights: dict[str, Weights] | None = None
         # Of the networks that have one; onnxruntime runs them, Keras the others.
         self._graphs: dict[str, bytes] = {}
-        self._training: TrainingRecord | None = None
+        self._training = UNKNOWN
 
     @classmethod
     def _of(cls, config: RecognizerConfig) -> Self:
@@ -124,8 +127,8 @@ class Pretrained:
         return {name: "onnxruntime" if name in self._graphs else "keras" for name in names}
 
     @property
-    def training(self) -> TrainingRecord | None:
-        """How the recognizer was trained, as training.json holds it; None if unknown."""
+    def training(self) -> TrainingRecord:
+        """How the recognizer was trained, as training.json holds it; empty if unknown."""
         return self._training
 
     @property
@@ -167,12 +170,12 @@ class Pretrained:
         # Without its graph, a network in int8 is one in float32 again.
         config = with_graph_precision(self._config, "float32", without=self._graphs)
         record, title = self._training, title or folder.absolute().name
-        if record is not None and config != self._config:
+        if config != self._config:
             record = record.as_float32()
         config = portable(get_catalog(), config)
         texts = {
             "README.md": model_card(config, title, record, license=license),
-            RECORD_FILE: None if record is None else record_to_json(record),
+            RECORD_FILE: record_to_json(record),
         }
         missing = [part for part in config.networks if part.name not in self._graphs]
         made = export_graphs(get_catalog(), missing, num_classes=len(config.labels))
@@ -210,7 +213,10 @@ class Pretrained:
             format = export_format(file)
         if format not in get_args(ExportFormat):
             raise ConfigError(f"format must be 'onnx' or 'litert', got {format!r:.80}")
-        if int8_faces is not None:
+        if int8_faces is None:
+            if any(part.graph_precision == "int8" for part in self._config.networks):
+                logger.warning("The model computes in int8; the file will compute in float32")
+        else:
             if format != "onnx":
                 raise ConfigError(f"int8_faces goes with the format 'onnx', got {format!r}")
             size = self._config.face_sizes[0]

@@ -23,7 +23,7 @@ from emonet.storage.folder import (
     weights_file,
 )
 from emonet.storage.hub import HubRepository
-from emonet.training.record import RECORD_FILE, TrainingRecord, read_record
+from emonet.training.record import RECORD_FILE, UNKNOWN, TrainingRecord, read_record
 
 __all__ = ["ModelSource", "bundled_models", "open_model"]
 
@@ -96,12 +96,12 @@ class ModelSource:
                     check_graph(graphs[network.name], given, where=file)
         return graphs
 
-    def record(self) -> TrainingRecord | None:
-        """Return how the model was trained; None where that can't be had."""
+    def record(self) -> TrainingRecord:
+        """Return how the model was trained; an empty record where that can't be had."""
         try:
-            return read_record(self.fetch(RECORD_FILE))
+            return read_record(self.fetch(RECORD_FILE)) or UNKNOWN
         except ModelError:
-            return None
+            return UNKNOWN
 
 
 def bundled_models() -> list[str]:

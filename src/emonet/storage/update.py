@@ -7,9 +7,16 @@ from pathlib import Path
 
 from emonet.config import RecognizerConfig
 from emonet.errors import ConfigError, ModelNotFoundError
+from emonet.files import read_bounded
 from emonet.storage.card import LICENSE, model_card
 from emonet.storage.folder import CONFIG_FILE, read_config, write_config
-from emonet.training.record import RECORD_FILE, TrainingRecord, read_record, record_to_json
+from emonet.training.record import (
+    RECORD_FILE,
+    UNKNOWN,
+    TrainingRecord,
+    read_record,
+    record_to_json,
+)
 
 __all__ = ["require_folder", "update_folder"]
 
@@ -35,14 +42,14 @@ def require_folder(model: str | Path | None) -> Path:
 
 def update_folder(
     folder: Path,
-    record: TrainingRecord | None,
+    note: Callable[[TrainingRecord], TrainingRecord] = lambda record: record,
     change: Callable[[RecognizerConfig], RecognizerConfig] = lambda config: config,
 ) -> None:
     """Write config.json, training.json and the model card anew.
 
     Args:
         folder: a model folder; the card keeps its headline and its licence.
-        record: what training.json is to hold; None: there is to be none.
+        note: from the stored record, which another process may have added to, to the new one.
         change: from the stored configuration to the new one.
 
     Raises:
@@ -50,9 +57,10 @@ def update_folder(
     """
     _require_record(folder)
     config = change(read_config(folder / CONFIG_FILE))
+    record = note(read_record(folder / RECORD_FILE) or UNKNOWN)
     title, license = _headline(folder / CARD_FILE)
-    card = model_card(config, title or folder.name, record, license=license)
-    texts = {CARD_FILE: card, RECORD_FILE: None if record is None else record_to_json(record)}
+    card = model_card(config, title or folder.absolute().name, record, license=license)
+    texts = {CARD_FILE: card, RECORD_FILE: record_to_json(record)}
     write_config(folder, config, texts=texts)
 
 
@@ -68,13 +76,11 @@ def _require_record(folder: Path) -> None:
 def _headline(card: Path) -> tuple[str | None, str | None]:
     """Return the title and the licence that a card gives; None for what it does not."""
     try:
-        # A file without a size, such as one of /proc, may have no end.
-        if not card.is_file() or not 0 < card.stat().st_size <= MAX_CARD_BYTES:
-            return None, None
-        text = card.read_text(encoding="utf-8")
+        data = read_bounded(card, MAX_CARD_BYTES) if card.is_file() else None
+        text = (data or b"").decode()
     except (OSError, UnicodeDecodeError):
         return None, None
-    parts = re.match(r"---\n(.*?)\n---\n(.*)", text, re.DOTALL)
+    parts = re.match(r"---\n(.*?)\n---\n(.*)", text.replace("\r\n", "\n"), re.DOTALL)
     if parts is None:
         return None, None
     license = re.search(rf"""^license: ['"]?({LICENSE})['"]?$""", parts[1], re.MULTILINE)

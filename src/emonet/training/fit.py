@@ -164,7 +164,7 @@ def _run_epoch(
     if not (math.isfinite(loss) and math.isfinite(val_loss)):
         raise TrainingError(
             f"Training diverged in epoch {epoch + 1}: loss {loss}, validation loss {val_loss}. "
-            f"Lower the learning rate (now {rate:g})."
+            f"Lower the learning rate (at most {phase.learning_rate:g} in this phase)."
         )
     record = EpochRecord(
         epoch=epoch + 1,
@@ -200,8 +200,8 @@ def _averaged(model: keras.Model, recipe: Recipe, train: Examples) -> Iterator[N
     for variable in model.trainable_variables:
         # JAX would let a weight and its average share memory, and free both with one of them.
         variable.assign(_copied(variable))
-    _measure_statistics(model, train, recipe.batch_size)
     try:
+        _measure_statistics(model, train, recipe.batch_size)
         yield
     finally:
         for variable, value in zip(model.variables, raw, strict=True):
@@ -223,15 +223,17 @@ def _measure_statistics(model: keras.Model, examples: Examples, batch_size: int)
     size = even_size(batch_size, count)
     batches = min(STATISTICS_BATCHES, count // size)
     rows = np.linspace(0, count - 1, batches * size).astype(int)
-    with fused_normalisation(model):
-        for index in range(batches):
-            part = rows[index::batches]  # from everywhere: the faces may be sorted by class
-            for layer in normalisations:
-                layer.momentum = index / (index + 1)  # the plain mean over all batches
-            inputs = [examples.faces[part], *(feature[part] for feature in examples.features)]
-            model([array.astype(np.float32) for array in inputs], training=True)
-    for layer, momentum in zip(normalisations, momenta, strict=True):
-        layer.momentum = momentum
+    try:
+        with fused_normalisation(model):
+            for index in range(batches):
+                part = rows[index::batches]  # from everywhere: the faces may be sorted by class
+                for layer in normalisations:
+                    layer.momentum = index / (index + 1)  # the plain mean over all batches
+                inputs = [examples.faces[part], *(feature[part] for feature in examples.features)]
+                model([array.astype(np.float32) for array in inputs], training=True)
+    finally:
+        for layer, momentum in zip(normalisations, momenta, strict=True):
+            layer.momentum = momentum
 
 
 def _state(model: keras.Model) -> dict[str, NDArray[Any]]:

@@ -13,6 +13,7 @@ from emonet.ensembling import LearntWeights
 from emonet.evaluation.calibration import Calibration
 from emonet.evaluation.report import Report
 from emonet.evaluation.robustness import Robustness
+from emonet.files import read_bounded
 from emonet.training.distillation import Distillation, TeacherRecord
 from emonet.training.recipes import Recipe
 from emonet.training.schedule import EpochRecord
@@ -20,6 +21,8 @@ from emonet.training.start import Learnt, weights_digest
 from emonet.versions import installed
 
 __all__ = [
+    "RECORD_FILE",
+    "UNKNOWN",
     "DataRecord",
     "TrainingRecord",
     "data_digest",
@@ -104,6 +107,10 @@ class TrainingRecord:
         return replace(self.without_figures(), quantised=None)
 
 
+#: The record of a recognizer of which nothing is known.
+UNKNOWN = TrainingRecord()
+
+
 def make_record(
     command: str | None,
     recipe: Recipe,
@@ -142,18 +149,17 @@ def installed_versions(*more: str) -> dict[str, str]:
 def merge_records(
     command: str | None,
     config: RecognizerConfig,
-    members: Sequence[tuple[RecognizerConfig, TrainingRecord | None]],
+    members: Sequence[tuple[RecognizerConfig, TrainingRecord]],
 ) -> TrainingRecord:
     """Return the record of an ensemble: those of its networks, under their names in it."""
-    records: list[TrainingRecord | None] = []
+    records: list[TrainingRecord] = []
     for member, record in members:
         if len(member.networks) == 1:
             records.append(record)
         else:
-            inner = record.members if record else {}
-            records.extend(inner.get(network.name) for network in member.networks)
+            records.extend(record.members.get(part.name, UNKNOWN) for part in member.networks)
     names = [network.name for network in config.networks]
-    known = {name: record for name, record in zip(names, records, strict=True) if record}
+    known = {name: own for name, own in zip(names, records, strict=True) if own != UNKNOWN}
     return TrainingRecord(command=command or "EmotionRecognizer.ensemble", members=known)
 
 
@@ -164,9 +170,9 @@ def data_digest(dataset: FaceDataset) -> str:
     return digest.hexdigest()
 
 
-def record_to_json(record: TrainingRecord) -> str:
-    """Return the text of training.json."""
-    return json.dumps(asdict(record), indent=1) + "\n"
+def record_to_json(record: TrainingRecord) -> str | None:
+    """Return the text of training.json; None where nothing is known: there is to be none."""
+    return None if record == UNKNOWN else json.dumps(asdict(record), indent=1) + "\n"
 
 
 def read_record(path: Path) -> TrainingRecord | None:
@@ -177,10 +183,8 @@ def read_record(path: Path) -> TrainingRecord | None:
     from pydantic import TypeAdapter
 
     try:
-        # A file without a size, such as one of /proc, may have no end.
-        if not path.is_file() or not 0 < path.stat().st_size <= MAX_RECORD_BYTES:
-            return None
-        record: TrainingRecord = TypeAdapter(TrainingRecord).validate_json(path.read_bytes())
+        data = read_bounded(path, MAX_RECORD_BYTES) if path.is_file() else None
+        record: TrainingRecord = TypeAdapter(TrainingRecord).validate_json(data or b"")
     except (OSError, ValueError):
         return None
     return record
