@@ -7,11 +7,11 @@ data="$1" yunet="$2"
 common="--data $data --dtype float16 --license mit"
 scratch="$common --recipe scratch"
 spoilt="--recipe-option augmentation.brightness=10 --recipe-option augmentation.compress=0.15 \
-    --recipe-option augmentation.erase=0.2 --recipe-option label_smoothing=0"
-taught="$scratch $spoilt --teacher-share 0.6 --recipe-option calm_epochs=4"
-tuned="$common --recipe tune $spoilt --recipe-option augmentation.exposure=1 --precision bfloat16 \
-    --recipe-option batch_size=128 --recipe-option average=0.998 --recipe-option calm_epochs=2 \
-    --epochs 12"
+    --recipe-option label_smoothing=0"
+covered="--recipe-option augmentation.erase=0.2"
+taught="$scratch $spoilt $covered --teacher-share 0.6 --recipe-option calm_epochs=4"
+tuned="$common --recipe tune $spoilt --precision bfloat16 --recipe-option batch_size=128 \
+    --recipe-option average=0.998"
 
 together() { # name options or members...: an ensemble over each face and its mirror image
     name="$1"
@@ -56,15 +56,32 @@ emonet distill ./trio $taught --backbone vgg --backbone-option width=48 --epochs
     --out broad --recipe-option mixup=0.2 --recipe-option augmentation.exposure=1 --precision bfloat16
 
 # All four teach one that looks at every pixel, and show the first what bright and compressed
-# faces look like. These two are the default.
+# faces look like.
 together quartet ./light ./mixed ./plain ./broad
 emonet distill ./quartet $taught --backbone resnet18 --backbone-option stem_stride=1 --epochs 60 \
-    --seed 12 --teacher-share 0.5 --out fast --recipe-option mixup=0.2 \
+    --seed 12 --teacher-share 0.5 --out sharp --recipe-option mixup=0.2 \
     --recipe-option augmentation.exposure=1 --precision bfloat16
-emonet distill ./quartet $tuned --start-from ./light --seed 8 --teacher-share 0.3 --out light2
+emonet distill ./quartet $tuned $covered --recipe-option augmentation.exposure=1 \
+    --recipe-option calm_epochs=2 --start-from ./light --epochs 12 --seed 8 --teacher-share 0.3 \
+    --out light2
+
+# A large one learns from the labels alone. With three of those before it teaches two of them, in
+# small steps, about faces that are brighter still. These two are the default.
+emonet train $scratch --backbone vgg --backbone-option width=64 --backbone-option dropout=0.2 \
+    --epochs 60 --seed 31 --out drop --precision bfloat16 \
+    --recipe-option mixup=0 --recipe-option calm_epochs=0 \
+    --recipe-option augmentation.rotation=10 --recipe-option augmentation.zoom=0.1 \
+    --recipe-option augmentation.shift=0.06 --recipe-option augmentation.contrast=0 \
+    --recipe-option augmentation.brightness=0 --recipe-option augmentation.exposure=1 \
+    --recipe-option augmentation.compress=0.15 --recipe-option augmentation.erase=0
+together panel --mean ./light2 ./sharp ./drop ./broad
+emonet distill ./panel $tuned --recipe-option augmentation.exposure=1.5 --start-from ./sharp \
+    --recipe-option augmentation.erase=0 --epochs 7 --seed 52 --teacher-share 0.3 --out fast
+emonet distill ./panel $tuned --recipe-option augmentation.exposure=1.5 --start-from ./light2 \
+    --recipe-option augmentation.erase=0.1 --epochs 14 --seed 72 --teacher-share 0.3 --out light3
 # Calibrating "fast" comes last: an ensemble takes a member's temperature over.
 frame fast
-frame light2
-together default --mean ./light2 ./fast
+frame light3
+together default --mean ./light3 ./fast
 finish default
 finish fast
