@@ -681,7 +681,7 @@ def test_a_save_that_fails_takes_no_record_away(
 ) -> None:
     before = contents(folder)
     bare = EmotionRecognizer.from_pretrained(folder)
-    bare._training = None
+    bare._training = UNKNOWN
 
     def full(*arguments: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

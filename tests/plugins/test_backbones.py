@@ -291,7 +291,7 @@ def test_a_network_of_pixels_alone_has_one_input() -> None:
 def test_a_network_with_hog_has_a_second_input() -> None:
     network = network_for(features=HOG)
     assert [tensor.shape for tensor in network.model.inputs] == [(None, 48, 48), (None, 2592)]
-    assert [tensor.name for tensor in network.model.inputs] == ["faces", "bovw"]
+    assert [tensor.name for tensor in network.model.inputs] == ["faces", "bovw_vector"]
     assert network.model.get_layer("fused").output.shape == (None, 32 + 128)
 
 

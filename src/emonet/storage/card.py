@@ -10,7 +10,7 @@ from emonet.errors import ConfigError
 from emonet.evaluation.calibration import Calibration
 from emonet.evaluation.robustness import Robustness
 from emonet.training.distillation import TeacherRecord
-from emonet.training.record import TrainingRecord
+from emonet.training.record import UNKNOWN, TrainingRecord
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult, ModelCardData
@@ -131,7 +131,7 @@ def require_license(license: str | None) -> None:
 def model_card(
     config: RecognizerConfig,
     title: str,
-    training: TrainingRecord,
+    training: TrainingRecord = UNKNOWN,
     *,
     license: str | None = None,
 ) -> str:
