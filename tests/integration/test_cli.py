@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -562,6 +563,41 @@ def test_annotated_copies_do_not_replace_originals(
         )
         assert_refused(outcome, "choose another folder")
         assert (folder / "face.png").read_bytes() == before
+
+
+@pytest.mark.parametrize("backend", ["tensorfow", "torch"])
+def test_a_backend_that_keras_can_not_start_is_said(
+    run_process: Run, astronaut: Path, monkeypatch: pytest.MonkeyPatch, backend: str
+) -> None:
+    if find_spec(backend) is not None:
+        pytest.skip(f"{backend} is installed here")
+    monkeypatch.setenv("KERAS_BACKEND", backend)
+    outcome = run_process("predict", astronaut, "--model", "tiny", "--runtime", "keras")
+    assert outcome.status == 2
+    assert "Keras can't be imported" in outcome.err
+    assert "Traceback" not in outcome.err
+
+
+def test_a_calibration_keeps_what_was_noted_meanwhile(
+    run: Run, tiny_folder: Path, fer2013_csv: Path, tmp_path: Path, monkeypatch
+) -> None:
+    folder = shutil.copytree(tiny_folder, tmp_path / "model")
+    faces, evaluate = make_faces(2), EmotionRecognizer.evaluate
+    costs = EmotionRecognizer.from_pretrained(folder).measure_robustness(faces)
+
+    def meanwhile(recognizer: EmotionRecognizer, data: FaceDataset) -> Report:
+        report = evaluate(recognizer, data)
+        update_folder(folder, lambda record: record.with_evaluation("Training", report, costs))
+        return report
+
+    monkeypatch.setattr(EmotionRecognizer, "evaluate", meanwhile)
+    command = ("calibrate", folder, "--data", fer2013_csv, "--split", "PublicTest")
+    assert run(*command).status == 0
+    record = EmotionRecognizer.from_pretrained(folder).training
+    assert record.robustness == {"Training": costs}
+    # Its log loss holds no longer.
+    assert record.evaluation.keys() == {"PublicTest"}
+    assert record.calibration is not None
 
 
 def test_a_name_may_be_as_long_as_names_can_be(

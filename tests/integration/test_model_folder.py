@@ -640,6 +640,15 @@ def test_a_record_that_can_not_be_read_is_not_written_over(folder: Path) -> None
     assert (folder / "training.json").read_text() == text
 
 
+def test_the_folder_that_one_is_in_has_a_name(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "README.md").unlink()
+    monkeypatch.chdir(folder)
+    update_folder(Path())
+    assert f"\n# {folder.name}\n" in (folder / "README.md").read_text()
+
+
 @pytest.mark.parametrize("recorded", [True, False])
 def test_an_evaluation_is_kept_and_shown(folder: Path, tmp_path: Path, recorded: bool) -> None:
     if not recorded:

@@ -209,6 +209,16 @@ def test_yunet_refuses_a_file_that_is_no_onnx(content: bytes, tmp_path: Path) ->
     assert str(file) in str(raised.value)
 
 
+@pytest.mark.parametrize("side", [8, 16, 26])
+def test_yunet_without_a_threshold_reports_no_box_out_of_proportion(side: int) -> None:
+    if YUNET is None:
+        pytest.skip("EMONET_TEST_YUNET names no file of YuNet's")
+    detector = emonet.create_detector("yunet", model_path=YUNET, score_threshold=0)
+    # The guard around every detector raises where a box is.
+    for found in detector.detect(np.full((side, side, 3), 127, np.uint8)):
+        assert max(found.box.width, found.box.height) <= 2 * side
+
+
 def test_yunet_finds_the_face_and_its_landmarks(photo: np.ndarray) -> None:
     if YUNET is None:
         pytest.skip("EMONET_TEST_YUNET names no file of YuNet's")

@@ -37,14 +37,16 @@ def calibrate(
     prepare(recognizer)
     recognizer.calibrate(dataset, seed=seed)
     recognizer.note_evaluation(official_split(split), recognizer.evaluate(dataset))
-    temperature = recognizer.config.temperature
+    learnt, temperature = recognizer.training, recognizer.config.temperature
     update_folder(
         folder,
-        lambda _: recognizer.training,
+        lambda record: replace(
+            record, evaluation=learnt.evaluation, calibration=learnt.calibration
+        ),
         lambda config: replace(config, temperature=temperature),
     )
-    if calibration := recognizer.training.calibration:
-        _print(calibration, as_json=as_json)
+    if learnt.calibration is not None:
+        _print(learnt.calibration, as_json=as_json)
 
 
 def _print(calibration: Calibration, *, as_json: bool) -> None:

@@ -48,17 +48,13 @@ def set_weights(model: "keras.Model", weights: Mapping[str, NDArray[Any]], *, wh
             f"{where} holds {len(extra)} weights that the network has no place for, "
             f"first {extra[0]!r}: it was saved from another network"
         )
-    arrays = []
     for name, variable in zip(names, model.weights, strict=True):
-        array, needed = weights[name].astype(np.float32), tuple(variable.shape)
-        if array.shape == (1,) and needed == ():  # files may hold no scalars
-            array = array.reshape(())
-        if array.shape != needed:
+        if weights[name].shape != tuple(variable.shape):
             raise WeightsError(
-                f"{where}: {name!r} has shape {array.shape}, the network needs {needed}"
+                f"{where}: {name!r} has shape {weights[name].shape}, "
+                f"the network needs {tuple(variable.shape)}"
             )
-        arrays.append(array)
-    model.set_weights(arrays)
+    model.set_weights([weights[name].astype(np.float32) for name in names])
 
 
 def adapt_output(

@@ -12,6 +12,7 @@ from emonet.errors import ConfigError, ConfigVersionError
 
 __all__ = ["MAX_CONFIG_BYTES", "config_from_json", "config_to_json"]
 
+# Of 64 networks with extractors: parsers of JSON need many times as much memory.
 MAX_CONFIG_BYTES = 2**18
 
 

@@ -33,7 +33,6 @@ __all__ = [
 ]
 
 CONFIG_FILE = "config.json"
-# Of 64 networks with extractors: parsers of JSON need many times as much memory.
 MAX_WEIGHTS_BYTES = 384 * 2**20
 #: Of all weights together: the paper's four networks have 632 MB.
 MAX_MODEL_BYTES = 640 * 2**20

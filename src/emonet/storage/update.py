@@ -36,7 +36,7 @@ def require_folder(model: str | Path | None) -> Path:
             f"Only a model folder can be changed, got {model or 'the bundled model'!s:.200}: "
             f"save the model as one, or download it"
         )
-    _require_record(Path(model))
+    _stored_record(Path(model))
     return Path(model)
 
 
@@ -55,22 +55,24 @@ def update_folder(
     Raises:
         ConfigError: there is a training.json that can't be read: its history would be lost.
     """
-    _require_record(folder)
+    record = note(_stored_record(folder))
     config = change(read_config(folder / CONFIG_FILE))
-    record = note(read_record(folder / RECORD_FILE) or UNKNOWN)
     title, license = _headline(folder / CARD_FILE)
     card = model_card(config, title or folder.absolute().name, record, license=license)
     texts = {CARD_FILE: card, RECORD_FILE: record_to_json(record)}
     write_config(folder, config, texts=texts)
 
 
-def _require_record(folder: Path) -> None:
+def _stored_record(folder: Path) -> TrainingRecord:
+    """Return what a folder knows of its training; refuse what can't be read."""
     file = folder / RECORD_FILE
-    if file.exists() and read_record(file) is None:
+    record = read_record(file)
+    if record is None and file.exists():
         raise ConfigError(
             f"{file} can't be read, as if a newer emonet wrote it or it were damaged; to write "
             f"it anew, and lose what it tells, delete it first"
         )
+    return record or UNKNOWN
 
 
 def _headline(card: Path) -> tuple[str | None, str | None]:

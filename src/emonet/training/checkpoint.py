@@ -102,8 +102,8 @@ class Checkpoint:
 def _save(arrays: Arrays, path: Path) -> None:
     from safetensors.numpy import save_file
 
-    # safetensors drops the shape of numpy scalars, such as an optimiser's step count.
-    save_file({name: np.ascontiguousarray(np.atleast_1d(a)) for name, a in arrays.items()}, path)
+    # Not ascontiguousarray, which makes rows of scalars, such as an optimiser's step count.
+    save_file({name: np.asarray(array, order="C") for name, array in arrays.items()}, path)
     flush(path)
 
 

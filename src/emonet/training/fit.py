@@ -133,9 +133,9 @@ def _run_epoch(
     """Train for one epoch; return its record, and the weights that were validated."""
     start, epoch, model = time.perf_counter(), len(history), network.model
     phase = recipe.phases[index]
-    rate = learning_rate(phase, [record for record in history if record.phase == index])
     if phase.schedule != "cosine":
-        model.optimizer.learning_rate = rate
+        done = [record for record in history if record.phase == index]
+        model.optimizer.learning_rate = learning_rate(phase, done)
     calm = epoch >= recipe.epochs - recipe.calm_epochs
     augmentation = recipe.augmentation
     batches = TrainingBatches(
@@ -161,15 +161,16 @@ def _run_epoch(
     with _averaged(model, recipe, train):
         val_loss, val_accuracy = _validate(network, validation)
         validated = get_weights(model)
+    rate = float(keras.ops.convert_to_tensor(model.optimizer.learning_rate))
     if not (math.isfinite(loss) and math.isfinite(val_loss)):
         raise TrainingError(
             f"Training diverged in epoch {epoch + 1}: loss {loss}, validation loss {val_loss}. "
-            f"Lower the learning rate (at most {phase.learning_rate:g} in this phase)."
+            f"Lower the learning rate (now {rate:g})."
         )
     record = EpochRecord(
         epoch=epoch + 1,
         phase=index,
-        learning_rate=float(keras.ops.convert_to_tensor(model.optimizer.learning_rate)),
+        learning_rate=rate,
         loss=loss,
         accuracy=accuracy,
         val_loss=val_loss,
@@ -258,7 +259,7 @@ def _restore(
         draw.assign(state[f"random/{i}"])
     if with_optimizer:
         for i, variable in enumerate(model.optimizer.variables):
-            variable.assign(state[f"optimizer/{i}"].reshape(variable.shape))
+            variable.assign(state[f"optimizer/{i}"])
 
 
 def _random_states(model: keras.Model) -> list[keras.Variable]:
