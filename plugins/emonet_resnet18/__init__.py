@@ -29,7 +29,12 @@ def emonet_register_backbones() -> list[BackboneSpec]:
             name="resnet18",
             build=build,
             input_size=INPUT_SIZE,
-            defaults={"width": 32, "stem_stride": 2, "input_size": list(INPUT_SIZE)},
+            defaults={
+                "width": 32,
+                "stem_stride": 2,
+                "dropout": 0.0,
+                "input_size": list(INPUT_SIZE),
+            },
             summary="ResNet-18 for small faces; half width (2.8 M parameters) by default",
         )
     ]
@@ -41,8 +46,14 @@ def build(config: Mapping[str, Json], *, pretrained: bool) -> "keras.Model":
         raise ConfigError("resnet18 has no pretrained weights of its own; use pretrained=False")
     for key in LIMITS:
         require_number("resnet18", key, config[key], 1, LIMITS[key], whole=True)
+    require_number("resnet18", "dropout", config["dropout"], 0, 0.9)
     size = require_size("resnet18", "input_size", config["input_size"], 16, MAX_SIDE)
 
     from emonet_resnet18.architecture import resnet18
 
-    return resnet18(size, width=config["width"], stem_stride=config["stem_stride"])
+    return resnet18(
+        size,
+        width=config["width"],
+        stem_stride=config["stem_stride"],
+        dropout=config["dropout"],
+    )

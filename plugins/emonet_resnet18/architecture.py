@@ -11,13 +11,16 @@ STAGES = 4
 BLOCKS_PER_STAGE = 2
 
 
-def resnet18(input_size: tuple[int, int], *, width: int, stem_stride: int) -> keras.Model:
+def resnet18(
+    input_size: tuple[int, int], *, width: int, stem_stride: int, dropout: float
+) -> keras.Model:
     """Map float32 (n, height, width, 3) RGB 0..255 to (n, 8 * width) pooled features.
 
     Args:
         input_size: (height, width) of the input, pixels.
         width: channels of the first stage; each later stage has twice as many.
         stem_stride: stride of the stem convolution; 2 takes a quarter of the time of 1.
+        dropout: share of values left out behind each stage in training, 0..1.
     """
     pixels = keras.Input((*input_size, 3), name="pixels")
     # Each face is brought to mean 0 and variance 1, so that its lighting need not be learnt.
@@ -30,6 +33,8 @@ def resnet18(input_size: tuple[int, int], *, width: int, stem_stride: int) -> ke
         for block in range(BLOCKS_PER_STAGE):
             stride = 2 if stage > 0 and block == 0 else 1
             x = _residual_block(x, width * 2**stage, stride, f"stage{stage}_block{block}")
+        if dropout:
+            x = layers.Dropout(dropout, name=f"stage{stage}_dropout")(x)
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     return keras.Model(pixels, x, name="resnet18")
 

@@ -529,7 +529,12 @@ def test_plugins_show_tells_a_components_settings(run: Run) -> None:
     assert "model_path=null" in outcome.out
     facts = json.loads(run("plugins", "show", "resnet18", "--json").out)
     assert (facts["kind"], facts["distribution"]) == ("backbone", "emonet")
-    assert facts["settings"] == {"width": 32, "stem_stride": 2, "input_size": [48, 48]}
+    assert facts["settings"] == {
+        "width": 32,
+        "stem_stride": 2,
+        "dropout": 0.0,
+        "input_size": [48, 48],
+    }
     assert facts["summary"]
     assert_refused(run("plugins", "show", "resnet8"), "Did you mean 'resnet18'")
 

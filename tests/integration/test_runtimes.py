@@ -118,7 +118,7 @@ def test_every_part_of_a_network_has_its_place_in_the_graph(arguments, mini_back
 @pytest.mark.parametrize(
     ("backbone", "options"),
     [
-        ("resnet18", {}),
+        ("resnet18", {"dropout": 0.2}),
         ("resnet50", {}),
         ("resnet50", {"variant": "vggface2"}),
         ("inception_resnet_v2", {}),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tests.conftest import make_faces, write_fer2013
 from tests.integration.conftest import Run
-from tests.integration.recognizers import mini
+from tests.integration.recognizers import mini, with_random_weights
 
 from emonet import EmotionRecognizer, HeadConfig, Phase, Recipe
 from emonet.errors import ConfigError, TrainingError, WeightsError
@@ -41,7 +41,9 @@ def test_it_starts_from_the_weights(learnt: EmotionRecognizer) -> None:
     for name, array in arrays(again).items():
         np.testing.assert_allclose(array, arrays(learnt)[name], atol=1e-6, err_msg=name)
     assert again.training.started_from is not None
+    assert again.training.before == learnt.training
     assert learnt.training.started_from is None
+    assert learnt.training.before is None
 
 
 def test_a_recognizer_can_train_on_from_itself(learnt: EmotionRecognizer, tmp_path: Path) -> None:
@@ -49,6 +51,17 @@ def test_a_recognizer_can_train_on_from_itself(learnt: EmotionRecognizer, tmp_pa
     mine = EmotionRecognizer.from_pretrained(tmp_path)
     mine.fit(TRAIN, VALID, recipe=LEARNING, start_from=mine)
     assert mine.training.history[0].loss < learnt.training.history[0].loss
+    mine.save_pretrained(tmp_path / "further")
+    read = EmotionRecognizer.from_pretrained(tmp_path / "further").training.before
+    assert read is not None
+    assert read.history == learnt.training.history
+
+
+def test_weights_of_which_nothing_is_known_start_a_run(learnt: EmotionRecognizer) -> None:
+    unknown = with_random_weights(EmotionRecognizer.like(learnt))
+    again = mini().fit(TRAIN, VALID, recipe=STANDING, start_from=unknown)
+    assert again.training.started_from is not None
+    assert again.training.before is None
 
 
 def test_columns_follow_the_labels(learnt: EmotionRecognizer) -> None:

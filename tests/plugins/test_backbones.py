@@ -97,7 +97,11 @@ def test_a_backbone_keeps_the_contract(check: Check) -> None:
         ],
         *[("inception_resnet_v2", "input_size", value) for value in ([74, 75], [75, 74])],
         *[("vgg", "width", value) for value in (0, -1, 129, 2.5, "32", True, None)],
-        *[("vgg", "dropout", value) for value in (-0.1, 0.91, "0.2", True, None)],
+        *[
+            (backbone, "dropout", value)
+            for backbone in ("resnet18", "vgg")
+            for value in (-0.1, 0.91, "0.2", True, None)
+        ],
         *[("vgg", "input_size", value) for value in ([15, 44], [44, 257], [44], 44, None)],
     ],
 )
@@ -158,9 +162,10 @@ def test_vgg_pools_between_its_stages(side: int, sides: list[int]) -> None:
     assert ends == [(None, side, side, 4 * 2**stage) for stage, side in enumerate(sides)]
 
 
-def test_vggs_dropout_is_for_training_alone() -> None:
-    plain = small("vgg")
-    dropping = emonet.create_backbone("vgg", width=4, input_size=[16, 16], dropout=0.5)
+@pytest.mark.parametrize("backbone", ["resnet18", "vgg"])
+def test_dropout_behind_each_stage_is_for_training_alone(backbone: str) -> None:
+    plain = small(backbone)
+    dropping = emonet.create_backbone(backbone, **SMALL[backbone], dropout=0.5)
     assert sum(isinstance(layer, keras.layers.Dropout) for layer in dropping.layers) == 4
     dropping.set_weights(plain.get_weights())
     pixels = pixels_for(plain, 2)

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from emonet.config import RecognizerConfig
 from emonet.data import FaceDataset
@@ -24,6 +24,7 @@ __all__ = [
     "RECORD_FILE",
     "UNKNOWN",
     "DataRecord",
+    "Trained",
     "TrainingRecord",
     "data_digest",
     "installed_versions",
@@ -65,6 +66,7 @@ class TrainingRecord:
         quantised: the command or call that put its graphs into int8; None where they are not.
         started_from: SHA-256 over the weights that training started from; None where they were
             drawn, or the backbone's own.
+        before: how these weights had been trained; None where that is not known.
         teacher: who had a say in the targets; None where there were the labels alone.
     """
 
@@ -81,6 +83,7 @@ class TrainingRecord:
     calibration: Calibration | None = None
     teacher: TeacherRecord | None = None
     started_from: str | None = None
+    before: "TrainingRecord | None" = None
     quantised: str | None = None
     robustness: Mapping[str, Robustness] = field(default_factory=dict)
 
@@ -111,6 +114,15 @@ class TrainingRecord:
 UNKNOWN = TrainingRecord()
 
 
+class Trained(Learnt, Protocol):
+    """What has learnt, and how: a recognizer."""
+
+    @property
+    def training(self) -> TrainingRecord:
+        """Its record."""
+        ...
+
+
 def make_record(
     command: str | None,
     recipe: Recipe,
@@ -119,9 +131,10 @@ def make_record(
     validation: FaceDataset,
     history: Sequence[EpochRecord],
     distillation: Distillation | None = None,
-    start_from: Learnt | None = None,
+    start_from: Trained | None = None,
 ) -> TrainingRecord:
     """Write down a finished run; ``evaluation`` is filled in by whoever evaluates it."""
+    before = UNKNOWN if start_from is None else start_from.training
     return TrainingRecord(
         command=command or "EmotionRecognizer.fit",
         recipe=json.loads(json.dumps(asdict(recipe))),
@@ -134,6 +147,7 @@ def make_record(
         history=tuple(history),
         teacher=None if distillation is None else distillation.describe(),
         started_from=None if start_from is None else weights_digest(start_from.weights),
+        before=None if before == UNKNOWN else before,
     )
 
 

@@ -21,8 +21,8 @@ from emonet.training.distillation import Distillation
 from emonet.training.features import extract_all
 from emonet.training.fit import run_recipe
 from emonet.training.recipes import Recipe
-from emonet.training.record import TrainingRecord, data_digest, make_record
-from emonet.training.start import Learnt, give_weights, weights_digest
+from emonet.training.record import Trained, TrainingRecord, data_digest, make_record
+from emonet.training.start import give_weights, weights_digest
 
 __all__ = ["train_network"]
 
@@ -46,7 +46,7 @@ def train_network(
     feature_cache: str | Path | None,
     command: str | None,
     distillation: Distillation | None = None,
-    start_from: Learnt | None = None,
+    start_from: Trained | None = None,
 ) -> tuple[dict[str, NDArray[Any]], TrainingRecord]:
     """Train a recognizer's only network.
 
