@@ -71,12 +71,13 @@ class Bovw:
             WeightsError: it is another one.
         """
         for key in self._state.keys() & state.keys():
-            expected, received = bytes(state[key]).hex(), bytes(self._state[key]).hex()
-            if received != expected:
+            if not np.array_equal(state[key], self._state[key]):
+                # A stranger's array may be of any size.
+                expected = state[key].tobytes()[: hashlib.sha256().digest_size].hex()
                 raise WeightsError(
                     f"bovw: the network learnt from another landmark model's answers than those "
                     f"of {self._model}. Name that model's file in {VARIABLE}. SHA-256 expected: "
-                    f"{expected}, received: {received}"
+                    f"{expected}, received: {self._state[key].tobytes().hex()}"
                 )
 
     @cached_property

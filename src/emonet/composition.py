@@ -164,7 +164,12 @@ def resolve(catalog: Catalog, config: RecognizerConfig) -> RecognizerConfig:
                     f"The model sets {saved.name}'s {key}, which is for this machine to say: "
                     f"pass it to from_pretrained"
                 )
-        return replace(saved, config=upgraded, config_version=found.spec.config_version)
+        return replace(
+            saved,
+            config=upgraded,
+            config_version=found.spec.config_version,
+            distribution_version=found.plugin.version,
+        )
 
     resolved = _with_components(config, current)
     if len(problems) == 1:

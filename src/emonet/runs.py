@@ -16,8 +16,11 @@ logger = logging.getLogger("emonet")
 
 
 def is_finished(folder: Path) -> bool:
-    """Tell whether a folder holds a model whose training is over."""
-    return (folder / CONFIG_FILE).exists() and not _checkpoints(folder).exists()
+    """Tell whether a folder holds a model whose training is over, and tidy such a folder up."""
+    finished = (folder / CONFIG_FILE).exists() and not _checkpoints(folder).exists()
+    if finished:
+        _delete_leftovers(folder)
+    return finished
 
 
 def train_folder(
@@ -44,8 +47,8 @@ def train_folder(
         license: of the weights, for the model card.
         **arguments: for EmotionRecognizer.fit.
     """
-    checkpoints, finished = _checkpoints(folder), folder / ".finished"
-    shutil.rmtree(finished, ignore_errors=True)  # of a run that was killed while it deleted it
+    checkpoints = _checkpoints(folder)
+    _delete_leftovers(folder)
     folder.mkdir(parents=True, exist_ok=True)
     recognizer.fit(train, validation, checkpoint_dir=checkpoints, **arguments)
     recognizer.save_pretrained(folder, dtype=dtype, license=license)
@@ -55,10 +58,19 @@ def train_folder(
         update_folder(folder, lambda record: record.with_evaluation("PublicTest", report))
         logger.info("accuracy on the %d validation faces: %.4f", report.n, report.accuracy)
     # The checkpoints go last, and at once: while they are there, something may be left to do.
-    checkpoints.rename(finished)
-    shutil.rmtree(finished)
+    checkpoints.rename(_leftovers(folder))
+    _delete_leftovers(folder)
     logger.info("Saved %s", folder)
 
 
 def _checkpoints(folder: Path) -> Path:
     return folder / "checkpoints"
+
+
+def _leftovers(folder: Path) -> Path:
+    return folder / ".finished"
+
+
+def _delete_leftovers(folder: Path) -> None:
+    """Delete the checkpoints of a finished run, which may have been killed at it before."""
+    shutil.rmtree(_leftovers(folder), ignore_errors=True)

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+import sys
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,11 +18,12 @@ from tests.integration.conftest import Outcome, Run
 
 from emonet import EmotionRecognizer, FaceDataset, load_dataset
 from emonet.cli.app import app
+from emonet.cli.options import typed_command
 from emonet.errors import InputError
 from emonet.evaluation.report import Report
 from emonet.labels import FER2013
 from emonet.storage.update import update_folder
-from emonet.training.record import data_digest
+from emonet.training.record import TrainingRecord, data_digest, read_record, record_to_json
 
 
 def assert_refused(outcome: Outcome, *parts: str) -> None:
@@ -659,6 +661,47 @@ def test_annotated_copies_of_an_earlier_run_are_not_looked_at(
     again = run(*command, *options)
     assert again.status == first.status == 0
     assert again.records == first.records
+    assert len(list((folder / "marked").iterdir())) == len(first.records)
+
+
+def test_a_copy_takes_the_place_of_nothing_but_a_copy(
+    run: Run, tiny_folder: Path, photos: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "marked"
+    target.mkdir()
+    original = (photos / "one" / "face.png").read_bytes()
+    (target / "face.png").write_bytes(original)
+    (target / "face-2.png").write_text("not an image")
+    for _ in range(2):
+        outcome = run(
+            *("predict", photos / "one" / "face.png", "--save-annotated", target),
+            *("--model", tiny_folder, "--detector", "whole_image"),
+        )
+        assert outcome.status == 0
+        assert {file.name for file in target.iterdir()} == {
+            "face.png",
+            "face-2.png",
+            "face-3.png",
+        }
+    assert (target / "face.png").read_bytes() == original
+
+
+def test_a_path_that_is_no_text_can_be_recorded(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["emonet", "train", "--data", "caf\udce9.csv"])
+    record = TrainingRecord(command=typed_command())
+    (tmp_path / "training.json").write_text(record_to_json(record), encoding="utf-8")
+    assert read_record(tmp_path / "training.json") == record
+    assert "caf" in record.command
+
+
+def test_a_pattern_stands_for_files_alone(run: Run, tiny_folder: Path, photos: Path) -> None:
+    options = ("--model", tiny_folder, "--detector", "whole_image", "--json")
+    outcome = run("predict", photos / "**" / "*", *options)
+    expected = [file for file in photos.rglob("*") if file.is_file()]
+    assert len(outcome.records) == len(expected)
+    assert_refused(run("predict", photos / "on?", *options), "No file matches")
 
 
 def test_a_model_is_measured_on_faces_of_some_of_its_classes(

@@ -30,7 +30,11 @@ WEIGHTS = "resnet18.safetensors"
 MEGABYTES = 1000
 
 #: What reading a record makes pydantic do, once.
-HARMLESS = {"compile b'Mapping[str, TrainingRecord]'", "exec <string>"}
+HARMLESS = {
+    "compile b'Mapping[str, TrainingRecord]'",
+    "compile b'tuple[TrainingRecord, ...]'",
+    "exec <string>",
+}
 
 #: Interpreter, packages and emonet itself.
 INSTALLED = tuple({sys.prefix, sys.base_prefix, str(Path(__file__).parents[2])})

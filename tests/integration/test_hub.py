@@ -459,7 +459,9 @@ def test_another_model_leaves_nothing_of_the_last_but_what_people_added(
     hub: Hub, client: HubClient, pair: Path, tmp_path: Path
 ) -> None:
     repository = hub.repositories[NAME]
-    people = {"x/b.safetensors": b"", "example.jpg": b"", ".gitattributes": b""}
+    people = dict.fromkeys(
+        ("x/b.safetensors", "exported.onnx", "example.jpg", ".gitattributes"), b""
+    )
     repository.commit({**read_folder(BUNDLED / "fast"), **people})
     count = len(repository.commits)
     pushed = client("push", str(pair), NAME, token=WRITER, dtype="float16")

@@ -337,6 +337,7 @@ def test_a_command_killed_while_it_cleans_up_is_finished(
         patch.setattr("emonet.runs.shutil", SimpleNamespace(rmtree=interrupted))
         assert run_train(tmp_path, "--epochs", "2").status == 130
     assert is_finished(tmp_path)
+    assert not (tmp_path / ".finished").exists()
     (tmp_path / "config.json").unlink()  # to train anew
     assert run_train(tmp_path, "--epochs", "2").status == 0
 

@@ -268,6 +268,50 @@ class TestStrangersGraphs:
         constant = helper.make_node("Constant", [], ["probabilities"], value=secret)
         self.refused(folder, tmp_path, self.graph(constant), "data of an attribute")
 
+    def test_a_sparse_constant_is_refused(self, folder, tmp_path):
+        secret = TensorProto(data_type=TensorProto.FLOAT, dims=[2])
+        secret.data_location = TensorProto.EXTERNAL
+        secret.external_data.add(key="location", value="secret.bin")
+        places = helper.make_tensor("places", TensorProto.INT64, [2], [0, 1])
+        sparse = helper.make_sparse_tensor(secret, places, [7])
+        constant = helper.make_node("Constant", [], ["probabilities"], sparse_value=sparse)
+        self.refused(folder, tmp_path, self.graph(constant), "operator 'Constant'")
+
+    def test_one_that_makes_much_of_little_while_it_is_loaded_is_refused(self, folder, tmp_path):
+        size = helper.make_tensor("size", TensorProto.INT64, [1], [2**50])
+        zeros = helper.make_node("ConstantOfShape", ["size"], ["zeros"])
+        out = helper.make_node("ReduceMax", ["zeros"], ["probabilities"])
+        graph = self.graph(zeros, out, initializers=[size])
+        self.refused(folder, tmp_path, graph, "makes more of its constants")
+
+    def test_one_that_hides_how_much_it_makes_is_refused(self, folder, tmp_path):
+        half = helper.make_tensor("half", TensorProto.INT64, [1], [2**49])
+        size = helper.make_node("Add", ["half", "half"], ["size"])
+        zeros = helper.make_node("ConstantOfShape", ["size"], ["zeros"])
+        out = helper.make_node("ReduceMax", ["zeros"], ["probabilities"])
+        said = helper.make_tensor_value_info("zeros", TensorProto.FLOAT, [1])
+        for nodes in ((size, zeros, out), (zeros, size, out)):
+            model = onnx.load_from_string(self.graph(*nodes, initializers=[half]))
+            model.graph.value_info.append(said)
+            with pytest.raises(WeightsError, match="makes more of its constants"):
+                check_graph(model.SerializeToString(), (), where="the graph")
+        self.refused(folder, tmp_path, model.SerializeToString(), "makes more of its constants")
+
+    def test_what_grows_with_the_batch_is_no_constant(self):
+        token = helper.make_tensor("token", TensorProto.FLOAT, [1, 7], [0.0] * 7)
+        numbers = [
+            helper.make_tensor(name, TensorProto.INT64, [1], [value])
+            for name, value in {"start": 0, "end": 1, "axis": 0, "seven": 7}.items()
+        ]
+        nodes = [
+            helper.make_node("Shape", ["faces"], ["sides"]),
+            helper.make_node("Slice", ["sides", "start", "end", "axis"], ["batch"]),
+            helper.make_node("Concat", ["batch", "seven"], ["wanted"], axis=0),
+            helper.make_node("Expand", ["token", "wanted"], ["probabilities"]),
+        ]
+        graph = self.graph(*nodes, initializers=[token, *numbers])
+        check_graph(graph, (), where="the graph")
+
     def test_one_in_int8_is_given_no_weights(self, tmp_path):
         tiny = EmotionRecognizer.from_pretrained("tiny")
         tiny.save_pretrained(tmp_path)

@@ -41,9 +41,9 @@ def test_it_starts_from_the_weights(learnt: EmotionRecognizer) -> None:
     for name, array in arrays(again).items():
         np.testing.assert_allclose(array, arrays(learnt)[name], atol=1e-6, err_msg=name)
     assert again.training.started_from is not None
-    assert again.training.before == learnt.training
+    assert again.training.before == (learnt.training,)
     assert learnt.training.started_from is None
-    assert learnt.training.before is None
+    assert learnt.training.before == ()
 
 
 def test_a_recognizer_can_train_on_from_itself(learnt: EmotionRecognizer, tmp_path: Path) -> None:
@@ -52,16 +52,25 @@ def test_a_recognizer_can_train_on_from_itself(learnt: EmotionRecognizer, tmp_pa
     mine.fit(TRAIN, VALID, recipe=LEARNING, start_from=mine)
     assert mine.training.history[0].loss < learnt.training.history[0].loss
     mine.save_pretrained(tmp_path / "further")
-    read = EmotionRecognizer.from_pretrained(tmp_path / "further").training.before
-    assert read is not None
+    (read,) = EmotionRecognizer.from_pretrained(tmp_path / "further").training.before
     assert read.history == learnt.training.history
+
+
+def test_the_record_of_a_model_that_is_trained_on_and_on_has_an_end(
+    learnt: EmotionRecognizer,
+) -> None:
+    mine = mini().fit(TRAIN, VALID, recipe=STANDING, start_from=learnt, seed=0)
+    for seed in range(1, 10):
+        mine.fit(TRAIN, VALID, recipe=STANDING, start_from=mine, seed=seed)
+    assert [run.seed for run in mine.training.before] == [8, 7, 6, 5, 4, 3, 2, 1]
+    assert not any(run.before for run in mine.training.before)
 
 
 def test_weights_of_which_nothing_is_known_start_a_run(learnt: EmotionRecognizer) -> None:
     unknown = with_random_weights(EmotionRecognizer.like(learnt))
     again = mini().fit(TRAIN, VALID, recipe=STANDING, start_from=unknown)
     assert again.training.started_from is not None
-    assert again.training.before is None
+    assert again.training.before == ()
 
 
 def test_columns_follow_the_labels(learnt: EmotionRecognizer) -> None:

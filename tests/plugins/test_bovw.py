@@ -200,6 +200,9 @@ def test_the_state_tells_the_landmark_model(both, monkeypatch, tmp_path):
     monkeypatch.setenv(VARIABLE, str(other))
     with pytest.raises(WeightsError, match=rf"than those of {other}.*expected: {digest[0]:02x}"):
         create_feature_extractor("bovw").set_state(both.get_state())
+    # A number is no digest, however many bytes it may ask for.
+    with pytest.raises(WeightsError, match="another landmark model"):
+        both.set_state({"landmark_model_sha256": np.array(2**60)})
 
 
 def raise_not_found(name):

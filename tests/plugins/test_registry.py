@@ -307,7 +307,7 @@ def test_a_detector_of_which_the_package_is_known_is_no_conflict(site: Site) -> 
         with_detector(catalog, config, "acme_eye", {})
 
 
-@pytest.mark.parametrize("named", ["one", "one-emonet", " one , other"])
+@pytest.mark.parametrize("named", ["one", "one-emonet", "One_Emonet", " one , other"])
 def test_disabling_a_plugin_resolves_the_conflict(
     rivals: Site, monkeypatch: pytest.MonkeyPatch, named: str
 ) -> None:
@@ -317,6 +317,13 @@ def test_disabling_a_plugin_resolves_the_conflict(
     assert plugin_of("one-emonet").status == "disabled"
     assert "one_net" not in emonet.list_backbones()
     assert "one_emonet" not in sys.modules
+
+
+def test_a_package_may_spell_its_name_anew(site: Site) -> None:
+    site.install("acme-emonet", GOOD)
+    assert discover() == []
+    found = get_catalog().get(Kind.BACKBONE, "good_net", distribution="Acme_emonet")
+    assert found.plugin.distribution == "acme-emonet"
 
 
 def test_a_disabled_plugin_may_be_broken(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -292,7 +292,9 @@ def test_a_new_plugin_refuses_to_overwrite(
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == files
 
 
-@pytest.mark.parametrize("name", ["Acme", "acme-net", "2net", "../net", "bovw", "resnet18"])
+@pytest.mark.parametrize(
+    "name", ["Acme", "acme-net", "2net", "../net", "bovw", "resnet18", "acme_", 58 * "a"]
+)
 def test_a_new_plugin_needs_a_name_of_its_own(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -213,6 +213,12 @@ def test_framing_of_a_known_detector_is_measured():
     assert framing == Framing(scale=192 / 160, shift_x=-20 / 160, shift_y=round(10 / 160, 3))
 
 
+def test_boxes_out_of_all_proportion_are_no_measure(caplog):
+    detector = FixedDetector(lambda image: [Detection(Box(160, 160, 15, 15))])
+    assert measure_framing(detector, make_faces(2).images) is None
+    assert "framing.scale must be 0.05 to 10, got 12.8" in caplog.text.replace(":", "")
+
+
 def test_framing_is_the_median_of_the_faces():
     sides = iter([100.0, 160.0, 160.0, 160.0, 300.0] * 3)
 

@@ -7,9 +7,11 @@ from emonet.files import beside
 from emonet.pipeline.images import load_image
 from emonet.results import Face
 
-__all__ = ["annotate"]
+__all__ = ["annotate", "is_copy"]
 
 COLOUR = (255, 215, 0)
+#: PNG's own keyword for what made a file, and what copies say there.
+MADE_BY = ("Software", "emonet")
 
 
 def annotate(path: Path, faces: Iterable[Face], target: Path) -> None:
@@ -21,6 +23,7 @@ def annotate(path: Path, faces: Iterable[Face], target: Path) -> None:
         target: the PNG file to write.
     """
     from PIL import Image, ImageDraw, ImageFont
+    from PIL.PngImagePlugin import PngInfo
 
     image = Image.fromarray(load_image(path))
     draw = ImageDraw.Draw(image)
@@ -33,5 +36,19 @@ def annotate(path: Path, faces: Iterable[Face], target: Path) -> None:
         place = (x, y - 12 * unit) if y >= 12 * unit else (x, y + height)
         draw.rectangle(draw.textbbox(place, text, font=font), fill=COLOUR)
         draw.text(place, text, fill=(0, 0, 0), font=font)
+    info = PngInfo()
+    info.add_text(*MADE_BY)
     with beside(target) as file:
-        image.save(file, format="PNG")
+        image.save(file, format="PNG", pnginfo=info)
+
+
+def is_copy(file: Path) -> bool:
+    """Tell whether a file is one that annotate wrote."""
+    from PIL import Image
+
+    keyword, maker = MADE_BY
+    try:
+        with Image.open(file) as image:
+            return bool(image.info.get(keyword) == maker)
+    except (OSError, ValueError, SyntaxError):
+        return False

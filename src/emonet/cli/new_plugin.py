@@ -15,6 +15,9 @@ from emonet.registry.catalog import Kind, get_catalog
 
 __all__ = ["new"]
 
+#: emonet-NAME is a package's name, which models hold up to 64 characters of.
+LONGEST = 57
+
 
 def new(
     name: Annotated[str, typer.Argument(help="What the component will be called: acme_net.")],
@@ -28,6 +31,11 @@ def new(
         raise ConfigError(
             f"A component name has small letters, digits and _, and starts with a letter: "
             f"acme_net. Received: {name!a}"
+        )
+    if name.endswith("_") or len(name) > LONGEST:
+        raise ConfigError(
+            f"A package is named after the component: its name ends with a letter or digit and has "
+            f"{LONGEST} characters at most. Received: {name!r}"
         )
     package, distribution = f"emonet_{name}", f"emonet-{name.replace('_', '-')}"
     if name in get_catalog().names(kind) or find_spec(package):

@@ -64,7 +64,7 @@ Settings = Annotated[
     typer.Option(metavar="KEY=VALUE", help="See 'emonet plugins show'; repeatable."),
 ]
 WeightsDtype = Annotated[
-    Dtype, typer.Option(help="Of the weights that Keras takes: float32 or float16.")
+    Dtype, typer.Option(help="Of the saved weights: float32, or float16 for half the size.")
 ]
 License = Annotated[
     str | None,
@@ -119,7 +119,9 @@ def load_faces(data: Path, split: str, recognizer: EmotionRecognizer) -> FaceDat
 
 def typed_command() -> str:
     """Return the command as it was typed, for the records of what it makes."""
-    return shlex.join(["emonet", *sys.argv[1:]])
+    typed = shlex.join(["emonet", *sys.argv[1:]])
+    # A path need not be text, a record is.
+    return typed.encode("utf-8", "backslashreplace").decode()
 
 
 def parse_settings(given: Iterable[str] | None) -> dict[str, Json]:

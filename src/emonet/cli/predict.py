@@ -79,7 +79,7 @@ def _images(paths: Iterable[str], *, without: Path | None) -> Iterator[str]:
             if not found:
                 raise InputError(f"The folder {given} holds no images")
         elif not path.exists() and glob.has_magic(given):
-            found = sorted(glob.glob(given, recursive=True))
+            found = sorted(p for p in glob.glob(given, recursive=True) if not Path(p).is_dir())
             if not found:
                 raise InputError(f"No file matches {given}")
         else:
@@ -110,17 +110,20 @@ def _annotated(results: Iterable[ImageResult], folder: Path) -> Iterator[ImageRe
     for result in results:
         if result.error is None and result.path is not None:
             path = Path(result.path)
-            annotate(path, result.faces, folder / _free_name(path, taken))
+            annotate(path, result.faces, folder / _free_name(path, folder, taken))
         yield result
 
 
-def _free_name(path: Path, taken: set[str]) -> str:
-    """Name the copy after the original; files of one name in several folders get numbers."""
+def _free_name(path: Path, folder: Path, taken: set[str]) -> str:
+    """Name the copy after the original; what is there already stays, but for earlier copies."""
+    from emonet.cli.annotate import is_copy
+
     name, number = f"{path.stem}.png", 1
-    while name in taken:
+    # Some disks take A.png for a.png.
+    while name.casefold() in taken or ((folder / name).exists() and not is_copy(folder / name)):
         number += 1
         name = f"{path.stem}-{number}.png"
-    taken.add(name)
+    taken.add(name.casefold())
     return name
 
 

@@ -1,9 +1,12 @@
 """Whether a graph from a stranger asks for no more than a network needs."""
 
+import math
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from emonet.errors import WeightsError
+from emonet.network.runtimes import most_memory
 
 if TYPE_CHECKING:
     import onnx
@@ -22,7 +25,8 @@ def check_graph(graph: bytes, weights: Collection[str], *, where: str) -> None:
 
     Raises:
         WeightsError: it is no ONNX file, holds a graph within the graph or an operator that
-            is not ONNX's own, or asks for other weights.
+            is not ONNX's own, asks for other weights, or makes more than memory should hold
+            of its constants.
     """
     from google.protobuf.message import DecodeError
     from onnx import ModelProto
@@ -34,9 +38,12 @@ def check_graph(graph: bytes, weights: Collection[str], *, where: str) -> None:
     if model.functions or model.graph.sparse_initializer:
         raise WeightsError(f"{where} is not a network's graph: it brings functions of its own")
     for node in model.graph.node:
-        # What loops or branches has graphs of its own. Memory is for the runtime to bound.
+        # What loops or branches has graphs of its own.
         inner = any(part.HasField("g") or part.graphs for part in node.attribute)
-        if node.domain or inner:
+        sparse = any(
+            part.HasField("sparse_tensor") or part.sparse_tensors for part in node.attribute
+        )
+        if node.domain or inner or sparse:
             raise WeightsError(
                 f"{where} uses the operator {node.op_type!a:.80}, which graphs of models may "
                 f"not. If you trust the rest, load the model with runtime='keras'."
@@ -46,6 +53,11 @@ def check_graph(graph: bytes, weights: Collection[str], *, where: str) -> None:
         raise WeightsError(f"{where} asks for data {lacking[0]!a:.80} that the model lacks")
     if any(_is_outside(tensor) for tensor in _constants(model.graph)):
         raise WeightsError(f"{where} asks for data of an attribute, which none is given for")
+    if not _constant_bytes(model) <= most_memory():
+        raise WeightsError(
+            f"{where} makes more of its constants than half of the memory holds, or can't tell "
+            f"how much. If you trust the rest, load the model with runtime='keras'."
+        )
 
 
 def _is_outside(tensor: "onnx.TensorProto") -> bool:
@@ -58,3 +70,49 @@ def _constants(graph: "onnx.GraphProto") -> Iterator["onnx.TensorProto"]:
         for attribute in node.attribute:
             yield attribute.t
             yield from attribute.tensors
+
+
+def _constant_bytes(model: "onnx.ModelProto") -> float:
+    """Return how much follows from constants alone at most; infinity if that can't be told.
+
+    It is computed while onnxruntime loads a graph, when nothing else bounds its memory.
+    """
+    from onnx.helper import tensor_dtype_to_np_dtype
+    from onnx.shape_inference import infer_shapes
+
+    # What the file says of shapes is not to be believed, but for the inputs'.
+    model.graph.ClearField("value_info")
+    for output in model.graph.output:
+        output.type.tensor_type.ClearField("shape")
+    for value in model.graph.input:
+        for dim in value.type.tensor_type.shape.dim:
+            if not dim.HasField("dim_value"):
+                dim.dim_param = "open"
+    try:
+        inferred = infer_shapes(model).graph
+    except (RuntimeError, ValueError):
+        return math.inf
+    sizes, is_open = {}, set()
+    for value in (*inferred.input, *inferred.value_info, *inferred.output):
+        tensor = value.type.tensor_type
+        if any(dim.HasField("dim_param") for dim in tensor.shape.dim):
+            is_open.add(value.name)
+        elif tensor.HasField("shape") and all(d.HasField("dim_value") for d in tensor.shape.dim):
+            count = math.prod(dim.dim_value for dim in tensor.shape.dim)
+            with suppress(KeyError):  # there is no such type
+                sizes[value.name] = count * tensor_dtype_to_np_dtype(tensor.elem_type).itemsize
+    constants = {tensor.name for tensor in model.graph.initializer} | {""}
+    known = constants | {value.name for value in model.graph.input}
+    total = 0.0
+    for node in model.graph.node:
+        if not known.issuperset(node.input):
+            return math.inf  # what comes first must stand first
+        known.update(node.output)
+        # The sides of what has a fixed size are constants too.
+        sides = node.op_type in ("Shape", "Size")
+        if constants.issuperset(node.input) or (
+            sides and (node.attribute or not is_open.issuperset(node.input))
+        ):
+            constants.update(node.output)
+            total += sum(sizes.get(name, math.inf) for name in node.output if name)
+    return total

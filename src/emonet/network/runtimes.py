@@ -14,7 +14,7 @@ from emonet.errors import WeightsError
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["ExportFormat", "KerasRuntime", "OnnxRuntime", "Runtime", "RuntimeName"]
+__all__ = ["ExportFormat", "KerasRuntime", "OnnxRuntime", "Runtime", "RuntimeName", "most_memory"]
 
 RuntimeName = Literal["onnxruntime", "keras"]
 #: Files for other programs; LiteRT was called TensorFlow Lite.
@@ -106,22 +106,26 @@ class OnnxRuntime:
             raise WeightsError(f"onnxruntime can't run the graph: {error!s:.300}") from error
 
 
+def most_memory() -> int:
+    """Return how many bytes a graph may have, whoever wrote it: half of the machine's memory."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    except (AttributeError, ValueError, OSError):  # Windows
+        return 4 * 2**30
+
+
 @cache
 def _bound_memory() -> None:
-    """Let graphs have half of the machine's memory and no more, whoever wrote them.
+    """Let graphs have no more memory than they may.
 
     It holds for those sessions of the process that ask for it, which are emonet's.
     """
     import onnxruntime
 
-    try:
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # Windows
-        memory = 8 * 2**30
     place = onnxruntime.OrtMemoryInfo(
         "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
     )
-    arena = onnxruntime.OrtArenaCfg({"max_mem": memory // 2, "arena_extend_strategy": 1})
+    arena = onnxruntime.OrtArenaCfg({"max_mem": most_memory(), "arena_extend_strategy": 1})
     onnxruntime.create_and_register_allocator(place, arena)
 
 

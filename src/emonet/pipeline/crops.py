@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emonet.config import Framing
-from emonet.errors import ImageError
+from emonet.errors import ConfigError, ImageError
 from emonet.pipeline.detection import detect_faces
 from emonet.pipeline.images import ImageSource, is_single_image, load_image
 from emonet.plugin import Box, Detection, Detector
@@ -153,7 +153,8 @@ def measure_framing(detector: Detector, faces: NDArray[np.uint8]) -> Framing | N
 
     Returns:
         The median over the faces in which the detector finds exactly one; None if those are
-        too few to tell, which is logged, or if its detections are framed already.
+        too few to tell, or the median is out of all proportion, which is logged, or if its
+        detections are framed already.
     """
     looked_at = faces[:: max(1, len(faces) // MOST_MEASURED)]
     found = [detect_faces(detector, as_scene(face)) for face in looked_at]
@@ -168,7 +169,13 @@ def measure_framing(detector: Detector, faces: NDArray[np.uint8]) -> Framing | N
         )  # fmt: skip
         return None
     scale, shift_x, shift_y = np.median(measured, axis=0).round(3).tolist()
-    return Framing(scale=scale, shift_x=shift_x, shift_y=shift_y)
+    try:
+        return Framing(scale=scale, shift_x=shift_x, shift_y=shift_y)
+    except ConfigError as error:
+        logger.warning(
+            "The detector's boxes are no measure for how the training faces are cut: %s", error
+        )
+        return None
 
 
 def as_scene(face: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -25,6 +25,7 @@ from emonet.registry.discovery import (
     PluginInfo,
     failed,
     load_plugins,
+    plain_name,
 )
 from emonet.registry.guard import (
     GuardedDetector,
@@ -153,7 +154,11 @@ class Catalog:
             PluginConflictError: several packages offer it and none was named.
         """
         offers = self._components.get((kind, name), [])
-        matching = [offer for offer in offers if distribution in ("", offer.plugin.distribution)]
+        matching = [
+            offer
+            for offer in offers
+            if not distribution or plain_name(distribution) == plain_name(offer.plugin.distribution)
+        ]
         if len(matching) == 1:
             return matching[0]
         if matching:
@@ -168,9 +173,9 @@ class Catalog:
     def _raise_if_failed(self, kind: Kind, name: str, distribution: str) -> None:
         """Say why the plugin that is meant failed; one that was not imported offers no names."""
         for info in self._plugins:
+            same = plain_name(info.distribution) == plain_name(distribution)
             if info.error is not None and (
-                name in info.components.get(kind.value, ())
-                or (not info.components and info.distribution == distribution)
+                name in info.components.get(kind.value, ()) or (same and not info.components)
             ):
                 raise info.error
 

@@ -5,6 +5,7 @@ plugin and drops a second entry point of the same name without a word.
 """
 
 import logging
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -17,7 +18,15 @@ from emonet.errors import PluginContractError, PluginError, PluginLoadError
 from emonet.plugin import BackboneSpec, ComponentSpec, DetectorSpec, FeatureExtractorSpec
 from emonet.registry import hookspecs
 
-__all__ = ["OWN_DISTRIBUTION", "Kind", "LoadedPlugin", "PluginInfo", "failed", "load_plugins"]
+__all__ = [
+    "OWN_DISTRIBUTION",
+    "Kind",
+    "LoadedPlugin",
+    "PluginInfo",
+    "failed",
+    "load_plugins",
+    "plain_name",
+]
 
 logger = logging.getLogger("emonet")
 
@@ -98,7 +107,7 @@ def load_plugins(disabled: Iterable[str], *, strict: bool) -> list[LoadedPlugin]
         disabled: names of plugins or distributions to leave alone.
         strict: raise the first plugin's error instead of recording it.
     """
-    skip = set(disabled)
+    skip = set(map(plain_name, disabled))
     loaded = []
     for distribution, entry_point in _entry_points():
         name = distribution.metadata["Name"] or ""
@@ -107,12 +116,17 @@ def load_plugins(disabled: Iterable[str], *, strict: bool) -> list[LoadedPlugin]
             distribution=name,
             version=distribution.version or "",
             module=entry_point.value,
-            status="disabled" if skip & {entry_point.name, name} else "ok",
+            status="disabled" if skip & set(map(plain_name, (entry_point.name, name))) else "ok",
         )
         loaded.append(LoadedPlugin(info, {}) if info.status == "disabled" else _load(
             info, entry_point, strict=strict
         ))  # fmt: skip
     return loaded
+
+
+def plain_name(package: str) -> str:
+    """Return the one spelling of a package's name that all others mean (PyPA's rule)."""
+    return re.sub(r"[-_.]+", "-", package).lower()
 
 
 def failed(info: PluginInfo, error: PluginError) -> LoadedPlugin:

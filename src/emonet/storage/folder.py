@@ -23,6 +23,7 @@ __all__ = [
     "Dtype",
     "Weights",
     "graph_file",
+    "listed_files",
     "most_graph_bytes",
     "read_config",
     "read_graph",
@@ -95,7 +96,7 @@ def write_folder(
     if dtype not in get_args(Dtype):
         raise ConfigError(f"dtype must be 'float16' or 'float32', got {dtype!r}")
     folder.mkdir(parents=True, exist_ok=True)
-    replaced = _listed_files(folder)
+    replaced = listed_files(folder)
     files: dict[str, bytes] = {graph_file(name): graph for name, graph in graphs.items()}
     for name, arrays in weights.items():
         converted = {key: _converted(key, array, dtype) for key, array in arrays.items()}
@@ -258,7 +259,7 @@ def _all_finite(array: NDArray[Any]) -> bool:
         return bool(np.isfinite(array.astype(np.float32, copy=False)).all())
 
 
-def _listed_files(folder: Path) -> set[str]:
+def listed_files(folder: Path) -> set[str]:
     """Return weights and graphs of the model in a folder; none where it can't be read."""
     try:
         return set(read_config(folder / CONFIG_FILE).files)

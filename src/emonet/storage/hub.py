@@ -1,7 +1,7 @@
 """The Hugging Face Hub, through its own client, cache and settings."""
 
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from json import JSONDecodeError
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from emonet.errors import ConfigError, HubError, ModelError, ModelNotFoundError
 from emonet.fetching import ask_hub_first, hub_client
-from emonet.storage.folder import CONFIG_FILE
+from emonet.storage.folder import CONFIG_FILE, listed_files
 from emonet.training.record import RECORD_FILE
 
 __all__ = ["HubRepository", "push_folder", "require_repository_name"]
@@ -126,8 +126,7 @@ def push_folder(
 ) -> str:
     """Upload a model folder as one commit, into a repository that is made when needed.
 
-    Weights and a training record that the repository has from another model are deleted, other
-    files stay.
+    The files of the model that the repository holds so far are deleted, other files stay.
 
     Returns:
         The commit's hash.
@@ -142,21 +141,19 @@ def push_folder(
     files = {path.name: path for path in sorted(folder.iterdir())}
     with _translated(name):
         client.create_repo(name, private=private, exist_ok=True)
-        there = [sibling.rfilename for sibling in client.model_info(name).siblings or ()]
+        there = {sibling.rfilename for sibling in client.model_info(name).siblings or ()}
+        replaced = {RECORD_FILE}
+        if CONFIG_FILE in there:
+            replaced |= listed_files(Path(client.hf_hub_download(name, CONFIG_FILE)).parent)
         commit = client.create_commit(
             name,
             operations=[
                 *(CommitOperationAdd(file, path) for file, path in files.items()),
-                *(CommitOperationDelete(file) for file in there if _is_outdated(file, files)),
+                *map(CommitOperationDelete, sorted(replaced & there - files.keys())),
             ],
             commit_message=commit_message,
         )
     return str(commit.oid)
-
-
-def _is_outdated(file: str, files: Container[str]) -> bool:
-    ours = file == RECORD_FILE or ("/" not in file and file.endswith((".safetensors", ".onnx")))
-    return ours and file not in files
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Self, get_args
@@ -172,7 +174,7 @@ class Pretrained:
         record, title = self._training, title or folder.absolute().name
         if config != self._config:
             record = record.as_float32()
-        config = portable(get_catalog(), config)
+        config = replace(portable(get_catalog(), config), emonet_version=version("emonet"))
         texts = {
             "README.md": model_card(config, title, record, license=license),
             RECORD_FILE: record_to_json(record),

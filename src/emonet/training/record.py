@@ -37,6 +37,8 @@ __all__ = [
 RECORD_FILE = "training.json"
 # Read, it takes up to eighty times the memory.
 MAX_RECORD_BYTES = 4 * 2**20
+# Somebody may train a model on every night.
+MOST_BEFORE = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +68,8 @@ class TrainingRecord:
         quantised: the command or call that put its graphs into int8; None where they are not.
         started_from: SHA-256 over the weights that training started from; None where they were
             drawn, or the backbone's own.
-        before: how these weights had been trained; None where that is not known.
+        before: how these weights had been trained: the runs that led there, the latest first
+            and each without its own ``before``, of which there are eight at most.
         teacher: who had a say in the targets; None where there were the labels alone.
     """
 
@@ -83,7 +86,7 @@ class TrainingRecord:
     calibration: Calibration | None = None
     teacher: TeacherRecord | None = None
     started_from: str | None = None
-    before: "TrainingRecord | None" = None
+    before: "tuple[TrainingRecord, ...]" = ()
     quantised: str | None = None
     robustness: Mapping[str, Robustness] = field(default_factory=dict)
 
@@ -135,6 +138,7 @@ def make_record(
 ) -> TrainingRecord:
     """Write down a finished run; ``evaluation`` is filled in by whoever evaluates it."""
     before = UNKNOWN if start_from is None else start_from.training
+    earlier = () if before == UNKNOWN else (replace(before, before=()), *before.before)
     return TrainingRecord(
         command=command or "EmotionRecognizer.fit",
         recipe=json.loads(json.dumps(asdict(recipe))),
@@ -147,7 +151,7 @@ def make_record(
         history=tuple(history),
         teacher=None if distillation is None else distillation.describe(),
         started_from=None if start_from is None else weights_digest(start_from.weights),
-        before=None if before == UNKNOWN else before,
+        before=earlier[:MOST_BEFORE],
     )
 
 
