@@ -42,16 +42,9 @@ together pair ./light ./mixed
 emonet distill ./pair $taught --backbone vgg --epochs 52 --seed 2 --out plain \
     --recipe-option mixup=0 --recipe-option augmentation.exposure=0.8
 
-# All three teach the smallest, which then computes in int8, and a wider one.
+# All three teach a wider one.
 together trio ./light ./mixed ./plain
 emonet calibrate ./trio --data "$data" --split PublicTest
-emonet distill ./trio $taught --backbone resnet18 --backbone-option width=16 --epochs 64 --seed 3 \
-    --out quarter --recipe-option mixup=0 --recipe-option augmentation.exposure=0.8
-if [ ! -e tiny/config.json ]; then
-    emonet quantise ./quarter --data "$data" --dtype float16 --license mit --out tiny
-fi
-frame tiny
-finish tiny
 emonet distill ./trio $taught --backbone vgg --backbone-option width=48 --epochs 64 --seed 5 \
     --out broad --recipe-option mixup=0.2 --recipe-option augmentation.exposure=1 --precision bfloat16
 
@@ -65,8 +58,9 @@ emonet distill ./quartet $tuned $covered --recipe-option augmentation.exposure=1
     --recipe-option calm_epochs=2 --start-from ./light --epochs 12 --seed 8 --teacher-share 0.3 \
     --out light2
 
-# A large one learns from the labels alone. With three of those before it teaches two of them, in
-# small steps, about faces that are brighter still. These two are the default.
+# A large one learns from the labels alone. With three of those before it teaches the smallest, which
+# then computes in int8, and, in small steps, two of them about faces that are brighter still. These
+# two are the default.
 emonet train $scratch --backbone vgg --backbone-option width=64 --backbone-option dropout=0.2 \
     --epochs 60 --seed 31 --out drop --precision bfloat16 \
     --recipe-option mixup=0 --recipe-option calm_epochs=0 \
@@ -75,6 +69,17 @@ emonet train $scratch --backbone vgg --backbone-option width=64 --backbone-optio
     --recipe-option augmentation.brightness=0 --recipe-option augmentation.exposure=1 \
     --recipe-option augmentation.compress=0.15 --recipe-option augmentation.erase=0
 together panel --mean ./light2 ./sharp ./drop ./broad
+emonet distill ./panel $scratch --backbone resnet18 --backbone-option width=16 --epochs 80 \
+    --seed 97 --out quarter --teacher-share 0.6 --precision bfloat16 --recipe-option calm_epochs=4 \
+    --recipe-option label_smoothing=0 --recipe-option mixup=0 \
+    --recipe-option augmentation.contrast=0 --recipe-option augmentation.brightness=0 \
+    --recipe-option augmentation.exposure=1.25 --recipe-option augmentation.compress=0.15 \
+    --recipe-option augmentation.erase=0.15
+if [ ! -e tiny/config.json ]; then
+    emonet quantise ./quarter --data "$data" --dtype float16 --license mit --tolerance 0.3 --out tiny
+fi
+frame tiny
+finish tiny
 emonet distill ./panel $tuned --recipe-option augmentation.exposure=1.5 --start-from ./sharp \
     --recipe-option augmentation.erase=0 --epochs 7 --seed 52 --teacher-share 0.3 --out fast
 emonet distill ./panel $tuned --recipe-option augmentation.exposure=1.5 --start-from ./light2 \
