@@ -679,6 +679,17 @@ def test_a_detector_that_is_replaced_need_not_be_installed(
     assert loaded.config.detector.config["upsample"] == 0
 
 
+def test_a_folder_names_the_releases_that_wrote_it(folder: Path, tmp_path: Path) -> None:
+    written = (folder / "config.json").read_text()
+
+    def age(config: dict[str, Any]) -> None:
+        config["emonet_version"] = config["detector"]["distribution_version"] = "0.0.1"
+
+    edit_config(folder, age)
+    EmotionRecognizer.from_pretrained(folder).save_pretrained(tmp_path / "again")
+    assert (tmp_path / "again" / "config.json").read_text() == written
+
+
 def test_a_stream_of_one_image_is_refused(tiny_recognizer: EmotionRecognizer) -> None:
     for image in ("photo.jpg", b"", np.zeros((48, 48, 3), np.uint8)):
         with pytest.raises(InputError, match="stream takes an iterable of images, got one"):

@@ -38,12 +38,7 @@ def check_graph(graph: bytes, weights: Collection[str], *, where: str) -> None:
     if model.functions or model.graph.sparse_initializer:
         raise WeightsError(f"{where} is not a network's graph: it brings functions of its own")
     for node in model.graph.node:
-        # What loops or branches has graphs of its own.
-        inner = any(part.HasField("g") or part.graphs for part in node.attribute)
-        sparse = any(
-            part.HasField("sparse_tensor") or part.sparse_tensors for part in node.attribute
-        )
-        if node.domain or inner or sparse:
+        if node.domain or any(map(_holds_more_than_tensors, node.attribute)):
             raise WeightsError(
                 f"{where} uses the operator {node.op_type!a:.80}, which graphs of models may "
                 f"not. If you trust the rest, load the model with runtime='keras'."
@@ -53,11 +48,21 @@ def check_graph(graph: bytes, weights: Collection[str], *, where: str) -> None:
         raise WeightsError(f"{where} asks for data {lacking[0]!a:.80} that the model lacks")
     if any(_is_outside(tensor) for tensor in _constants(model.graph)):
         raise WeightsError(f"{where} asks for data of an attribute, which none is given for")
-    if not _constant_bytes(model) <= most_memory():
+    if _constant_bytes(model) > most_memory():
         raise WeightsError(
             f"{where} makes more of its constants than half of the memory holds, or can't tell "
             f"how much. If you trust the rest, load the model with runtime='keras'."
         )
+
+
+def _holds_more_than_tensors(attribute: "onnx.AttributeProto") -> bool:
+    """Tell whether it has a graph, as loops do, or a sparse tensor, which may read files."""
+    return bool(
+        attribute.HasField("g")
+        or attribute.graphs
+        or attribute.HasField("sparse_tensor")
+        or attribute.sparse_tensors
+    )
 
 
 def _is_outside(tensor: "onnx.TensorProto") -> bool:
@@ -77,30 +82,7 @@ def _constant_bytes(model: "onnx.ModelProto") -> float:
 
     It is computed while onnxruntime loads a graph, when nothing else bounds its memory.
     """
-    from onnx.helper import tensor_dtype_to_np_dtype
-    from onnx.shape_inference import infer_shapes
-
-    # What the file says of shapes is not to be believed, but for the inputs'.
-    model.graph.ClearField("value_info")
-    for output in model.graph.output:
-        output.type.tensor_type.ClearField("shape")
-    for value in model.graph.input:
-        for dim in value.type.tensor_type.shape.dim:
-            if not dim.HasField("dim_value"):
-                dim.dim_param = "open"
-    try:
-        inferred = infer_shapes(model).graph
-    except (RuntimeError, ValueError):
-        return math.inf
-    sizes, is_open = {}, set()
-    for value in (*inferred.input, *inferred.value_info, *inferred.output):
-        tensor = value.type.tensor_type
-        if any(dim.HasField("dim_param") for dim in tensor.shape.dim):
-            is_open.add(value.name)
-        elif tensor.HasField("shape") and all(d.HasField("dim_value") for d in tensor.shape.dim):
-            count = math.prod(dim.dim_value for dim in tensor.shape.dim)
-            with suppress(KeyError):  # there is no such type
-                sizes[value.name] = count * tensor_dtype_to_np_dtype(tensor.elem_type).itemsize
+    sizes, growing = _inferred(model)
     constants = {tensor.name for tensor in model.graph.initializer} | {""}
     known = constants | {value.name for value in model.graph.input}
     total = 0.0
@@ -109,10 +91,44 @@ def _constant_bytes(model: "onnx.ModelProto") -> float:
             return math.inf  # what comes first must stand first
         known.update(node.output)
         # The sides of what has a fixed size are constants too.
-        sides = node.op_type in ("Shape", "Size")
-        if constants.issuperset(node.input) or (
-            sides and (node.attribute or not is_open.issuperset(node.input))
-        ):
+        sides = node.op_type in ("Shape", "Size") and (
+            node.attribute or not growing.issuperset(node.input)
+        )
+        if sides or constants.issuperset(node.input):
             constants.update(node.output)
             total += sum(sizes.get(name, math.inf) for name in node.output if name)
     return total
+
+
+def _inferred(model: "onnx.ModelProto") -> tuple[dict[str, int], set[str]]:
+    """Return the bytes of values of a fixed size, and the names of those that grow with a batch.
+
+    What the file itself says of shapes, but for the inputs', is not to be believed.
+    """
+    from onnx import ModelProto
+    from onnx.helper import tensor_dtype_to_np_dtype
+    from onnx.shape_inference import infer_shapes
+
+    bare = ModelProto()
+    bare.CopyFrom(model)
+    bare.graph.ClearField("value_info")
+    for output in bare.graph.output:
+        output.type.tensor_type.ClearField("shape")
+    for value in bare.graph.input:
+        for side in value.type.tensor_type.shape.dim:
+            if not side.HasField("dim_value"):
+                side.dim_param = "open"
+    try:
+        graph = infer_shapes(bare).graph
+    except (RuntimeError, ValueError):
+        return {}, set()
+    sizes, growing = {}, set()
+    for value in (*graph.input, *graph.value_info, *graph.output):
+        tensor = value.type.tensor_type
+        if any(side.HasField("dim_param") for side in tensor.shape.dim):
+            growing.add(value.name)
+        elif tensor.HasField("shape") and all(s.HasField("dim_value") for s in tensor.shape.dim):
+            count = math.prod(side.dim_value for side in tensor.shape.dim)
+            with suppress(KeyError):  # there is no such type
+                sizes[value.name] = count * tensor_dtype_to_np_dtype(tensor.elem_type).itemsize
+    return sizes, growing
