@@ -8,7 +8,6 @@
 from emonet.config import HeadConfig
 from emonet.data import FaceDataset, load_dataset
 from emonet.data.augmentation import Augmentation
-from emonet.ensembling import LearntWeights
 from emonet.errors import EmonetError, EmonetWarning
 from emonet.evaluation.calibration import Calibration, CalibrationFigures, Coverage
 from emonet.evaluation.report import ClassReport, Report
@@ -26,6 +25,7 @@ from emonet.registry import (
 )
 from emonet.results import Box, Detection, Face, ImageResult
 from emonet.training.distillation import TeacherRecord
+from emonet.training.ensembling import LearntWeights
 from emonet.training.recipes import RECIPES, Phase, Recipe
 from emonet.training.record import TrainingRecord
 from emonet.training.schedule import EpochRecord

@@ -17,8 +17,8 @@ from emonet.errors import (
     ConfigError,
     PluginError,
 )
-from emonet.network.devices import start_keras
 from emonet.network.ensemble import Ensemble
+from emonet.network.keras_start import start_keras
 from emonet.network.network import KerasNetwork, Network, extractor_identity, extractor_state
 from emonet.plugin import Detector, FeatureExtractor, Json
 from emonet.registry.catalog import Catalog, Kind

@@ -5,9 +5,10 @@ the (validated) name of the network that it belongs to.
 """
 
 import difflib
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from emonet.errors import ConfigError
 from emonet.labels import FER2013
@@ -21,8 +22,11 @@ __all__ = [
     "NetworkConfig",
     "RecognizerConfig",
     "TestTimeAugmentation",
+    "look_up",
     "nearest",
 ]
+
+T = TypeVar("T")
 
 #: Raised when an older emonet could not read what this one writes.
 FORMAT_VERSION = 1
@@ -274,6 +278,32 @@ class RecognizerConfig:
     def with_framing(self, detector: str, framing: Framing) -> "RecognizerConfig":
         """Return the same with one detector's framing replaced or added."""
         return replace(self, framing={**self.framing, detector: framing})
+
+    def with_graph_precision(
+        self, precision: GraphPrecision, *, without: Collection[str] = ()
+    ) -> "RecognizerConfig":
+        """Return the same with other graphs; networks named in ``without`` keep theirs."""
+        networks = tuple(
+            network if network.name in without else replace(network, graph_precision=precision)
+            for network in self.networks
+        )
+        return replace(self, networks=networks)
+
+    def unlearnt(self) -> "RecognizerConfig":
+        """Return the same without what follows from weights: int8, temperature, digests."""
+        return replace(self.with_graph_precision("float32"), temperature=1.0, files={})
+
+
+def look_up(kind: str, name: str, known: Mapping[str, T]) -> T:
+    """Return what a name stands for.
+
+    Raises:
+        ConfigError: it stands for nothing; says which name is near, and which there are.
+    """
+    if name not in known:
+        listed = ", ".join(known)
+        raise ConfigError(f"Unknown {kind} {name!r:.80}.{nearest(name, known)} Known: {listed}")
+    return known[name]
 
 
 def nearest(name: str, known: Any) -> str:

@@ -1,23 +1,24 @@
 """From a configuration and weights to files that other runtimes and programs take."""
 
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emonet.composition import build_network
-from emonet.config import GraphPrecision, NetworkConfig, RecognizerConfig
+from emonet.composition import build_ensemble, build_network
+from emonet.config import NetworkConfig, RecognizerConfig
 from emonet.errors import ExportError
+from emonet.network.ensemble import Ensemble
 from emonet.network.network import KerasNetwork
 from emonet.network.runtimes import ExportFormat
 from emonet.pipeline.crops import FacesBySize
 from emonet.registry.catalog import Catalog
 
-__all__ = ["export", "export_format", "export_graphs", "quantise_graphs", "with_graph_precision"]
+__all__ = ["export", "export_format", "export_graphs", "quantise_graphs"]
 
 logger = logging.getLogger("emonet")
 
@@ -42,23 +43,6 @@ def export_format(file: str | Path) -> ExportFormat:
     return "litert" if Path(file).suffix.lower() == ".tflite" else "onnx"
 
 
-def with_graph_precision(
-    config: RecognizerConfig, precision: GraphPrecision, *, without: Collection[str] = ()
-) -> RecognizerConfig:
-    """Return the configuration with graphs of this precision.
-
-    Args:
-        config: the recognizer.
-        precision: of its networks' graphs.
-        without: names of networks that stay as they are.
-    """
-    networks = tuple(
-        network if network.name in without else replace(network, graph_precision=precision)
-        for network in config.networks
-    )
-    return replace(config, networks=networks)
-
-
 def quantise_graphs(
     catalog: Catalog,
     config: RecognizerConfig,
@@ -80,12 +64,12 @@ def quantise_graphs(
     from emonet.network.formats import export_onnx
     from emonet.network.quantising import quantised
 
+    ensemble = _build_of_pixels(catalog, config, weights)
     return {
         member.name: quantised(
-            export_onnx(_build_of_pixels(catalog, config, member, weights).model),
-            faces[member.face_size],
+            export_onnx(cast("KerasNetwork", network).model), faces[member.face_size]
         )
-        for member in config.networks
+        for member, network in zip(config.networks, ensemble.networks, strict=True)
     }
 
 
@@ -116,9 +100,7 @@ def export(
     from emonet.network.one_model import one_model
     from emonet.network.quantising import quantised
 
-    networks = [_build_of_pixels(catalog, config, member, weights) for member in config.networks]
-    shares = [member.weight for member in config.networks]
-    model = one_model(networks, shares, config.temperature, config.test_time_augmentation)
+    model = one_model(_build_of_pixels(catalog, config, weights))
     if format == "litert":
         return export_litert(model)
     file = export_onnx(model)
@@ -126,21 +108,17 @@ def export(
 
 
 def _build_of_pixels(
-    catalog: Catalog,
-    config: RecognizerConfig,
-    member: NetworkConfig,
-    weights: Mapping[str, Mapping[str, NDArray[Any]]],
-) -> KerasNetwork:
-    """Build one network with its weights; refuse one that needs more than faces."""
-    if member.features:
-        names = ", ".join(part.name for part in member.features)
-        raise ExportError(
-            f"{member.name} needs the feature extractor {names}, which graphs and other programs "
-            f"do not have: take a model of pixels alone"
-        )
-    network = build_network(catalog, member, num_classes=len(config.labels))
-    network.set_weights(weights[member.name], where=member.name)
-    return network
+    catalog: Catalog, config: RecognizerConfig, weights: Mapping[str, Mapping[str, NDArray[Any]]]
+) -> Ensemble:
+    """Build the networks with Keras; refuse one that needs more than faces."""
+    for member in config.networks:
+        if member.features:
+            names = ", ".join(part.name for part in member.features)
+            raise ExportError(
+                f"{member.name} needs the feature extractor {names}, which graphs and other "
+                f"programs do not have: take a model of pixels alone"
+            )
+    return build_ensemble(catalog, config, weights, graphs={})
 
 
 def _export_graph(catalog: Catalog, config: NetworkConfig, num_classes: int) -> bytes | None:

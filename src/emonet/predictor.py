@@ -19,11 +19,11 @@ from emonet.evaluation.robustness import Robustness, measure_robustness
 from emonet.network.ensemble import Ensemble
 from emonet.pipeline.crops import FacesBySize, faces_by_size
 from emonet.pipeline.images import ImageSource, is_single_image
+from emonet.pipeline.streaming import DetectorPool, stream_results
 from emonet.plugin import require_number
 from emonet.registry.catalog import get_catalog
 from emonet.results import ImageResult
 from emonet.storage.pretrained import Pretrained
-from emonet.streaming import Detectors, stream_results
 
 __all__ = ["Predictor", "require_recognizers"]
 
@@ -34,7 +34,7 @@ class Predictor(Pretrained):
     def _start(self, config: RecognizerConfig) -> None:
         super()._start(config)
         self._ensemble: Ensemble | None = None
-        self._detectors: Detectors | None = None
+        self._detectors: DetectorPool | None = None
         self._lock = threading.RLock()
 
     # A str is one image, although it is an iterable of str.
@@ -208,11 +208,13 @@ class Predictor(Pretrained):
                 )
             return self._ensemble
 
-    def _get_detectors(self) -> Detectors:
+    def _get_detectors(self) -> DetectorPool:
         """Build the first detector at first use, so that the caller hears if that fails."""
         with self._lock:
             if self._detectors is None:
-                detectors = Detectors(partial(build_detector, get_catalog(), self._config.detector))
+                detectors = DetectorPool(
+                    partial(build_detector, get_catalog(), self._config.detector)
+                )
                 with detectors.borrow():
                     self._detectors = detectors
             return self._detectors

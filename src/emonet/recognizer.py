@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from emonet.composition import Features, describe_component, describe_network
 from emonet.config import HeadConfig, RecognizerConfig
 from emonet.data import Labelled
-from emonet.ensembling import learn_weights, merge
 from emonet.evaluation.calibration import learn_temperature, measure_calibration
-from emonet.exports import quantise_graphs, with_graph_precision
+from emonet.exports import quantise_graphs
 from emonet.labels import FER2013, label_set
 from emonet.pipeline.crops import measure_framing
 from emonet.plugin import ConfigError, Json, require_size
@@ -23,6 +22,7 @@ from emonet.registry.catalog import Kind, get_catalog
 from emonet.seeds import require_seed
 from emonet.storage.config_json import config_to_json
 from emonet.training.distillation import Distillation, TeacherSees
+from emonet.training.ensembling import learn_weights, merge
 from emonet.training.recipes import Precision, Recipe, get_recipe
 from emonet.training.record import merge_records
 
@@ -56,6 +56,9 @@ class EmotionRecognizer(Predictor):
     Examples:
         >>> recognizer = EmotionRecognizer("resnet18").fit(train, valid)  # doctest: +SKIP
     """
+
+    #: Whether ``fit`` starts from the backbone's own pretrained weights.
+    _pretrained = False
 
     def __init__(
         self,
@@ -93,14 +96,8 @@ class EmotionRecognizer(Predictor):
         self._start(config)
         self._pretrained = pretrained
 
-    def _start(self, config: RecognizerConfig) -> None:
-        super()._start(config)
-        self._pretrained = False
-
     @classmethod
-    def ensemble(
-        cls, members: Iterable["EmotionRecognizer"], *, command: str | None = None
-    ) -> Self:
+    def ensemble(cls, members: Iterable["EmotionRecognizer"]) -> Self:
         """Put the networks of several recognizers into one, all with the same say.
 
         Args:
@@ -108,7 +105,6 @@ class EmotionRecognizer(Predictor):
                 labels may differ. Detector, framing, test-time augmentation and order of the
                 labels are the first member's, so all must have learnt from faces that are
                 framed alike.
-            command: what to note as the command that did it.
 
         Returns:
             A recognizer like any other; ``fit_weights`` learns who has how much say.
@@ -125,7 +121,7 @@ class EmotionRecognizer(Predictor):
         merged = cls._of(config)
         merged._weights, merged._graphs = weights, graphs
         records = [(member.config, member.training) for member in members]
-        merged._training = merge_records(command, config, records)
+        merged._training = merge_records(config, records)
         return merged
 
     @classmethod
@@ -137,9 +133,7 @@ class EmotionRecognizer(Predictor):
             labels: other ones; None: the same.
         """
         chosen = other.labels if labels is None else label_set(labels)
-        config = with_graph_precision(other.config, "float32")
-        config = replace(config, labels=chosen, temperature=1.0, files={})
-        made = cls._of(config)
+        made = cls._of(replace(other.config.unlearnt(), labels=chosen))
         made._pretrained = other._pretrained
         return made
 
@@ -158,7 +152,6 @@ class EmotionRecognizer(Predictor):
         teacher_share: float = 0.7,
         teacher_sees: TeacherSees = "faces",
         start_from: "EmotionRecognizer | None" = None,
-        command: str | None = None,
     ) -> Self:
         """Train the network; what was learnt before is forgotten.
 
@@ -179,7 +172,6 @@ class EmotionRecognizer(Predictor):
                 ``"batches"``: as the student sees them but in plain light (Beyer et al. 2022).
             start_from: a recognizer with an equal network, this one for instance, whose weights
                 training starts from; the last layer starts afresh if its labels are others.
-            command: what to note as the command that did it.
 
         Returns:
             The recognizer itself.
@@ -210,18 +202,15 @@ class EmotionRecognizer(Predictor):
             seed=seed,
             checkpoint_dir=checkpoint_dir,
             feature_cache=feature_cache,
-            command=command,
             distillation=taught_by,
             start_from=start_from,
         )
-        # Temperature and digests were those of what was learnt before.
-        config = with_graph_precision(self._config, "float32")
-        self._config = replace(config, temperature=1.0, files={})
+        self._config = self._config.unlearnt()
         self._ensemble, self._graphs = None, {}
         self._weights = {self._config.networks[0].name: weights}
         return self.measure_framing(train_set.images)
 
-    def fit_weights(self, data: Labelled, *, seed: int = 0, command: str | None = None) -> Self:
+    def fit_weights(self, data: Labelled, *, seed: int = 0) -> Self:
         """Learn the weights of an ensemble's members by differential evolution.
 
         As in the seed paper's section 6: in 0..1, for the highest accuracy; the log-loss
@@ -231,7 +220,6 @@ class EmotionRecognizer(Predictor):
         Args:
             data: faces that no member learnt from.
             seed: of the search.
-            command: what to note as the command that did it.
 
         Returns:
             The recognizer itself.
@@ -260,12 +248,12 @@ class EmotionRecognizer(Predictor):
         self._ensemble = replace(ensemble, weights=shares, temperature=1.0)
         self._training = replace(
             self._training.without_figures(),
-            command=command or "EmotionRecognizer.fit_weights",
+            command="EmotionRecognizer.fit_weights",
             learnt_weights=learnt,
         )
         return self
 
-    def quantise(self, faces: NDArray[np.uint8], *, command: str | None = None) -> Self:
+    def quantise(self, faces: NDArray[np.uint8]) -> Self:
         """Have onnxruntime compute convolutions in int8: faster, and a little less exact.
 
         Keras runs what it ran before, and so does training. Calibrate afterwards: figures
@@ -274,7 +262,6 @@ class EmotionRecognizer(Predictor):
         Args:
             faces: uint8 (n, height, width) training faces. The ranges of values are measured on
                 some 128 of them.
-            command: what the training record names as the command.
 
         Returns:
             The recognizer itself.
@@ -287,9 +274,9 @@ class EmotionRecognizer(Predictor):
         self._graphs = quantise_graphs(
             get_catalog(), self._config, self.weights, self._by_size(faces)
         )
-        self._config = with_graph_precision(self._config, "int8")
+        self._config = self._config.with_graph_precision("int8")
         self._ensemble = None
-        self._training = self._training.as_quantised(command)
+        self._training = self._training.as_quantised()
         return self
 
     def calibrate(self, data: Labelled, *, seed: int = 0) -> Self:

@@ -2,10 +2,12 @@
 
 import logging
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from emonet.data import Labelled
+from emonet.data.splits import VALIDATION
 from emonet.recognizer import EmotionRecognizer
 from emonet.storage.folder import CONFIG_FILE, Dtype
 from emonet.storage.update import update_folder
@@ -29,6 +31,7 @@ def train_folder(
     validation: Labelled | None,
     folder: Path,
     *,
+    command: str,
     dtype: Dtype = "float32",
     license: str | None = None,
     **arguments: Any,
@@ -43,6 +46,7 @@ def train_folder(
         train: as for EmotionRecognizer.fit.
         validation: likewise; chooses the epoch.
         folder: the model folder; also holds checkpoints while they are needed.
+        command: what the record names as the command.
         dtype: of the saved weights.
         license: of the weights, for the model card.
         **arguments: for EmotionRecognizer.fit.
@@ -51,11 +55,12 @@ def train_folder(
     _delete_leftovers(folder)
     folder.mkdir(parents=True, exist_ok=True)
     recognizer.fit(train, validation, checkpoint_dir=checkpoints, **arguments)
+    recognizer.training = replace(recognizer.training, command=command)
     recognizer.save_pretrained(folder, dtype=dtype, license=license)
     if validation is not None:
         # What is saved is evaluated, not what was trained: float16 rounds.
         report = EmotionRecognizer.from_pretrained(folder).evaluate(validation)
-        update_folder(folder, lambda record: record.with_evaluation("PublicTest", report))
+        update_folder(folder, lambda record: record.with_evaluation(VALIDATION, report))
         logger.info("accuracy on the %d validation faces: %.4f", report.n, report.accuracy)
     # The checkpoints go last, and at once: while they are there, something may be left to do.
     checkpoints.rename(_leftovers(folder))

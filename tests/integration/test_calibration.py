@@ -11,7 +11,7 @@ from tests.integration.conftest import Run
 
 from emonet import EmotionRecognizer
 from emonet.errors import ConfigError, DataError
-from emonet.network.ensemble import calibrate
+from emonet.network.ensemble import apply_temperature
 
 FACES = make_faces(20, seed=5)
 
@@ -28,7 +28,7 @@ def test_it_is_learnt_on_one_half_and_told_of_the_other(recognizer: EmotionRecog
     assert (calibration.learnt_on, calibration.faces, calibration.seed) == (70, 70, 3)
     assert recognizer.config.temperature == calibration.temperature != 1
     said = recognizer.predict_proba(FACES.images)
-    np.testing.assert_allclose(said, calibrate(raw, calibration.temperature), atol=1e-6)
+    np.testing.assert_allclose(said, apply_temperature(raw, calibration.temperature), atol=1e-6)
     # What is told is of the half that hold_out sets apart, and of no other.
     untouched = FACES.hold_out(0.5, seed=3)[1]
     report = recognizer.evaluate(untouched)

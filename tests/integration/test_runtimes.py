@@ -15,7 +15,7 @@ from tests.integration.recognizers import with_random_weights
 from emonet import EmotionRecognizer
 from emonet.config import HeadConfig
 from emonet.errors import ConfigError, WeightsError
-from emonet.exports import export_graphs, with_graph_precision
+from emonet.exports import export_graphs
 from emonet.network.graph_check import check_graph
 from emonet.network.network import graph_weights
 from emonet.registry.catalog import get_catalog
@@ -58,7 +58,7 @@ def test_bundled_models_give_the_same_answers_on_both_runtimes(name, tmp_path):
     assert set(reference.runtimes.values()) == {"keras"}
     answers, expected = fast.predict_proba(FACES), reference.predict_proba(FACES)
     assert answers.dtype == np.float32
-    config = with_graph_precision(fast.config, "float32")
+    config = fast.config.with_graph_precision("float32")
     if config != fast.config:
         # Keras computes in float what the graph does in int8: alike, and measurably not the same.
         assert TOLERANCE < abs(answers - expected).mean() < 0.02

@@ -21,10 +21,9 @@ ROWS = (
     {"registry", "seeds"},
     {"data", "pipeline"},
     {"network"},
-    {"composition", "ensembling"},
+    {"composition"},
     {"exports"},
     {"training", "evaluation", "storage"},
-    {"streaming"},
     {"predictor"},
     {"recognizer"},
     {"runs"},
@@ -39,7 +38,6 @@ FORBIDDEN = {
     "plugin": {"config"},
     "pipeline": {"registry", "data"},
     "network": {"registry", "data"},
-    "streaming": set(ROW) - {"streaming", "pipeline", "config", "plugin", "results", "errors"},
 }
 
 

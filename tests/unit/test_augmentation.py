@@ -8,7 +8,7 @@ from PIL import Image
 from tests.conftest import make_faces
 
 from emonet import create_feature_extractor
-from emonet.data.augmentation import Augmentation, move, spoil
+from emonet.data.augmentation import Augmentation, augment_appearance, augment_geometry
 
 EVERYTHING = Augmentation(
     rotation=15,
@@ -30,10 +30,10 @@ def faces():
 
 
 def augment(faces, settings, random):
-    """Move and spoil, as training does; it may mix between the two."""
-    moved, mirrored = move(faces, settings, random)
+    """Change both, as training does; it may mix between the two."""
+    moved, mirrored = augment_geometry(faces, settings, random)
     spoilt = moved.astype(np.float32)
-    spoil(spoilt, settings, random)
+    augment_appearance(spoilt, settings, random)
     return spoilt, mirrored
 
 

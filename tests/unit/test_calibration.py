@@ -5,7 +5,7 @@ import pytest
 
 from emonet.evaluation.calibration import coverage_curve, learn_temperature, perfect_ece
 from emonet.evaluation.report import expected_calibration_error
-from emonet.network.ensemble import calibrate
+from emonet.network.ensemble import apply_temperature
 
 
 def drawn(temperature: float, *, faces: int = 20_000, seed: int = 0):
@@ -24,7 +24,7 @@ def test_the_temperature_that_was_put_in_is_found(temperature):
     found = learn_temperature(probabilities, classes)
     assert found == pytest.approx(temperature, rel=0.03)
     elsewhere, other_classes = drawn(temperature, seed=1)
-    after = calibrate(elsewhere, found)
+    after = apply_temperature(elsewhere, found)
     assert expected_calibration_error(after, other_classes) < 0.015
     np.testing.assert_array_equal(after.argmax(axis=1), elsewhere.argmax(axis=1))
 

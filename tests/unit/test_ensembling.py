@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from emonet.config import ComponentConfig, NetworkConfig, RecognizerConfig
-from emonet.ensembling import FOLDS, learn_weights, merge
 from emonet.errors import ConfigError, DataError, WeightsError
 from emonet.labels import FER2013
-from emonet.network.ensemble import calibrate
+from emonet.network.ensemble import apply_temperature
 from emonet.network.weights import adapt_output
+from emonet.training.ensembling import FOLDS, learn_weights, merge
 
 CLASSES = np.random.default_rng(99).integers(0, 3, 400)
 
@@ -152,7 +152,7 @@ def test_calibration_of_a_member_goes_into_its_weights():
         softmax(features @ part["head/probabilities/kernel"] + part["head/probabilities/bias"])
         for part in (old, new)
     )
-    np.testing.assert_allclose(now, calibrate(own.astype(np.float32), 2.5), atol=1e-6)
+    np.testing.assert_allclose(now, apply_temperature(own.astype(np.float32), 2.5), atol=1e-6)
 
 
 def test_graphs_in_int8_do_not_outlive_a_change_of_what_they_hold(caplog):

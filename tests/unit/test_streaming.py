@@ -13,16 +13,16 @@ from emonet import EmotionRecognizer
 from emonet.config import Framing
 from emonet.errors import EmonetError, ImageError, NotFittedError, PluginRuntimeError
 from emonet.labels import FER2013
-from emonet.registry.guard import GuardedDetector
-from emonet.results import Box, Detection
-from emonet.streaming import (
+from emonet.pipeline.streaming import (
     CHUNK_FACES,
     CHUNK_IMAGES,
     IMAGES_AHEAD,
     WORKERS,
-    Detectors,
+    DetectorPool,
     stream_results,
 )
+from emonet.registry.guard import GuardedDetector
+from emonet.results import Box, Detection
 
 LABELS = ("dark", "bright")
 
@@ -49,7 +49,7 @@ class Brightness:
 
 
 def stream(sources, *, detect=lambda image: faces_in_a_row(1), detectors=None, classify=None):
-    fixed = Detectors(lambda: GuardedDetector(FixedDetector(detect), "detector fixed"))
+    fixed = DetectorPool(lambda: GuardedDetector(FixedDetector(detect), "detector fixed"))
     return stream_results(
         sources,
         detectors=detectors or fixed,
@@ -276,7 +276,7 @@ def test_no_detector_is_used_by_two_threads_at_once_and_several_are_at_work():
 
         return GuardedDetector(FixedDetector(detect), "detector fixed")
 
-    results = list(stream([plain_image(9)] * 50, detectors=Detectors(detector)))
+    results = list(stream([plain_image(9)] * 50, detectors=DetectorPool(detector)))
     assert [len(result.faces) for result in results] == [1] * 50
     assert max(most) == min(2, WORKERS)
     assert threading.current_thread() not in threads

@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 
-from emonet.network.devices import start_keras
+from emonet.network.keras_start import start_keras
 from emonet.recognizer import EmotionRecognizer
 
 __all__ = ["import_keras_quietly", "prepare"]

@@ -9,7 +9,7 @@ import typer
 
 from emonet.cli.backend import prepare
 from emonet.cli.options import AsJson, Data, load_faces
-from emonet.data.splits import official_split
+from emonet.data.splits import VALIDATION, official_split
 from emonet.evaluation.calibration import Calibration
 from emonet.recognizer import EmotionRecognizer
 from emonet.storage.update import require_folder, update_folder
@@ -22,7 +22,7 @@ def calibrate(
     data: Data,
     split: Annotated[
         str, typer.Option(help="The split whose faces are used; none that was trained on.")
-    ] = "PublicTest",
+    ] = VALIDATION,
     seed: Annotated[int, typer.Option(help="Of the random halves.")] = 0,
     as_json: AsJson = False,
 ) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Annotated
 
 import typer
@@ -18,10 +18,10 @@ from emonet.cli.options import (
     load_faces,
     typed_command,
 )
-from emonet.data.splits import official_split
-from emonet.ensembling import LearntWeights
+from emonet.data.splits import VALIDATION, official_split
 from emonet.evaluation.report import Report
 from emonet.recognizer import EmotionRecognizer
+from emonet.training.ensembling import LearntWeights
 
 __all__ = ["ensemble"]
 
@@ -34,7 +34,7 @@ def ensemble(
     out: NewModel,
     split: Annotated[
         str, typer.Option(help="The split that the weights are learnt on.")
-    ] = "PublicTest",
+    ] = VALIDATION,
     mean: Annotated[
         bool,
         typer.Option("--mean", help="Give all the same weight; the split only tells accuracy."),
@@ -51,14 +51,15 @@ def ensemble(
     with the plain mean.
     """
     members = [EmotionRecognizer.from_pretrained(model) for model in models]
-    whole = EmotionRecognizer.ensemble(members, command=typed_command())
+    whole = EmotionRecognizer.ensemble(members)
     if test_time_augmentation is not None:
         whole = whole.with_test_time_augmentation(test_time_augmentation)
     dataset = load_faces(data, split, whole)
     prepare(whole)
     if not mean:
-        whole.fit_weights(dataset, seed=seed, command=typed_command())
+        whole.fit_weights(dataset, seed=seed)
     report = whole.evaluate(dataset)
+    whole.training = replace(whole.training, command=typed_command())
     whole.note_evaluation(official_split(split), report)
     whole.save_pretrained(out, dtype=dtype, license=license)
     if learnt := whole.training.learnt_weights:

@@ -9,6 +9,7 @@ import typer
 from emonet.cli.backend import import_keras_quietly
 from emonet.cli.quantise import Tolerance, require_accuracy
 from emonet.data import FaceDataset, load_dataset
+from emonet.data.splits import TRAINING, VALIDATION
 from emonet.errors import ConfigError
 from emonet.exports import export_format
 from emonet.files import beside
@@ -58,8 +59,8 @@ def export(
     if precision == "int8":
         if data is None or format != "onnx":
             raise ConfigError("--precision int8 needs --data, and goes with --format onnx")
-        int8_faces = load_dataset(data, "Training", face_size=(height, width)).images
-        held_out = load_dataset(data, "PublicTest", face_size=(height, width))
+        int8_faces = load_dataset(data, TRAINING, face_size=(height, width)).images
+        held_out = load_dataset(data, VALIDATION, face_size=(height, width))
     import_keras_quietly()
     out.parent.mkdir(parents=True, exist_ok=True)
     with beside(out) as file:

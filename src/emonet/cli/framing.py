@@ -8,6 +8,7 @@ import typer
 
 from emonet.cli.options import Data, Settings, parse_settings
 from emonet.data import load_dataset
+from emonet.data.splits import TRAINING
 from emonet.recognizer import EmotionRecognizer
 from emonet.storage.folder import CONFIG_FILE, read_config, write_config
 
@@ -30,7 +31,7 @@ def framing(
     recognizer = EmotionRecognizer.from_pretrained(
         model, detector=detector, detector_config=parse_settings(detector_option)
     )
-    faces = load_dataset(data, "Training", face_size=recognizer.config.face_sizes[0]).images
+    faces = load_dataset(data, TRAINING, face_size=recognizer.config.face_sizes[0]).images
     before = recognizer.config
     if recognizer.measure_framing(faces).config is before:
         logger.warning("%s: nothing was changed", detector)

@@ -10,6 +10,7 @@ import typer
 
 from emonet.cli.backend import prepare
 from emonet.cli.options import AsJson
+from emonet.data.splits import VALIDATION
 from emonet.network.network import count_parameters
 from emonet.recognizer import EmotionRecognizer
 from emonet.storage.folder import weights_file
@@ -17,7 +18,6 @@ from emonet.storage.sources import BUNDLED, bundled_models
 
 __all__ = ["models"]
 
-SPLIT = "PublicTest"
 FACES = 128
 REPEATS = 3
 
@@ -38,7 +38,7 @@ def models(
 
 def _describe(name: str, *, speed: bool) -> dict[str, Any]:
     recognizer = EmotionRecognizer.from_pretrained(name)
-    config, report = recognizer.config, recognizer.training.evaluation.get(SPLIT)
+    config, report = recognizer.config, recognizer.training.evaluation.get(VALIDATION)
     networks = [network.name for network in config.networks]
     return {
         "name": name,
@@ -72,7 +72,7 @@ def _print(rows: list[dict[str, Any]], *, speed: bool) -> None:
     from rich.table import Table
 
     table = Table(
-        "model", "networks", "parameters", "weights", "views", SPLIT,
+        "model", "networks", "parameters", "weights", "views", VALIDATION,
         *(["faces per second"] if speed else []),
     )  # fmt: skip
     for row in rows:

@@ -1,6 +1,7 @@
 """``emonet quantise``: a model whose graphs compute in int8, and what that costs."""
 
 import logging
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -14,6 +15,7 @@ from emonet.cli.options import (
     load_faces,
     typed_command,
 )
+from emonet.data.splits import TRAINING, VALIDATION
 from emonet.errors import ExportError
 from emonet.recognizer import EmotionRecognizer
 
@@ -38,14 +40,14 @@ def quantise(
     """
     # Keras computes in float32 whatever the model's graphs do.
     recognizer = EmotionRecognizer.from_pretrained(model, runtime="keras")
-    training = load_faces(data, "Training", recognizer)
-    held_out = load_faces(data, "PublicTest", recognizer)
+    training = load_faces(data, TRAINING, recognizer)
+    held_out = load_faces(data, VALIDATION, recognizer)
     import_keras_quietly()
     before = recognizer.evaluate(held_out).accuracy
-    command = typed_command()
-    after = recognizer.quantise(training.images, command=command).evaluate(held_out)
+    after = recognizer.quantise(training.images).evaluate(held_out)
     require_accuracy(before, after.accuracy, len(held_out), tolerance)
-    recognizer.note_evaluation("PublicTest", after)
+    recognizer.training = replace(recognizer.training, quantised=typed_command())
+    recognizer.note_evaluation(VALIDATION, after)
     recognizer.save_pretrained(out, dtype=dtype, license=license)
 
 

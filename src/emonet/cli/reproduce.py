@@ -7,6 +7,7 @@ import typer
 
 from emonet.cli.backend import import_keras_quietly
 from emonet.cli.options import Data, parse_settings, typed_command
+from emonet.data.splits import TEST
 from emonet.reproduction import reproduce as run
 from emonet.training.recipes import Precision
 
@@ -32,7 +33,7 @@ def reproduce(
     pretrained: Annotated[
         bool, typer.Option(help="Start from pretrained weights, as the paper does.")
     ] = True,
-    test_split: Annotated[str, typer.Option(help="The split that is reported.")] = "PrivateTest",
+    test_split: Annotated[str, typer.Option(help="The split that is reported.")] = TEST,
     precision: Annotated[
         Precision | None, typer.Option(help="Instead of float32: bfloat16.")
     ] = None,

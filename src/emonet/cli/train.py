@@ -18,6 +18,7 @@ from emonet.cli.options import (
 )
 from emonet.data import FaceDataset, load_dataset
 from emonet.data.folders import folder_splits
+from emonet.data.splits import TRAINING, VALIDATION
 from emonet.errors import ConfigError
 from emonet.plugin import Json
 from emonet.recognizer import EmotionRecognizer
@@ -29,10 +30,6 @@ from emonet.training.record import RECORD_FILE, read_record
 __all__ = ["train", "train_model"]
 
 logger = logging.getLogger("emonet")
-
-DEFAULT_BACKBONE = "resnet18"
-DEFAULT_DETECTOR = "dlib_hog"
-DEFAULT_SIDE = 48
 
 
 def train_model(
@@ -108,43 +105,23 @@ def train_model(
         return
     out.mkdir(parents=True, exist_ok=True)
     chosen = get_recipe(recipe).with_settings(parse_settings(recipe_option))
-    detector_config = parse_settings(detector_option)
-    start = None
-    if start_from is not None:
-        start = EmotionRecognizer.from_pretrained(
-            start_from, detector=detector, detector_config=detector_config
-        )
-    if start is not None and (
-        backbone
-        or backbone_option
-        or features
-        or feature_option
-        or face_size
-        or pretrained
-        or centred
-    ):
-        raise ConfigError(
-            "The network is that of --start-from: leave out --backbone, --backbone-option, "
-            "--features, --feature-option, --face-size, --pretrained and --centred"
-        )
-    side = DEFAULT_SIDE if face_size is None else face_size
-    size = (side, side) if start is None else start.config.face_sizes[0]
-    training = load_dataset(data, "Training", ferplus=ferplus, face_size=size)
+    parts = _typed(
+        backbone=backbone,
+        backbone_config=parse_settings(backbone_option),
+        features=_with_settings(features or [], feature_option),
+        face_size=None if face_size is None else (face_size, face_size),
+        pretrained=pretrained,
+        centred=centred,
+    )
+    finder = _typed(detector=detector, detector_config=parse_settings(detector_option))
+    start = None if start_from is None else _load_start(start_from, parts, finder)
+    size = start.config.face_sizes[0] if start else parts.get("face_size", (48, 48))
+    training = load_dataset(data, TRAINING, ferplus=ferplus, face_size=size)
     validation = _validation(data, size)
-    if start is not None:
-        recognizer = EmotionRecognizer.like(start, labels=training.labels)
+    if start is None:
+        recognizer = EmotionRecognizer(labels=training.labels, **parts, **finder)
     else:
-        recognizer = EmotionRecognizer(
-            backbone or DEFAULT_BACKBONE,
-            _with_settings(features or [], feature_option),
-            labels=training.labels,
-            detector=detector or DEFAULT_DETECTOR,
-            backbone_config=parse_settings(backbone_option),
-            detector_config=detector_config,
-            face_size=size,
-            centred=centred,
-            pretrained=pretrained,
-        )
+        recognizer = EmotionRecognizer.like(start, labels=training.labels)
     taught_by = None if teacher is None else EmotionRecognizer.from_pretrained(teacher)
     import_keras_quietly()
     train_folder(
@@ -165,6 +142,21 @@ def train_model(
         start_from=start,
         command=command,
     )
+
+
+def _typed(**options: Any) -> dict[str, Any]:
+    """Return the options that were given; for the others EmotionRecognizer's defaults hold."""
+    return {name: value for name, value in options.items() if value}
+
+
+def _load_start(model: str, parts: dict[str, Any], finder: dict[str, Any]) -> EmotionRecognizer:
+    """Load the model that training starts from; refuse to describe its network once more."""
+    if parts:
+        raise ConfigError(
+            "The network is that of --start-from: leave out --backbone, --backbone-option, "
+            "--features, --feature-option, --face-size, --pretrained and --centred"
+        )
+    return EmotionRecognizer.from_pretrained(model, **finder)
 
 
 def _refuse_another(command: str, folder: Path) -> None:
@@ -207,7 +199,7 @@ def train(**options: Any) -> None:
 
 def _validation(data: Path, size: tuple[int, int]) -> FaceDataset | None:
     """Load the split that chooses the epoch; a folder of images may have none."""
-    if data.is_dir() and "PublicTest" not in folder_splits(data):
+    if data.is_dir() and VALIDATION not in folder_splits(data):
         logger.info("Holding out a tenth of the training faces: %s has no validation", data)
         return None
-    return load_dataset(data, "PublicTest", face_size=size)
+    return load_dataset(data, VALIDATION, face_size=size)

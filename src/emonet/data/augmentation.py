@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from emonet.errors import ConfigError
 from emonet.plugin import require_number
 
-__all__ = ["Augmentation", "move", "spoil"]
+__all__ = ["Augmentation", "augment_appearance", "augment_geometry"]
 
 MOST = {
     "rotation": 180,
@@ -72,7 +72,7 @@ class Augmentation:
             )
 
 
-def move(
+def augment_geometry(
     faces: NDArray[np.uint8], settings: Augmentation, random: np.random.Generator
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Turn, slant, zoom, shift and mirror every face at random.
@@ -90,13 +90,15 @@ def move(
     return _warp(faces, _affine(faces.shape, mirrored, settings, random)), mirrored
 
 
-def spoil(faces: NDArray[np.float32], settings: Augmentation, random: np.random.Generator) -> None:
+def augment_appearance(
+    faces: NDArray[np.float32], settings: Augmentation, random: np.random.Generator
+) -> None:
     """Change the light of every face at random, compress some, cover parts of some; in place.
 
     Args:
         faces: float32 (n, height, width), 0..255.
         settings: the ranges.
-        random: as for move.
+        random: as for augment_geometry.
     """
     if settings.contrast or settings.brightness or settings.exposure:
         _relight(faces, settings, random)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from emonet.data.fer2013 import read_fer2013
 from emonet.data.folders import read_folder
+from emonet.data.splits import TRAINING
 from emonet.errors import DataError
 from emonet.pipeline.crops import faces_by_size
 from emonet.plugin import require_size
@@ -144,7 +145,7 @@ class FaceDataset:
 
 def load_dataset(
     path: str | Path,
-    split: str = "Training",
+    split: str = TRAINING,
     *,
     ferplus: str | Path | None = None,
     face_size: tuple[int, int] = (48, 48),

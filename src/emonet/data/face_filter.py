@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from emonet.cache import cached
 from emonet.data.fer2013 import COLUMNS, read_rows
 from emonet.data.folders import class_images, folder_splits
-from emonet.data.splits import SPLIT_FOLDERS, official_split
+from emonet.data.splits import SPLIT_FOLDERS, TRAINING, official_split
 from emonet.errors import DataError, ImageError
 from emonet.files import beside
 from emonet.pipeline.crops import as_scene, whole_face
@@ -172,7 +172,7 @@ def _from_csv(path: Path, writer: "csv.DictWriter[str]") -> Iterator[_Picture]:
 
 
 def _from_folder(path: Path, out: Path) -> Iterator[_Picture]:
-    for split, root in (folder_splits(path) or {"Training": path}).items():
+    for split, root in (folder_splits(path) or {TRAINING: path}).items():
         for label, file in class_images(root):
             copy = out / file.relative_to(path)
             try:

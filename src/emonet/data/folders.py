@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from emonet.data.splits import SPLIT_FOLDERS, official_split
+from emonet.data.splits import SPLIT_FOLDERS, TRAINING, official_split
 from emonet.errors import DataError, ImageError
 from emonet.labels import canonical_label, canonical_labels
 from emonet.pipeline.crops import whole_face
@@ -105,7 +105,7 @@ def _split_folder(path: Path, split: str) -> Path:
     if splits:
         found = sorted(folder.name for folder in splits.values())
         raise DataError(f"{path} has no folder for the split {split}: found {found}")
-    if official != "Training":
+    if official != TRAINING:
         raise DataError(
             f"{path} is not divided into splits, so it has no {split}; "
             f"make folders train, validation and test in it"

@@ -2,13 +2,16 @@
 
 from emonet.errors import DataError
 
-__all__ = ["SPLIT_FOLDERS", "official_split"]
+__all__ = ["SPLIT_FOLDERS", "TEST", "TRAINING", "VALIDATION", "official_split"]
 
-#: FER-2013's own name of each split, and what folders call it.
+# FER-2013's own names.
+TRAINING, VALIDATION, TEST = "Training", "PublicTest", "PrivateTest"
+
+#: What folders call each split.
 SPLIT_FOLDERS = {
-    "Training": ("train", "training"),
-    "PublicTest": ("validation", "valid", "val", "publictest"),
-    "PrivateTest": ("test", "privatetest"),
+    TRAINING: ("train", "training"),
+    VALIDATION: ("validation", "valid", "val", "publictest"),
+    TEST: ("test", "privatetest"),
 }
 
 

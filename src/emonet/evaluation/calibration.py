@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emonet.evaluation.report import Report, expected_calibration_error, make_report
-from emonet.network.ensemble import calibrate
+from emonet.network.ensemble import apply_temperature
 
 __all__ = [
     "Calibration",
@@ -116,7 +116,7 @@ def measure_calibration(
         learnt_on: how many faces it was learnt on.
         seed: of the split into those and these.
     """
-    after = calibrate(probabilities, temperature)
+    after = apply_temperature(probabilities, temperature)
     return Calibration(
         temperature=temperature,
         learnt_on=learnt_on,

@@ -13,7 +13,7 @@ from emonet.network.network import Network
 from emonet.network.views import views
 from emonet.pipeline.crops import FacesBySize
 
-__all__ = ["Ensemble", "calibrate", "weighted_mean"]
+__all__ = ["Ensemble", "apply_temperature"]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -35,8 +35,10 @@ class Ensemble:
     def predict_proba(self, faces: FacesBySize) -> NDArray[np.float32]:
         """Map faces, at every size that a member needs, to calibrated float32 (n, classes)."""
         members = self.members_proba(faces)
-        mean = weighted_mean(members, self.weights) if len(members) > 1 else members[0]
-        return calibrate(mean, self.temperature)
+        mean = members[0]
+        if len(members) > 1:
+            mean = np.average(members, axis=0, weights=self.weights).astype(np.float32)
+        return apply_temperature(mean, self.temperature)
 
     def members_proba(self, faces: FacesBySize) -> list[NDArray[np.float32]]:
         """Return every member's own float32 (n, classes), the mean over the views."""
@@ -81,15 +83,9 @@ class Ensemble:
         return members
 
 
-def weighted_mean(
-    probabilities: Sequence[NDArray[np.float32]], weights: Sequence[float]
+def apply_temperature(
+    probabilities: NDArray[np.float32], temperature: float
 ) -> NDArray[np.float32]:
-    """Return the mean of (n, classes) probabilities; weights need not sum to 1."""
-    mean = np.average(np.stack(probabilities), axis=0, weights=weights)
-    return np.asarray(mean, np.float32)
-
-
-def calibrate(probabilities: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
     """Divide the log-probabilities by a temperature (Guo et al. 2017); rows sum to 1 again."""
     if temperature == 1.0:
         return probabilities

@@ -1,11 +1,13 @@
 """A whole recognizer but for its detector as one Keras model."""
 
 from collections.abc import Sequence
+from typing import cast
 
 import keras
 from keras import layers, ops
 
 from emonet.config import TestTimeAugmentation
+from emonet.network.ensemble import Ensemble
 from emonet.network.network import KerasNetwork
 from emonet.network.resizing import Resized
 from emonet.network.views import view_indices
@@ -57,25 +59,18 @@ class WeightedMean(layers.Layer):  # type: ignore[misc]
         return ops.softmax(ops.log(ops.maximum(mean, 1e-30)) / self.temperature)
 
 
-def one_model(
-    networks: Sequence[KerasNetwork],
-    weights: Sequence[float],
-    temperature: float,
-    augmentation: TestTimeAugmentation,
-) -> keras.Model:
+def one_model(ensemble: Ensemble) -> keras.Model:
     """Put networks, their weights, calibration and views into one Keras model.
 
     Args:
-        networks: without feature extractors.
-        weights: of their probabilities.
-        temperature: of the mean.
-        augmentation: the views to average over.
+        ensemble: of networks that Keras runs, without feature extractors.
 
     Returns:
         A model from float32 (n, height, width) grey 0..255, as large as the largest faces
         that a network takes, to float32 (n, classes). Smaller faces are made from larger ones
         inside it.
     """
+    networks, augmentation = ensemble.networks, ensemble.augmentation
     size = max(network.face_size for network in networks)
     faces = keras.Input(size, dtype="float32", name="faces")
     seen = Views(augmentation)(faces)
@@ -85,5 +80,5 @@ def one_model(
         own = seen
         if network.face_size != size:
             own = Resized(*map(resampling, size, network.face_size))(own)
-        members.append(MeanOverViews(count)(network.model([own])))
-    return keras.Model([faces], WeightedMean(weights, temperature)(members))
+        members.append(MeanOverViews(count)(cast("KerasNetwork", network).model([own])))
+    return keras.Model([faces], WeightedMean(ensemble.weights, ensemble.temperature)(members))

@@ -3,11 +3,11 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from emonet.config import nearest
+from emonet.config import look_up
 from emonet.errors import ConfigError
 from emonet.plugin import Json
 
-__all__ = ["PAPER_ENSEMBLE", "SCALES", "VARIANTS", "Scale", "Variant", "get_scale", "get_variants"]
+__all__ = ["PAPER_ENSEMBLE", "SCALES", "VARIANTS", "Scale", "Variant", "get_variants"]
 
 #: Accuracy of the paper's ensemble, 0..1.
 PAPER_ENSEMBLE = 0.7339
@@ -97,19 +97,6 @@ SCALES = {
 }
 
 
-def get_scale(scale: str | Scale) -> Scale:
-    """Return a scale by its name, or the scale itself.
-
-    Raises:
-        ConfigError: no scale has that name.
-    """
-    if isinstance(scale, Scale):
-        return scale
-    if scale not in SCALES:
-        raise ConfigError(f"Unknown scale {scale!r}.{nearest(scale, SCALES)} Scales: paper, small")
-    return SCALES[scale]
-
-
 def get_variants(variants: Collection[str | Variant] | None) -> list[Variant]:
     """Return variants by their names, or themselves; None is all of the paper's.
 
@@ -117,16 +104,10 @@ def get_variants(variants: Collection[str | Variant] | None) -> list[Variant]:
         ConfigError: no variant has that name, or none is given.
     """
     known = {variant.name: variant for variant in VARIANTS}
-    if variants is None:
-        return list(VARIANTS)
-    chosen = []
-    for variant in variants:
-        if isinstance(variant, str) and variant not in known:
-            raise ConfigError(
-                f"Unknown variant {variant!r}.{nearest(variant, known)} "
-                f"Variants: {', '.join(known)}"
-            )
-        chosen.append(known[variant] if isinstance(variant, str) else variant)
+    chosen = [
+        look_up("variant", variant, known) if isinstance(variant, str) else variant
+        for variant in (VARIANTS if variants is None else variants)
+    ]
     if not chosen:
         raise ConfigError(f"No variant is given. Variants: {', '.join(known)}")
     return chosen

@@ -3,14 +3,15 @@
 import json
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from emonet.config import look_up
 from emonet.data import FaceDataset, load_dataset
-from emonet.data.splits import official_split
+from emonet.data.splits import TEST, TRAINING, VALIDATION, official_split
 from emonet.errors import ConfigError
 from emonet.evaluation import plots
 from emonet.evaluation.report import Report
@@ -19,9 +20,9 @@ from emonet.network.network import count_parameters
 from emonet.recognizer import EmotionRecognizer
 from emonet.reproduction.experiment import (
     PAPER_ENSEMBLE,
+    SCALES,
     Scale,
     Variant,
-    get_scale,
     get_variants,
 )
 from emonet.reproduction.report import to_markdown
@@ -34,7 +35,6 @@ __all__ = ["reproduce"]
 logger = logging.getLogger("emonet")
 
 ENSEMBLE = "ensemble"
-VALIDATION = "PublicTest"
 SAMPLES = 24
 
 
@@ -46,7 +46,7 @@ def reproduce(
     variants: Collection[str | Variant] | None = None,
     weights: Mapping[str, str] | None = None,
     pretrained: bool = True,
-    test_split: str = "PrivateTest",
+    test_split: str = TEST,
     precision: Precision | None = None,
     seed: int = 0,
     command: str = "emonet.reproduction.reproduce",
@@ -77,7 +77,8 @@ def reproduce(
         TrainingError: a variant diverged; its last good checkpoint stays.
         MissingDependencyError: matplotlib or the landmark model is not installed.
     """
-    scale, chosen = get_scale(scale), get_variants(variants)
+    scale = scale if isinstance(scale, Scale) else look_up("scale", scale, SCALES)
+    chosen = get_variants(variants)
     weights = {} if weights is None else weights
     backbones = {variant.backbone for variant in chosen}
     if unknown := sorted(set(weights) - (backbones if pretrained else set())):
@@ -87,8 +88,8 @@ def reproduce(
         )
     test = official_split(test_split)
     # Before anything is trained: a split that is missing is said now.
-    splits = {name: load_dataset(data, name) for name in ("Training", VALIDATION, test)}
-    labels = splits["Training"].labels
+    splits = {name: load_dataset(data, name) for name in (TRAINING, VALIDATION, test)}
+    labels = splits[TRAINING].labels
     splits = {name: part.with_labels(labels) for name, part in splits.items()}
     settings = {
         "scale": asdict(scale), "pretrained": pretrained, "precision": precision, "seed": seed,
@@ -104,7 +105,7 @@ def reproduce(
         source = weights.get(variant.backbone)
         train_folder(
             _recognizer(variant, scale, labels, source, pretrained=pretrained),
-            _spread(splits["Training"], scale.training_faces),
+            _spread(splits[TRAINING], scale.training_faces),
             splits[VALIDATION],
             out / variant.name,
             recipe="paper",
@@ -119,7 +120,8 @@ def reproduce(
     best = next(iter(members.values()))
     if len(members) > 1:
         best = EmotionRecognizer.ensemble(members.values())
-        best.fit_weights(splits[VALIDATION], seed=seed, command=command)
+        best.fit_weights(splits[VALIDATION], seed=seed)
+        best.training = replace(best.training, command=command)
         reports[ENSEMBLE] = best.evaluate(splits[test])
         best.note_evaluation(test, reports[ENSEMBLE])
         best.save_pretrained(out / ENSEMBLE)
@@ -167,7 +169,7 @@ def _recognizer(
 
 
 def _draw_data(splits: Mapping[str, FaceDataset], out: Path) -> None:
-    labels = splits["Training"].labels
+    labels = splits[TRAINING].labels
     counts = {
         name: np.bincount(part.classes, minlength=len(labels)) for name, part in splits.items()
     }

@@ -5,11 +5,11 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from emonet.config import RecognizerConfig
-from emonet.ensembling import LearntWeights
 from emonet.errors import ConfigError
 from emonet.evaluation.calibration import Calibration
 from emonet.evaluation.robustness import Robustness
 from emonet.training.distillation import TeacherRecord
+from emonet.training.ensembling import LearntWeights
 from emonet.training.record import UNKNOWN, TrainingRecord
 
 if TYPE_CHECKING:

@@ -25,8 +25,8 @@ __all__ = [
     "graph_file",
     "listed_files",
     "most_graph_bytes",
+    "read_checked",
     "read_config",
-    "read_graph",
     "read_weights",
     "weights_file",
     "write_config",
@@ -102,19 +102,15 @@ def write_folder(
         converted = {key: _converted(key, array, dtype) for key, array in arrays.items()}
         files[weights_file(name)] = save(converted)
     _require_loadable(config, files)
-    # Everything is written beside first. Then names change, the first entered comes last.
-    with ExitStack() as stack:
-        config_file = stack.enter_context(beside(folder / CONFIG_FILE))
-        for file, data in files.items():
-            stack.enter_context(beside(folder / file)).write_bytes(data)
-        _enter_texts(stack, folder, texts)
-        digests = {file: hashlib.sha256(data).hexdigest() for file, data in files.items()}
-        config_file.write_text(config_to_json(replace(config, files=digests)), encoding="utf-8")
-    _remove(folder, replaced - files.keys(), texts)
+    digests = {file: hashlib.sha256(data).hexdigest() for file, data in files.items()}
+    _exchange(folder, replace(config, files=digests), files, texts, gone=replaced - files.keys())
 
 
 def write_config(
-    folder: Path, config: RecognizerConfig, *, texts: Mapping[str, str | None] | None = None
+    folder: Path,
+    config: RecognizerConfig,
+    *,
+    texts: Mapping[str, str | None] = MappingProxyType({}),
 ) -> None:
     """Replace a folder's config.json; the weights that it lists must be there.
 
@@ -123,11 +119,7 @@ def write_config(
         config: what to store.
         texts: as for write_folder.
     """
-    with ExitStack() as stack:
-        config_file = stack.enter_context(beside(folder / CONFIG_FILE))
-        _enter_texts(stack, folder, texts or {})
-        config_file.write_text(config_to_json(config), encoding="utf-8")
-    _remove(folder, (), texts or {})
+    _exchange(folder, config, {}, texts)
 
 
 def read_config(path: Path) -> RecognizerConfig:
@@ -155,7 +147,7 @@ def read_config(path: Path) -> RecognizerConfig:
     return config
 
 
-def read_weights(path: Path, digest: str, most: int = MAX_WEIGHTS_BYTES) -> Weights:
+def read_weights(path: Path, digest: str, most: int) -> Weights:
     """Read one network's arrays.
 
     Args:
@@ -170,7 +162,7 @@ def read_weights(path: Path, digest: str, most: int = MAX_WEIGHTS_BYTES) -> Weig
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    data = _read_checked(path, digest, min(most, MAX_WEIGHTS_BYTES))
+    data = read_checked(path, digest, min(most, MAX_WEIGHTS_BYTES))
     if int.from_bytes(data[:8], "little") > MAX_HEADER_BYTES:
         raise WeightsError(
             f"{path} is not a network's weights: its header is larger than {MAX_HEADER_BYTES} bytes"
@@ -188,22 +180,17 @@ def read_weights(path: Path, digest: str, most: int = MAX_WEIGHTS_BYTES) -> Weig
     return weights
 
 
-def read_graph(path: Path, digest: str, most: int = MAX_GRAPH_BYTES) -> bytes:
-    """Read one network's graph, as network.graphs wrote it.
+def read_checked(path: Path, digest: str, most: int) -> bytes:
+    """Return a file's bytes, which are read once: what is checked is what is parsed.
 
     Args:
-        path: the ONNX file.
+        path: of weights or of a graph.
         digest: its SHA-256 as config.json has it.
         most: refuse more bytes than these.
 
     Raises:
         WeightsError: the file is missing, altered, truncated or too large.
     """
-    return _read_checked(path, digest, most)
-
-
-def _read_checked(path: Path, digest: str, most: int) -> bytes:
-    """Return a file's bytes, which are read once: what is checked is what is parsed."""
     try:
         # A link may lead to a device, which has no end.
         if not path.is_file():
@@ -240,16 +227,23 @@ def _require_loadable(config: RecognizerConfig, files: Mapping[str, bytes]) -> N
             )
 
 
-def _enter_texts(stack: ExitStack, folder: Path, texts: Mapping[str, str | None]) -> None:
-    """Write texts beside their names, which they take when the stack is left."""
-    for file, text in texts.items():
-        if text is not None:
-            stack.enter_context(beside(folder / file)).write_text(text, encoding="utf-8")
-
-
-def _remove(folder: Path, files: Iterable[str], texts: Mapping[str, str | None]) -> None:
-    """Remove what the model has no longer: these files, and the texts that are None."""
-    for file in (*files, *(name for name, text in texts.items() if text is None)):
+def _exchange(
+    folder: Path,
+    config: RecognizerConfig,
+    files: Mapping[str, bytes],
+    texts: Mapping[str, str | None],
+    gone: Iterable[str] = (),
+) -> None:
+    """Write everything beside first; then names change, config.json's last, and the rest goes."""
+    written = {name: text.encode() for name, text in texts.items() if text is not None}
+    new = {**files, **written}
+    with ExitStack() as stack:
+        # What is entered first takes its name last.
+        config_file = stack.enter_context(beside(folder / CONFIG_FILE))
+        for file, data in new.items():
+            stack.enter_context(beside(folder / file)).write_bytes(data)
+        config_file.write_text(config_to_json(config), encoding="utf-8")
+    for file in (*gone, *(texts.keys() - new.keys())):
         (folder / file).unlink(missing_ok=True)
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from emonet.composition import portable, resolve, with_detector
 from emonet.config import RecognizerConfig
 from emonet.errors import ConfigError, NotFittedError, WeightsError
-from emonet.exports import export, export_format, export_graphs, with_graph_precision
+from emonet.exports import export, export_format, export_graphs
 from emonet.files import beside
 from emonet.network.runtimes import ExportFormat, RuntimeName
 from emonet.pipeline.crops import faces_by_size
@@ -130,8 +130,15 @@ class Pretrained:
 
     @property
     def training(self) -> TrainingRecord:
-        """How the recognizer was trained, as training.json holds it; empty if unknown."""
+        """How the recognizer was trained, as training.json holds it; empty if unknown.
+
+        May be replaced, for a note of one's own: ``replace(recognizer.training, command="...")``.
+        """
         return self._training
+
+    @training.setter
+    def training(self, record: TrainingRecord) -> None:
+        self._training = record
 
     @property
     def weights(self) -> dict[str, Weights]:
@@ -170,7 +177,7 @@ class Pretrained:
         """
         weights, folder = self.weights, Path(folder)
         # Without its graph, a network in int8 is one in float32 again.
-        config = with_graph_precision(self._config, "float32", without=self._graphs)
+        config = self._config.with_graph_precision("float32", without=self._graphs)
         record, title = self._training, title or folder.absolute().name
         if config != self._config:
             record = record.as_float32()

@@ -17,8 +17,8 @@ from emonet.storage.folder import (
     Weights,
     graph_file,
     most_graph_bytes,
+    read_checked,
     read_config,
-    read_graph,
     read_weights,
     weights_file,
 )
@@ -89,7 +89,7 @@ class ModelSource:
             if file in self.config.files:
                 size = sum(array.nbytes for array in weights[network.name].values())
                 most = most_graph_bytes(network, size)
-                read = partial(read_graph, digest=self.config.files[file], most=most)
+                read = partial(read_checked, digest=self.config.files[file], most=most)
                 graphs[network.name] = _read(self.fetch, file, read)
                 if not self.bundled:
                     given = graph_weights(weights[network.name], network.graph_precision)

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from emonet.data.augmentation import Augmentation, move, spoil
+from emonet.data.augmentation import Augmentation, augment_appearance, augment_geometry
 from emonet.training.distillation import Ask
 
 __all__ = ["Examples", "TrainingBatches", "class_weighted"]
@@ -90,7 +90,7 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]
         """
         random = np.random.default_rng((*self._seed, index))
         rows = self._order[index * self._batch_size : (index + 1) * self._batch_size]
-        moved, mirrored = move(self._examples.faces[rows], self._augmentation, random)
+        moved, mirrored = augment_geometry(self._examples.faces[rows], self._augmentation, random)
         features = [
             np.where(mirrored[:, np.newaxis], flipped[rows], plain[rows])
             for plain, flipped in zip(
@@ -109,7 +109,7 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]
         inputs, faces = 1 + len(features), parts[0]
         if self._examples.ask is not None:
             parts[inputs] = self._examples.ask(np.rint(faces).astype(np.uint8), parts[inputs])
-        spoil(faces, self._augmentation, random)
+        augment_appearance(faces, self._augmentation, random)
         return tuple(parts[:inputs]), *parts[inputs:]
 
 

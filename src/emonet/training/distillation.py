@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Literal, Protocol, get_args
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from emonet.plugin import require_choice, require_number
 from emonet.training.progress import progress_bar
 from emonet.training.start import Learnt, weights_digest
 
-__all__ = ["Ask", "Distillation", "Teacher", "TeacherRecord", "TeacherSees"]
+__all__ = ["Ask", "Distillation", "TeacherRecord", "TeacherSees"]
 
 logger = logging.getLogger("emonet")
 
@@ -28,14 +28,6 @@ CHUNK_FACES = 1024
 TeacherSees = Literal["faces", "batches"]
 #: Maps uint8 (n, height, width) faces and their targets to what is to be learnt of them.
 Ask = Callable[[NDArray[np.uint8], NDArray[np.float32]], NDArray[np.float32]]
-
-
-class Teacher(Learnt, Protocol):
-    """What teaches: a recognizer that has learnt."""
-
-    def predict_proba(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Map uint8 (n, height, width) faces to float32 (n, classes)."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +61,7 @@ class Distillation:
             (Beyer et al. 2022, arXiv 2106.05237), which takes longer and can't be learnt by heart.
     """
 
-    teacher: Teacher
+    teacher: Learnt
     share: float
     sees: TeacherSees = "faces"
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
-from emonet.config import nearest
+from emonet.config import look_up, nearest
 from emonet.data.augmentation import Augmentation
 from emonet.errors import ConfigError
 from emonet.plugin import Json, require_choice, require_number
@@ -293,15 +293,7 @@ def get_recipe(
     Raises:
         ConfigError: no recipe has that name, or it needs more epochs.
     """
-    if isinstance(recipe, Recipe):
-        chosen = recipe
-    elif recipe in RECIPES:
-        chosen = RECIPES[recipe]
-    else:
-        raise ConfigError(
-            f"Unknown recipe {recipe!r}.{nearest(recipe, RECIPES)} "
-            f"Recipes: {', '.join(sorted(RECIPES))}"
-        )
+    chosen = recipe if isinstance(recipe, Recipe) else look_up("recipe", recipe, RECIPES)
     if epochs is not None:
         chosen = chosen.with_epochs(epochs)
     return chosen if precision is None else replace(chosen, precision=precision)

@@ -9,12 +9,12 @@ from typing import Any, Protocol
 
 from emonet.config import RecognizerConfig
 from emonet.data import FaceDataset
-from emonet.ensembling import LearntWeights
 from emonet.evaluation.calibration import Calibration
 from emonet.evaluation.report import Report
 from emonet.evaluation.robustness import Robustness
 from emonet.files import read_bounded
 from emonet.training.distillation import Distillation, TeacherRecord
+from emonet.training.ensembling import LearntWeights
 from emonet.training.recipes import Recipe
 from emonet.training.schedule import EpochRecord
 from emonet.training.start import Learnt, weights_digest
@@ -103,10 +103,9 @@ class TrainingRecord:
         """Return the record without what holds no longer once the recognizer answers otherwise."""
         return replace(self, evaluation={}, calibration=None, robustness={})
 
-    def as_quantised(self, command: str | None) -> "TrainingRecord":
+    def as_quantised(self) -> "TrainingRecord":
         """Return the record of the recognizer after its graphs were put into int8."""
-        quantised = command or "EmotionRecognizer.quantise"
-        return replace(self.without_figures(), quantised=quantised)
+        return replace(self.without_figures(), quantised="EmotionRecognizer.quantise")
 
     def as_float32(self) -> "TrainingRecord":
         """Return the record of the recognizer without such graphs."""
@@ -127,7 +126,6 @@ class Trained(Learnt, Protocol):
 
 
 def make_record(
-    command: str | None,
     recipe: Recipe,
     seed: int,
     train: FaceDataset,
@@ -140,7 +138,7 @@ def make_record(
     before = UNKNOWN if start_from is None else start_from.training
     earlier = () if before == UNKNOWN else (replace(before, before=()), *before.before)
     return TrainingRecord(
-        command=command or "EmotionRecognizer.fit",
+        command="EmotionRecognizer.fit",
         recipe=json.loads(json.dumps(asdict(recipe))),
         seed=seed,
         versions=installed_versions("numpy"),
@@ -165,9 +163,7 @@ def installed_versions(*more: str) -> dict[str, str]:
 
 
 def merge_records(
-    command: str | None,
-    config: RecognizerConfig,
-    members: Sequence[tuple[RecognizerConfig, TrainingRecord]],
+    config: RecognizerConfig, members: Sequence[tuple[RecognizerConfig, TrainingRecord]]
 ) -> TrainingRecord:
     """Return the record of an ensemble: those of its networks, under their names in it."""
     records: list[TrainingRecord] = []
@@ -178,7 +174,7 @@ def merge_records(
             records.extend(record.members.get(part.name, UNKNOWN) for part in member.networks)
     names = [network.name for network in config.networks]
     known = {name: own for name, own in zip(names, records, strict=True) if own != UNKNOWN}
-    return TrainingRecord(command=command or "EmotionRecognizer.ensemble", members=known)
+    return TrainingRecord(command="EmotionRecognizer.ensemble", members=known)
 
 
 def data_digest(dataset: FaceDataset) -> str:

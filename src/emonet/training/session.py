@@ -44,7 +44,6 @@ def train_network(
     seed: int,
     checkpoint_dir: str | Path | None,
     feature_cache: str | Path | None,
-    command: str | None,
     distillation: Distillation | None = None,
     start_from: Trained | None = None,
 ) -> tuple[dict[str, NDArray[Any]], TrainingRecord]:
@@ -60,7 +59,6 @@ def train_network(
         seed: of initial weights, shuffling and augmentation.
         checkpoint_dir: where every epoch is saved, if anywhere.
         feature_cache: where feature vectors are kept, if anywhere.
-        command: what the record names as the command.
         distillation: a teacher that has a say in the targets of ``train``.
         start_from: has learnt already; training starts from its weights.
 
@@ -142,9 +140,7 @@ def train_network(
         seed=seed,
         checkpoint=checkpoint,
     )
-    record = make_record(
-        command, recipe, seed, train, validation, history, distillation, start_from
-    )
+    record = make_record(recipe, seed, train, validation, history, distillation, start_from)
     return network.get_weights(), record
 
 

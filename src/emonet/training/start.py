@@ -28,6 +28,10 @@ class Learnt(Protocol):
         """Its arrays by network and by layer."""
         ...
 
+    def predict_proba(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Map uint8 (n, height, width) faces to float32 (n, classes)."""
+        ...
+
 
 def give_weights(network: KerasNetwork, learnt: Learnt, labels: Sequence[str]) -> None:
     """Give a network the weights of a recognizer's only one.

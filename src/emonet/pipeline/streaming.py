@@ -21,7 +21,7 @@ from emonet.pipeline.images import ImageSource, is_pil, load_image, source_path
 from emonet.plugin import Detector, usable_cores
 from emonet.results import Detection, Face, ImageResult
 
-__all__ = ["Detectors", "stream_results"]
+__all__ = ["DetectorPool", "stream_results"]
 
 # The networks run when this many faces, or images, have gathered: memory stays bounded.
 CHUNK_FACES = 128
@@ -33,7 +33,7 @@ IMAGES_AHEAD = 2 * WORKERS
 Classify = Callable[[FacesBySize], NDArray[np.float32]]
 
 
-class Detectors:
+class DetectorPool:
     """Detectors of one kind, each of which works on one image at a time.
 
     Args:
@@ -69,7 +69,7 @@ class _Detected:
 def stream_results(
     sources: Iterable[ImageSource],
     *,
-    detectors: Detectors,
+    detectors: DetectorPool,
     framing: Framing,
     face_sizes: Sequence[tuple[int, int]],
     classify: Classify,

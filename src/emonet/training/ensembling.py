@@ -85,7 +85,7 @@ def merge(
     networks: list[NetworkConfig] = []
     weights: dict[str, dict[str, NDArray[Any]]] = {}
     graphs: dict[str, bytes] = {}
-    for config, arrays, drawn in members:
+    for config, arrays, known_graphs in members:
         if set(config.labels) != set(first.labels):
             raise ConfigError(
                 f"Members of an ensemble must have the same labels: one has "
@@ -102,16 +102,16 @@ def merge(
             name = _unused(network.name, weights)
             share = network.weight / total / len(members)
             part = replace(network, name=name, weight=share)
-            own_weights = part.graph_precision != "float32"
-            if own_weights and (order != sorted(order) or config.temperature != 1):
+            quantised = part.graph_precision != "float32"
+            if quantised and (order != sorted(order) or config.temperature != 1):
                 logger.warning(
                     "%s computes in float32 here: its temperature or its order of labels can't "
                     "go into a graph in %s. Quantise the ensemble instead.",
                     name, part.graph_precision,
                 )  # fmt: skip
                 part = replace(part, graph_precision="float32")
-            elif network.name in drawn:
-                graphs[name] = drawn[network.name]
+            elif network.name in known_graphs:
+                graphs[name] = known_graphs[network.name]
             networks.append(part)
             weights[name] = adapt_output(arrays[network.name], order, config.temperature)
     return replace(first, networks=tuple(networks), temperature=1.0, files={}), weights, graphs
