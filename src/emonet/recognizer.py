@@ -205,10 +205,15 @@ class EmotionRecognizer(Predictor):
             distillation=taught_by,
             start_from=start_from,
         )
-        self._config = self._config.unlearnt()
+        config = self._config.unlearnt()
+        self._config = replace(config, framing={})
         self._ensemble, self._graphs = None, {}
-        self._weights = {self._config.networks[0].name: weights}
-        return self.measure_framing(train_set.images)
+        self._weights = {config.networks[0].name: weights}
+        self.measure_framing(train_set.images)
+        # What was measured on other faces holds no longer, for no detector; better than none.
+        if not self._config.framing:
+            self._config = config
+        return self
 
     def fit_weights(self, data: Labelled, *, seed: int = 0) -> Self:
         """Learn the weights of an ensemble's members by differential evolution.

@@ -170,8 +170,10 @@ def test_annotated_copies_show_the_faces_and_keep_apart(
             assert (image.format, image.mode, image.size) == ("PNG", "RGB", before.size)
             grey = np.asarray(before.convert("RGB"))
             marked = (np.asarray(image) != grey).any(axis=2)
-        # The box's outline and the label, and nothing else.
+        # The box's outline, here the image's edge, and the label, and nothing else.
         assert 0.02 < marked.mean() < 0.5
+        assert marked[:, -1].all()
+        assert marked[-1].mean() > 0.5
 
 
 def test_annotated_copies_need_a_folder(

@@ -11,6 +11,7 @@ from tests.integration.conftest import Run
 from tests.integration.recognizers import mini, with_random_weights
 
 from emonet import EmotionRecognizer, HeadConfig, Phase, Recipe
+from emonet.config import Framing
 from emonet.errors import ConfigError, TrainingError, WeightsError
 from emonet.labels import FER2013
 
@@ -103,6 +104,19 @@ def test_like_has_learnt_nothing(learnt: EmotionRecognizer) -> None:
     with pytest.raises(Exception, match="fit") as caught:
         fresh.predict_proba(TRAIN.images)
     assert type(caught.value).__name__ == "NotFittedError"
+
+
+def test_framings_of_other_faces_do_not_outlive_training(learnt: EmotionRecognizer) -> None:
+    elsewhere = {"yunet": Framing(scale=1.1), "dlib_hog": Framing(scale=5.0)}
+    mine = EmotionRecognizer("mini", detector="dlib_hog")
+    mine._config = replace(mine.config, framing=elsewhere)
+    mine.fit(TRAIN, VALID, recipe=STANDING, start_from=learnt)
+    assert mine.config.framing.keys() == {"dlib_hog"}
+    assert mine.config.framing_for("yunet").scale < 2
+    # A detector without boxes of its own measures nothing: what was known is better than that.
+    whole = mini()
+    whole._config = replace(whole.config, framing=elsewhere)
+    assert whole.fit(TRAIN, VALID, recipe=STANDING, start_from=learnt).config.framing == elsewhere
 
 
 def test_what_can_not_be_started_from_is_refused(learnt: EmotionRecognizer) -> None:

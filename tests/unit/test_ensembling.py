@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import optimize
 
 from emonet.config import ComponentConfig, NetworkConfig, RecognizerConfig
 from emonet.errors import ConfigError, DataError, WeightsError
@@ -73,6 +74,27 @@ def test_learnt_weights_are_shares_and_their_figures_are_those_of_the_mean_with_
         assert learnt.members[name] == (part.argmax(axis=1) == CLASSES).mean()
     plain = sum(part.astype(np.float64) for part in members.values())
     assert learnt.mean == pytest.approx((plain.argmax(axis=1) == CLASSES).mean(), abs=0.003)
+
+
+def test_search_goes_on_until_its_candidates_err_alike(monkeypatch: pytest.MonkeyPatch):
+    """SciPy's own tolerance is a share of all errors, which members that are alike meet at once."""
+    searches, search = [], optimize.differential_evolution
+
+    def watched(*args, **kwargs):
+        searches.append(search(*args, **kwargs))
+        return searches[-1]
+
+    monkeypatch.setattr(optimize, "differential_evolution", watched)
+    classes = np.tile(CLASSES, 10)
+    members = {
+        f"m{seed}": np.concatenate([member(0.7, seed=10 * seed + part) for part in range(10)])
+        for seed in range(4)
+    }
+    learn_weights(members, classes, seed=0)
+    assert len(searches) == FOLDS + 1
+    for found in searches:
+        assert found.success
+        assert np.std(found.population_energies) <= 1
 
 
 def test_learning_is_never_worse_than_the_mean_on_its_own_faces_and_says_what_it_is_elsewhere():

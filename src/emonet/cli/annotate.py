@@ -31,7 +31,8 @@ def annotate(path: Path, faces: Iterable[Face], target: Path) -> None:
     font = ImageFont.load_default(size=10 * unit)
     for face in faces:
         x, y, width, height = (int(value) for value in face.box)
-        draw.rectangle((x, y, x + width, y + height), outline=COLOUR, width=unit)
+        # Pillow's corners belong to the rectangle.
+        draw.rectangle((x, y, x + width - 1, y + height - 1), outline=COLOUR, width=unit)
         text = f"{face.label or 'uncertain'} {100 * face.score:.0f} %"
         place = (x, y - 12 * unit) if y >= 12 * unit else (x, y + height)
         draw.rectangle(draw.textbbox(place, text, font=font), fill=COLOUR)

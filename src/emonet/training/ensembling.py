@@ -183,6 +183,8 @@ def _search(
         [(0.0, 1.0)] * len(members),
         x0=np.full(len(members), 0.5),  # the plain mean: nothing worse comes out
         maxiter=GENERATIONS,
+        tol=0,
+        atol=1,  # until candidates differ by less than one error, not by a share of all errors
         rng=seed,
         polish=False,  # the cost has steps, so no gradient
         vectorized=True,

@@ -147,17 +147,7 @@ def _run_epoch(
         seed=seed,
         epoch=epoch,
     )
-    with progress_bar(f"Epoch {epoch + 1}/{recipe.epochs}", len(batches)) as advance:
-        raw: list[NDArray[Any]] = []
-        callback = keras.callbacks.LambdaCallback(
-            on_train_batch_end=lambda batch, logs: advance(),
-            on_epoch_end=lambda epoch, logs: raw.extend(map(np.array, model.get_weights())),
-        )
-        with fused_normalisation(model):
-            fitted = model.fit(batches, shuffle=False, verbose=0, callbacks=[callback])
-    # At its end fit replaces the weights by their average; training goes on from themselves.
-    model.set_weights(raw)
-    loss, accuracy = fitted.history["loss"][-1], fitted.history["accuracy"][-1]
+    loss, accuracy = _train_once(model, batches, f"Epoch {epoch + 1}/{recipe.epochs}")
     with _averaged(model, recipe, train):
         val_loss, val_accuracy = _validate(network, validation)
         validated = get_weights(model)
@@ -178,6 +168,20 @@ def _run_epoch(
         seconds=time.perf_counter() - start,
     )
     return record, validated
+
+
+def _train_once(model: keras.Model, batches: TrainingBatches, title: str) -> tuple[float, float]:
+    """Train on every batch; return the mean loss and accuracy."""
+    raw: list[NDArray[Any]] = []
+    with progress_bar(title, len(batches)) as advance, fused_normalisation(model):
+        callback = keras.callbacks.LambdaCallback(
+            on_train_batch_end=lambda batch, logs: advance(),
+            on_epoch_end=lambda epoch, logs: raw.extend(map(np.array, model.get_weights())),
+        )
+        fitted = model.fit(batches, shuffle=False, verbose=0, callbacks=[callback])
+    # At its end fit replaces the weights by their average; training goes on from themselves.
+    model.set_weights(raw)
+    return fitted.history["loss"][-1], fitted.history["accuracy"][-1]
 
 
 def _validate(network: KerasNetwork, examples: Examples) -> tuple[float, float]:
