@@ -50,7 +50,7 @@ def main() -> None:
     )
     if test is not None:
         report = recognizer.evaluate(test)
-        recognizer.note_evaluation("PrivateTest", report)
+        recognizer.note_evaluation("test", report)
         low, high = report.accuracy_interval_95
         print(f"accuracy {report.accuracy:.1%}, 95 % interval {low:.1%} to {high:.1%}")
         for label, figures in report.per_class.items():

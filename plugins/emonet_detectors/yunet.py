@@ -115,8 +115,8 @@ def fetch() -> Path:
         return locate_file(f"hf://{REPOSITORY}@{REVISION}/{FILE}", sha256=SHA256)
     except HubError as error:
         raise HubError(
-            f"yunet: {error} Download it where there is a connection and pass its path as "
-            f"model_path, or use dlib_hog."
+            f"yunet: {str(error).rstrip('.')}. Download it where there is a connection and pass "
+            f"its path as model_path, or use dlib_hog."
         ) from error
     except WeightsError as error:
         raise WeightsError(f"yunet: {error}") from error

@@ -5,6 +5,8 @@
 >>> result = recognizer.predict("photo.jpg")  # doctest: +SKIP
 """
 
+from importlib.metadata import version as _version
+
 from emonet.config import HeadConfig
 from emonet.data import FaceDataset, load_dataset
 from emonet.data.augmentation import Augmentation
@@ -64,3 +66,5 @@ __all__ = [
     "list_plugins",
     "load_dataset",
 ]
+
+__version__ = _version("emonet")

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
-from typing import Self, cast, overload
+from typing import Any, Self, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,14 @@ class Predictor(Pretrained):
         super()._start(config)
         self._ensemble: Ensemble | None = None
         self._detectors: DetectorPool | None = None
+        self._lock = threading.RLock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what is built at first use: a copy, in another process say, builds its own."""
+        return {**self.__dict__, "_ensemble": None, "_detectors": None, "_lock": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
         self._lock = threading.RLock()
 
     # A str is one image, although it is an iterable of str.
@@ -119,7 +127,7 @@ class Predictor(Pretrained):
             float32 (n, len(labels)); rows sum to 1.
 
         Raises:
-            ImageError: an image can't be read.
+            ImageError: an image can't be read; says which.
             NotFittedError: the recognizer was neither fitted nor loaded.
         """
         return self._get_ensemble().predict_proba(self._by_size(faces))
@@ -177,6 +185,7 @@ class Predictor(Pretrained):
         """
         changed = copy.copy(self)
         changed._config = replace(self._config, test_time_augmentation=augmentation)
+        changed._detectors = self._detectors
         if self._ensemble is not None:
             changed._ensemble = replace(self._ensemble, augmentation=augmentation)
         if changed._config != self._config:
@@ -186,15 +195,38 @@ class Predictor(Pretrained):
     def note_evaluation(
         self, split: str, report: Report, robustness: Robustness | None = None
     ) -> None:
-        """Add figures to the training record, so that the model card shows them."""
+        """Add figures to the training record, so that the model card shows them.
+
+        Args:
+            split: the name of the faces that they are of.
+            report: what evaluate returned.
+            robustness: what measure_robustness returned, if it was asked.
+
+        Raises:
+            ConfigError: they are something else.
+        """
+        if not (
+            isinstance(split, str)
+            and isinstance(report, Report)
+            and isinstance(robustness, Robustness | None)
+        ):
+            raise ConfigError(
+                f"note_evaluation takes a split's name, a Report and perhaps a Robustness, got "
+                f"{split!r:.80}, {type(report).__name__} and {type(robustness).__name__}"
+            )
         self._training = self._training.with_evaluation(split, report, robustness)
 
     def _dataset(
         self, data: Labelled, *, sized: bool = False, every_label: bool = False
     ) -> FaceDataset:
         """Check labelled data; training, unlike evaluation, takes no other size of faces."""
-        size = self._config.face_sizes[0] if sized else None
-        return as_dataset(data, labels=self.labels, face_size=size, every_label=every_label)
+        return as_dataset(
+            data,
+            labels=self.labels,
+            face_size=self._config.face_sizes[0],
+            exactly=sized,
+            every_label=every_label,
+        )
 
     def _by_size(self, faces: NDArray[np.uint8] | Iterable[ImageSource]) -> FacesBySize:
         return faces_by_size(faces, self._config.face_sizes)

@@ -191,6 +191,11 @@ class EmotionRecognizer(Predictor):
         # What could fail after hours of training fails now.
         config_to_json(self._config)
         self._get_detectors()
+        if self._weights is not None and start_from is None:
+            logger.warning(
+                "fit starts anew, and what this recognizer has learnt is forgotten: pass "
+                "start_from=recognizer to train on from its weights"
+            )
         taught_by = None if teacher is None else Distillation(teacher, teacher_share, teacher_sees)
         weights, self._training = train_network(
             get_catalog(),
@@ -301,7 +306,7 @@ class EmotionRecognizer(Predictor):
 
         Raises:
             ConfigError: the seed is none.
-            DataError: a class has one face only, or the labels are others.
+            DataError: there are too few faces, or the labels are others.
             NotFittedError: the recognizer was neither fitted nor loaded.
         """
         seed = require_seed("calibrate", seed)

@@ -32,6 +32,7 @@ def train_folder(
     folder: Path,
     *,
     command: str,
+    split: str = VALIDATION,
     dtype: Dtype = "float32",
     license: str | None = None,
     **arguments: Any,
@@ -47,6 +48,7 @@ def train_folder(
         validation: likewise; chooses the epoch.
         folder: the model folder; also holds checkpoints while they are needed.
         command: what the record names as the command.
+        split: what the figures call the validation faces.
         dtype: of the saved weights.
         license: of the weights, for the model card.
         **arguments: for EmotionRecognizer.fit.
@@ -60,7 +62,7 @@ def train_folder(
     if validation is not None:
         # What is saved is evaluated, not what was trained: float16 rounds.
         report = EmotionRecognizer.from_pretrained(folder).evaluate(validation)
-        update_folder(folder, lambda record: record.with_evaluation(VALIDATION, report))
+        update_folder(folder, lambda record: record.with_evaluation(split, report))
         logger.info("accuracy on the %d validation faces: %.4f", report.n, report.accuracy)
     # The checkpoints go last, and at once: while they are there, something may be left to do.
     checkpoints.rename(_leftovers(folder))

@@ -81,9 +81,13 @@ def test_too_few_faces_are_refused(recognizer: EmotionRecognizer) -> None:
     for seed in (-1, 2**32, True, "0"):
         with pytest.raises(ConfigError, match="calibrate: seed must be a whole number"):
             recognizer.calibrate(FACES, seed=seed)
+
+
+def test_the_only_face_of_a_class_is_no_hindrance(recognizer: EmotionRecognizer) -> None:
     lonely = np.r_[FACES.classes[:20], 6]
-    with pytest.raises(DataError, match="neutral: there is only one"):
-        recognizer.calibrate((FACES.images[:21], lonely))
+    calibrated = EmotionRecognizer.ensemble([recognizer])
+    calibrated.calibrate((FACES.images[:21], lonely))
+    assert calibrated.training.calibration.learnt_on == 11
 
 
 def test_the_command_changes_what_the_folder_says_and_not_its_weights(

@@ -4,7 +4,9 @@ import csv
 import json
 import shutil
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,8 @@ from PIL import Image
 from tests.conftest import make_faces, write_fer2013, write_votes
 from tests.integration.conftest import Outcome, Run
 
-from emonet import EmotionRecognizer, FaceDataset, load_dataset
+import emonet
+from emonet import EmotionRecognizer, FaceDataset, ImageResult, load_dataset
 from emonet.cli.app import app
 from emonet.cli.options import typed_command
 from emonet.errors import InputError
@@ -174,6 +177,27 @@ def test_annotated_copies_show_the_faces_and_keep_apart(
         assert 0.02 < marked.mean() < 0.5
         assert marked[:, -1].all()
         assert marked[-1].mean() > 0.5
+
+
+def test_what_was_done_before_an_interruption_is_shown(
+    run: Run, tiny_folder: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = EmotionRecognizer.stream
+
+    def interrupted(*arguments: Any, **options: Any) -> Iterator[ImageResult]:
+        yield next(whole(*arguments, **options))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(EmotionRecognizer, "stream", interrupted)
+    outcome = run("predict", photos, "--model", tiny_folder, "--detector", "whole_image")
+    assert (outcome.status, outcome.err) == (130, "emonet: interrupted\n")
+    assert outcome.out.count(".png") == 1
+
+
+def test_version_is_told(run: Run) -> None:
+    outcome = run("--version")
+    assert (outcome.status, outcome.out) == (0, f"emonet {version('emonet')}\n")
+    assert emonet.__version__ == version("emonet")
 
 
 def test_annotated_copies_need_a_folder(

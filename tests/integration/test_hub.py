@@ -185,6 +185,8 @@ def test_a_commit_gives_the_same_bits_for_ever(
     new = repository.commit(read_folder(pair), "two networks")
     assert client("load", NAME, revision="v1", cache_dir=tmp_path).value == default
     assert client("load", NAME, revision=old, cache_dir=tmp_path).value == default
+    assert client("load", f"{NAME}@{old}", cache_dir=tmp_path).value == default
+    assert "v9" in client("load", f"{NAME}@v9", cache_dir=tmp_path).message
     latest = client("load", NAME, cache_dir=tmp_path).value
     assert latest == fingerprint(EmotionRecognizer.from_pretrained(pair))
     repository.refs["v1"] = new

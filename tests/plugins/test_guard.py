@@ -8,7 +8,7 @@ from tests.conftest import FixedDetector
 
 from emonet.errors import ImageError, PluginContractError, PluginRuntimeError
 from emonet.plugin import Box, Detection
-from emonet.registry.guard import GuardedDetector
+from emonet.registry.guard import GuardedDetector, GuardedExtractor
 
 IMAGE = np.zeros((80, 100, 3), np.uint8)
 
@@ -105,3 +105,82 @@ def test_error_that_a_detector_raises_on_purpose_is_left_alone():
     with pytest.raises(ImageError) as caught:
         guarded(refuse).detect(IMAGE)
     assert caught.value is error
+
+
+@pytest.mark.parametrize("returned", [None, Detection(Box(0, 0, 9, 9)), 3])
+def test_detector_that_returns_no_list_is_told_so(returned):
+    detector = guarded(lambda image: returned)
+    with pytest.raises(PluginContractError, match="fixed must return a list of Detections") as info:
+        detector.detect(IMAGE)
+    assert type(returned).__name__ in str(info.value)
+
+
+def test_scores_are_plain_numbers_whatever_they_were():
+    (found,) = guarded(lambda image: [Detection(Box(0, 0, 9, 9), np.float32(0.5))]).detect(IMAGE)
+    assert (type(found.score), found.score) == (float, 0.5)
+
+
+def test_detector_can_not_write_into_the_image():
+    def detect(image):
+        image[:] = 9
+        return []
+
+    with pytest.raises(PluginRuntimeError, match=r"fixed failed in detect .* read-only"):
+        guarded(detect).detect(IMAGE)
+    assert not IMAGE.any()
+    assert IMAGE.flags.writeable
+
+
+class Extractor:
+    """What a test wants of a feature extractor."""
+
+    def __init__(self, *, num_features=4, state=None):
+        self.num_features = num_features
+        self.state = {} if state is None else state
+
+    def transform(self, images):
+        images[:] = 0
+        return np.zeros((len(images), 4))
+
+    def get_state(self):
+        return self.state
+
+    def set_state(self, state):
+        pass
+
+
+def test_length_of_vectors_may_be_of_numpy():
+    length = GuardedExtractor(Extractor(num_features=np.int64(4)), "extractor mine").num_features
+    assert (type(length), length) == (int, 4)
+
+
+def test_extractor_can_not_write_into_the_faces():
+    faces = np.ones((2, 8, 8), np.uint8)
+    with pytest.raises(PluginRuntimeError, match=r"mine failed in transform: .* read-only"):
+        GuardedExtractor(Extractor(), "extractor mine").transform(faces)
+    assert faces.all()
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        [1, 2],
+        {"a": "text"},
+        {"a": 1j},
+        {"a": np.array([1, None])},
+        {"a": math.nan},
+        {"a": np.longdouble(1)},
+        {3: 1.0},
+    ],
+    ids=str,
+)
+def test_state_that_can_not_be_saved_breaks_the_contract(state):
+    with pytest.raises(PluginContractError, match=r"mine must return .* get_state"):
+        GuardedExtractor(Extractor(state=state), "extractor mine").get_state()
+
+
+def test_state_may_be_numbers_of_any_plain_kind():
+    state = {"flag": True, "count": 3, "mean": np.float16([1, 2]), "none": np.zeros((0, 2))}
+    saved = GuardedExtractor(Extractor(state=state), "extractor mine").get_state()
+    assert saved.keys() == state.keys()
+    assert all(isinstance(array, np.ndarray) for array in saved.values())

@@ -127,6 +127,10 @@ def test_an_extractor_whose_state_fails_is_named(site: Site, method: str) -> Non
     acme = emonet.create_feature_extractor("acme")
     with pytest.raises(PluginRuntimeError, match=f"{OWNER}.*{method}: ValueError: lost"):
         getattr(acme, method)(*[{}] * (method == "set_state"))
+    # Before anything is learnt that could not be saved.
+    recognizer = EmotionRecognizer("resnet18", ["acme"], backbone_config={"width": 1})
+    with pytest.raises(PluginRuntimeError, match=f"{OWNER}.*{method}: ValueError: lost"):
+        recognizer.fit(make_faces(1), make_faces(1))
 
 
 @pytest.mark.parametrize(
@@ -140,7 +144,7 @@ def test_an_extractor_whose_state_fails_is_named(site: Site, method: str) -> Non
         ("return [Detection(whole, score=np.inf)]", PluginContractError, "score=inf"),
         ("return [Detection((0, 0, 9, 9))]", PluginContractError, r"\(0, 0, 9, 9\)"),
         ("return [(0, 0, 9, 9)]", PluginContractError, r"returned \(0, 0, 9, 9\)"),
-        ("return None", PluginRuntimeError, "detect on a 80x60 image: TypeError"),
+        ("return None", PluginContractError, "a list of Detections .* returned NoneType"),
         ("raise MemoryError('large')", PluginRuntimeError, "MemoryError: large"),
         ("exit(4)", PluginRuntimeError, "SystemExit: 4"),
         ("yield Detection(whole); 1 / 0", PluginRuntimeError, "ZeroDivisionError"),

@@ -4,6 +4,7 @@ import gzip
 import logging
 import re
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -27,14 +28,14 @@ def write_lines(path, *lines):
     return path
 
 
-def write_images(root, counts):
+def write_images(root, counts, size=(20, 16)):
     """Write so many small grey PNG files into each of these folders."""
     from PIL import Image
 
     for folder, count in counts.items():
         (root / folder).mkdir(parents=True, exist_ok=True)
         for index in range(count):
-            Image.new("L", (20, 16), 10 * index).save(root / folder / f"{index}.png")
+            Image.new("L", size, 10 * index).save(root / folder / f"{index}.png")
     return root
 
 
@@ -479,11 +480,44 @@ def test_hold_out_follows_from_the_seed():
     assert held(3) != held(4)
 
 
-def test_class_of_a_single_face_cannot_be_held_out():
-    images = np.zeros((9, 8, 8), np.uint8)
-    dataset = FaceDataset(images, np.array([0, 0, 0, 0, 1, 1, 1, 1, 2]), ("a", "b", "c"))
-    with pytest.raises(DataError, match="c"):
-        dataset.hold_out(0.3)
+def of_classes(*counts):
+    classes = np.repeat(np.arange(len(counts)), counts)
+    return FaceDataset(np.zeros((len(classes), 8, 8), np.uint8), classes, FER2013[: len(counts)])
+
+
+def test_only_face_of_a_class_stays_in_the_rest():
+    rest, held = of_classes(1, 4, 4).hold_out(0.5)
+    assert np.bincount(rest.classes).tolist() == [1, 2, 2]
+    assert np.bincount(held.classes).tolist() == [0, 2, 2]
+
+
+def test_small_set_gives_a_face_of_each_class():
+    # A tenth of them would be two faces for five classes.
+    rest, held = of_classes(4, 4, 4, 4, 4).hold_out(0.1)
+    assert np.bincount(held.classes).tolist() == [1] * 5
+    assert len(rest) == 15
+
+
+@pytest.mark.parametrize("counts", [(), (1, 1, 1)])
+def test_what_can_not_be_divided_is_refused(counts):
+    with pytest.raises(DataError, match="held out: give more faces, two or more of each class"):
+        of_classes(*counts).hold_out(0.5)
+
+
+def test_pictures_that_were_shrunk_are_refused_where_more_pixels_are_needed(tmp_path):
+    write_images(tmp_path, {"train/happy": 2, "train/sad": 2}, size=(60, 50))
+    small, large = (load_dataset(tmp_path, face_size=(size, size)) for size in (48, 60))
+    assert (small.shrunk, large.shrunk) == (True, False)
+    for faces in (
+        small,
+        small.subset(np.array([0])),
+        small.with_labels(("sadness", "x", "happiness")),
+    ):
+        with pytest.raises(DataError, match=r"load_dataset\(\.\.\., face_size=\(60, 60\)\)"):
+            as_dataset(faces, labels=faces.labels, face_size=(60, 60), exactly=False)
+    enlarged = replace(small, shrunk=False)
+    for faces, size in ((large, (48, 48)), (small, (48, 48)), (enlarged, (60, 60))):
+        assert as_dataset(faces, labels=faces.labels, face_size=size, exactly=False) is faces
 
 
 def test_classes_may_be_a_list():

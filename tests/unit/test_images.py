@@ -1,6 +1,8 @@
 """Whatever people hand in becomes one RGB uint8 array, or an ImageError that says why not."""
 
 import io
+import math
+import os
 import struct
 import time
 import tracemalloc
@@ -328,9 +330,38 @@ def test_a_path_without_a_file_says_what_to_do_instead(tmp_path):
         load_image("https://example.org/a.jpg")
     with pytest.raises(ImageError, match="BytesIO: pass what its read"):
         load_image(io.BytesIO())
+    with pytest.raises(ImageError, match=r"bytearray: pass bytes\(\.\.\.\) of it"):
+        load_image(bytearray())
+    (tmp_path / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
+    with pytest.raises(ImageError, match=r"IMG_1\.HEIC is in no image format .* pillow-heif"):
+        load_image(tmp_path / "IMG_1.HEIC")
+    (entry,) = os.scandir(tmp_path)
+    with pytest.raises(ImageError, match=r"DirEntry: pass os\.fspath"):
+        load_image(entry)
 
 
-@pytest.mark.parametrize("source", [None, 3, 2.5, ["a.jpg"], {"a.jpg"}, object(), bytearray()])
+@pytest.mark.parametrize(
+    ("values", "hint"),
+    [
+        ([0, 255], r"0\.\.255: convert it with \.astype\('uint8'\)$"),
+        ([-1, 1], r"got -1\.\.1$"),
+        ([0, math.nan], r"got nan\.\.nan$"),
+        ([0, 256], r"got 0\.\.256$"),
+    ],
+)
+def test_floats_out_of_range_are_told_how_only_where_that_helps(values, hint):
+    with pytest.raises(ImageError, match=hint):
+        load_image(np.array([values], float))
+
+
+def test_booleans_are_told_a_type_that_keeps_them_apart():
+    mask = np.eye(4, dtype=bool)
+    with pytest.raises(ImageError, match=r"got bool: convert it with \.astype\('float32'\)"):
+        load_image(mask)
+    assert set(np.unique(load_image(mask.astype("float32")))) == {0, 255}
+
+
+@pytest.mark.parametrize("source", [None, 3, 2.5, ["a.jpg"], {"a.jpg"}, object()])
 def test_other_types_are_refused_by_name(source):
     with pytest.raises(ImageError, match=f"array, got {type(source).__name__}$"):
         load_image(source)

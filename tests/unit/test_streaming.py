@@ -152,7 +152,7 @@ def test_face_reports_label_score_and_clipped_box():
     assert list(face.probabilities) == ["dark", "bright"]
     assert sum(face.probabilities.values()) == pytest.approx(1, abs=1e-6)
     assert face.box == Box(0, 30, 16, 10)
-    assert face.detection is detection
+    assert face.detection == detection
 
 
 def test_faces_of_many_images_are_classified_in_few_calls():

@@ -4,6 +4,7 @@ import io
 import logging
 import os
 import sys
+from importlib.metadata import version
 from typing import Annotated, NoReturn
 
 import typer
@@ -30,6 +31,7 @@ from emonet.errors import EmonetError
 __all__ = ["app", "main"]
 
 EXIT_FAILED = 2
+INTERRUPTED = 130
 
 app = typer.Typer(
     name="emonet",
@@ -54,9 +56,21 @@ app.command()(info.info)
 app.add_typer(plugins.app, name="plugins")
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"emonet {version('emonet')}")
+        raise typer.Exit
+
+
 @app.callback()
 def common(
     debug: Annotated[bool, typer.Option(help="Show tracebacks and debugging messages.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print emonet's version.", is_eager=True, callback=_print_version
+        ),
+    ] = False,
 ) -> None:
     """Facial expression recognition: which emotion does a face show?"""
     # This process is ours, unlike one that imports emonet: TensorFlow may be quietened.
@@ -80,7 +94,7 @@ def main() -> NoReturn:
     try:
         status = app(standalone_mode=False)
     except (typer.Abort, KeyboardInterrupt):
-        _fail("interrupted", 130)
+        _fail("interrupted", INTERRUPTED)
     except (EmonetError, OSError) as error:
         # OSError: a folder that can't be written to, a full disk.
         if debug:
@@ -91,6 +105,8 @@ def main() -> NoReturn:
         if debug or not hasattr(error, "format_message"):
             raise
         _fail(error.format_message(), EXIT_FAILED)
+    if status == INTERRUPTED:  # typer's own answer to Ctrl-C
+        _fail("interrupted", INTERRUPTED)
     sys.exit(status if isinstance(status, int) else 0)
 
 

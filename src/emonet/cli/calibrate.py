@@ -9,7 +9,7 @@ import typer
 
 from emonet.cli.backend import prepare
 from emonet.cli.options import AsJson, Data, load_faces
-from emonet.data.splits import VALIDATION, official_split
+from emonet.data.splits import VALIDATION, split_name
 from emonet.evaluation.calibration import Calibration
 from emonet.recognizer import EmotionRecognizer
 from emonet.storage.update import require_folder, update_folder
@@ -36,7 +36,7 @@ def calibrate(
     dataset = load_faces(data, split, recognizer)
     prepare(recognizer)
     recognizer.calibrate(dataset, seed=seed)
-    recognizer.note_evaluation(official_split(split), recognizer.evaluate(dataset))
+    recognizer.note_evaluation(split_name(data, split), recognizer.evaluate(dataset))
     learnt, temperature = recognizer.training, recognizer.config.temperature
     update_folder(
         folder,

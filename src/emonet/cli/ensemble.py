@@ -18,7 +18,7 @@ from emonet.cli.options import (
     load_faces,
     typed_command,
 )
-from emonet.data.splits import VALIDATION, official_split
+from emonet.data.splits import VALIDATION, split_name
 from emonet.evaluation.report import Report
 from emonet.recognizer import EmotionRecognizer
 from emonet.training.ensembling import LearntWeights
@@ -60,7 +60,7 @@ def ensemble(
         whole.fit_weights(dataset, seed=seed)
     report = whole.evaluate(dataset)
     whole.training = replace(whole.training, command=typed_command())
-    whole.note_evaluation(official_split(split), report)
+    whole.note_evaluation(split_name(data, split), report)
     whole.save_pretrained(out, dtype=dtype, license=license)
     if learnt := whole.training.learnt_weights:
         _print(learnt, as_json=as_json)

@@ -8,7 +8,7 @@ import typer
 from emonet.cli.backend import prepare
 from emonet.cli.options import AsJson, Data, Model, Runtime, Views, load_faces
 from emonet.data import FaceDataset
-from emonet.data.splits import official_split
+from emonet.data.splits import split_name
 from emonet.errors import ConfigError
 from emonet.evaluation.report import Report
 from emonet.evaluation.robustness import CHANGES, Robustness
@@ -61,7 +61,7 @@ def evaluate(
     costs = _measure(recognizer, dataset) if robustness else None
     if folder is not None:
         update_folder(
-            folder, lambda known: known.with_evaluation(official_split(split), report, costs)
+            folder, lambda known: known.with_evaluation(split_name(data, split), report, costs)
         )
     if as_json:
         more = {} if costs is None else {"robustness": costs.to_dict()}

@@ -4,7 +4,7 @@ import glob
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +15,10 @@ from emonet.data.folders import is_image_file
 from emonet.errors import InputError
 from emonet.recognizer import EmotionRecognizer
 from emonet.results import ImageResult
+from emonet.training.progress import progress_bar
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 __all__ = ["predict"]
 
@@ -57,7 +61,7 @@ def predict(
     results = recognizer.stream(files, min_score=min_score)
     if save_annotated is not None:
         results = _annotated(results, save_annotated)
-    failed = _print_json(results) if as_json else _print_table(results)
+    failed = _print_json(results) if as_json else _print_table(results, len(files))
     return 1 if failed else 0
 
 
@@ -135,23 +139,34 @@ def _print_json(results: Iterable[ImageResult]) -> bool:
     return failed
 
 
-def _print_table(results: Iterable[ImageResult]) -> bool:
+def _print_table(results: Iterable[ImageResult], total: int) -> bool:
+    """Print all in one table; where the user stops it, what there is until then."""
     from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
     table = Table("image", "box (x, y, width, height)", "emotion", "score")
     failed = False
-    for result in results:
-        name = Text(printable(result.path), overflow="fold")
-        if result.error is not None:
-            failed = True
-            table.add_row(name, "", Text(printable(f"error: {result.error}"), style="red"), "")
-        elif not result.faces:
-            table.add_row(name, "", "no face", "")
-        for face in result.faces:
-            box = ", ".join(str(value) for value in face.to_dict()["box"])
-            table.add_row(name, box, Text(face.label or "uncertain"), f"{100 * face.score:.0f} %")
-            name = Text("")
-    Console().print(table)
+    try:
+        with progress_bar("Images", total) as advance:
+            for result in results:
+                failed |= result.error is not None
+                _add_rows(table, result)
+                advance()
+    finally:
+        if table.row_count:
+            Console().print(table)
     return failed
+
+
+def _add_rows(table: "Table", result: ImageResult) -> None:
+    from rich.text import Text
+
+    name = Text(printable(result.path), overflow="fold")
+    if result.error is not None:
+        table.add_row(name, "", Text(printable(f"error: {result.error}"), style="red"), "")
+    elif not result.faces:
+        table.add_row(name, "", "no face", "")
+    for face in result.faces:
+        box = ", ".join(str(value) for value in face.to_dict()["box"])
+        table.add_row(name, box, Text(face.label or "uncertain"), f"{100 * face.score:.0f} %")
+        name = Text("")

@@ -15,7 +15,7 @@ from emonet.cli.options import (
     load_faces,
     typed_command,
 )
-from emonet.data.splits import TRAINING, VALIDATION
+from emonet.data.splits import TRAINING, VALIDATION, split_name
 from emonet.errors import ExportError
 from emonet.recognizer import EmotionRecognizer
 
@@ -47,18 +47,18 @@ def quantise(
     after = recognizer.quantise(training.images).evaluate(held_out)
     require_accuracy(before, after.accuracy, len(held_out), tolerance)
     recognizer.training = replace(recognizer.training, quantised=typed_command())
-    recognizer.note_evaluation(VALIDATION, after)
+    recognizer.note_evaluation(split_name(data, VALIDATION), after)
     recognizer.save_pretrained(out, dtype=dtype, license=license)
 
 
 def require_accuracy(before: float, after: float, faces: int, tolerance: float) -> None:
-    """Print two accuracies (0..1) on PublicTest, and refuse a loss of too many points.
+    """Print two accuracies (0..1) on validation faces, and refuse a loss of too many points.
 
     Raises:
         ExportError: more than ``tolerance`` points are lost.
     """
     logger.info(
-        "Accuracy on %d faces of PublicTest: float32 %.4f, int8 %.4f", faces, before, after
+        "Accuracy on %d validation faces: float32 %.4f, int8 %.4f", faces, before, after
     )  # fmt: skip
     if 100 * (before - after) > tolerance:
         raise ExportError(

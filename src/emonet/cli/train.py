@@ -18,7 +18,7 @@ from emonet.cli.options import (
 )
 from emonet.data import FaceDataset, load_dataset
 from emonet.data.folders import folder_splits
-from emonet.data.splits import TRAINING, VALIDATION
+from emonet.data.splits import TRAINING, VALIDATION, split_name
 from emonet.errors import ConfigError
 from emonet.plugin import Json
 from emonet.recognizer import EmotionRecognizer
@@ -103,7 +103,6 @@ def train_model(
         _refuse_another(command, out)
         logger.info("%s holds the finished model; nothing to do", out)
         return
-    out.mkdir(parents=True, exist_ok=True)
     chosen = get_recipe(recipe).with_settings(parse_settings(recipe_option))
     parts = _typed(
         backbone=backbone,
@@ -141,6 +140,7 @@ def train_model(
         teacher_sees=teacher_sees,
         start_from=start,
         command=command,
+        split=split_name(data, VALIDATION),
     )
 
 

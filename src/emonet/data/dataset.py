@@ -1,5 +1,6 @@
 """The one form in which labelled faces reach training and evaluation."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,12 +28,14 @@ class FaceDataset:
         classes: int64 (n,), indices into ``labels``.
         labels: the label set, in the order of the indices.
         votes: float32 (n, len(labels)) soft labels whose rows sum to 1, or None.
+        shrunk: whether there were more pixels to be had: larger pictures in the folder.
     """
 
     images: NDArray[np.uint8]
     classes: NDArray[np.int64]
     labels: tuple[str, ...]
     votes: NDArray[np.float32] | None = None
+    shrunk: bool = False
 
     def __post_init__(self) -> None:
         """Refuse arrays that don't belong together.
@@ -108,25 +111,29 @@ class FaceDataset:
         return replace(self, classes=columns[self.classes], labels=labels, votes=votes)
 
     def hold_out(self, fraction: float, *, seed: int = 0) -> "tuple[FaceDataset, FaceDataset]":
-        """Split into (rest, held out), each class in the same proportion.
+        """Split into (rest, held out), each class in the same proportion, but at least one face.
+
+        The only face of a class stays in the rest.
 
         Raises:
-            DataError: a class has too few faces for that.
+            DataError: there are too few faces for that.
         """
         from sklearn.model_selection import train_test_split
 
         counts = np.bincount(self.classes, minlength=len(self.labels))
-        if lonely := [label for label, n in zip(self.labels, counts, strict=True) if n == 1]:
-            raise DataError(f"No face can be held out of {', '.join(lonely)}: there is only one")
+        several = np.flatnonzero(counts[self.classes] > 1)
+        wanted = max(math.ceil(fraction * len(several)), np.count_nonzero(counts > 1))
         try:
-            rest, held = train_test_split(
-                np.arange(len(self)), test_size=fraction, random_state=seed, stratify=self.classes
+            _, held = train_test_split(
+                several, test_size=wanted, random_state=seed, stratify=self.classes[several]
             )
-        except ValueError as error:
+        except ValueError:
             raise DataError(
-                f"{fraction:.0%} of {len(self)} faces can't be held out: {error}"
+                f"{fraction:.0%} of {len(self)} faces of {np.count_nonzero(counts)} classes can't "
+                f"be held out: give more faces, two or more of each class"
             ) from None
-        return self.subset(np.sort(rest)), self.subset(np.sort(held))
+        rest = np.setdiff1d(np.arange(len(self)), held)
+        return self.subset(rest), self.subset(np.sort(held))
 
     def require_every_class(self) -> None:
         """Refuse a set that a classifier can't be trained on.
@@ -159,7 +166,8 @@ def load_dataset(
             ``test`` mean the same.
         ferplus: the FER+ votes (``fer2013new.csv``) for the rows of the CSV file; they become
             ``votes`` over FER-2013's seven classes.
-        face_size: (height, width) that faces are resized to, pixels.
+        face_size: (height, width) that faces are resized to, pixels; for a recognizer whose
+            networks need more, ``recognizer.config.face_sizes[0]``.
 
     Raises:
         ConfigError: face_size is not two numbers of 1 to 1024.
@@ -170,8 +178,8 @@ def load_dataset(
     if path.is_dir():
         if ferplus is not None:
             raise DataError(f"FER+ votes go with FER-2013's CSV file, not with the folder {path}")
-        images, classes, labels = read_folder(path, split, face_size)
-        return FaceDataset(images, classes, labels)
+        images, classes, labels, larger = read_folder(path, split, face_size)
+        return FaceDataset(images, classes, labels, shrunk=larger)
     if not path.is_file():
         raise DataError(f"No data set at {path}: expected FER-2013's CSV file or a folder")
     images, classes, labels, votes = read_fer2013(
@@ -190,6 +198,7 @@ def as_dataset(
     *,
     labels: tuple[str, ...],
     face_size: tuple[int, int] | None = None,
+    exactly: bool = True,
     every_label: bool = False,
 ) -> FaceDataset:
     """Return the data as a FaceDataset that fits a recognizer.
@@ -198,6 +207,7 @@ def as_dataset(
         data: a FaceDataset, or (images uint8 (n, height, width), class indices (n,)).
         labels: the recognizer's.
         face_size: the (height, width) that is needed, pixels; None takes any.
+        exactly: refuse all others; else only faces that were shrunk to less.
         every_label: refuse data whose labels are some of them only, or in another order.
 
     Raises:
@@ -217,8 +227,12 @@ def as_dataset(
         )
     if data.labels != labels:
         data = data.with_labels(labels)
-    if face_size is not None and data.images.shape[1:] != face_size:
+    shape = data.images.shape[1:]
+    if face_size not in (None, shape) and (
+        exactly or (data.shrunk and min(shape) < min(face_size))
+    ):
         raise DataError(
-            f"The data's faces are {data.images.shape[1:]} pixels; the recognizer's are {face_size}"
+            f"The data's faces are {shape} pixels; the recognizer's are {face_size}: load them "
+            f"with load_dataset(..., face_size={face_size})"
         )
     return data

@@ -19,14 +19,14 @@ logger = logging.getLogger("emonet")
 
 #: Of the files that are looked for in folders; a file that is named may have any.
 IMAGE_SUFFIXES = {
-    *(".avif", ".bmp", ".gif", ".jfif", ".jpeg", ".jpg"),
+    *(".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jpeg", ".jpg"),
     *(".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"),
 }
 
 
 def read_folder(
     path: Path, split: str, size: tuple[int, int]
-) -> tuple[NDArray[np.uint8], NDArray[np.int64], tuple[str, ...]]:
+) -> tuple[NDArray[np.uint8], NDArray[np.int64], tuple[str, ...], bool]:
     """Read ``path/<split>/<class>/*.png``, or ``path/<class>/*.png`` where there is no split.
 
     Every image is one face crop and is made grey and resized whole.
@@ -37,24 +37,27 @@ def read_folder(
         size: (height, width) of the result, pixels.
 
     Returns:
-        images uint8 (n, height, width), classes int64 (n,), the labels.
+        images uint8 (n, height, width), classes int64 (n,), the labels, and whether an image was
+        larger than that.
 
     Raises:
         DataError: no such split, no class folders, or a class folder without images.
     """
     root = _split_folder(path, split)
     labels = canonical_labels(folder.name for folder in _class_folders(root))
-    images, classes = [], []
+    images, classes, larger = [], [], False
     for label, file in class_images(root):
         try:
-            images.append(whole_face(load_image(file), size))
+            image = load_image(file)
         except ImageError as error:
             logger.warning("Left out: %s", error)
             continue
+        larger |= max(image.shape[:2]) > max(size)
+        images.append(whole_face(image, size))
         classes.append(labels.index(label))
     if not images:
         raise DataError(f"No image below {root} could be read")
-    return np.stack(images), np.array(classes), labels
+    return np.stack(images), np.array(classes), labels, larger
 
 
 def is_image_file(path: Path) -> bool:

@@ -1,8 +1,10 @@
 """The names of the three parts of a data set."""
 
+from pathlib import Path
+
 from emonet.errors import DataError
 
-__all__ = ["SPLIT_FOLDERS", "TEST", "TRAINING", "VALIDATION", "official_split"]
+__all__ = ["SPLIT_FOLDERS", "TEST", "TRAINING", "VALIDATION", "official_split", "split_name"]
 
 # FER-2013's own names.
 TRAINING, VALIDATION, TEST = "Training", "PublicTest", "PrivateTest"
@@ -28,3 +30,17 @@ def official_split(name: str) -> str:
         f"Unknown split {name!r}: expected Training, PublicTest or PrivateTest "
         f"(or train, validation, test)"
     )
+
+
+def split_name(data: Path, split: str) -> str:
+    """Return what figures call a split: FER-2013's name for its own, the usual one elsewhere.
+
+    Args:
+        data: FER-2013's CSV file, or a folder of anybody's images.
+        split: any of its names.
+
+    Raises:
+        DataError: it is none of them.
+    """
+    official = official_split(split)
+    return SPLIT_FOLDERS[official][0] if data.is_dir() else official

@@ -107,7 +107,15 @@ def _greys(
         if len(faces):
             load_image(faces[0])  # all have its shape, which may be no image's
         return faces
-    return (_grey(load_image(face)) for face in faces)
+    return (_grey(_load(face, index)) for index, face in enumerate(faces))
+
+
+def _load(face: ImageSource, index: int) -> NDArray[np.uint8]:
+    """Load one of many faces; an error says which."""
+    try:
+        return load_image(face)
+    except ImageError as error:
+        raise type(error)(f"Face {index}: {error}") from error
 
 
 def whole_face(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:

@@ -1,6 +1,7 @@
 """Path, bytes, PIL image or array -> RGB uint8 array."""
 
 import io
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard, Union, cast
@@ -18,6 +19,11 @@ __all__ = ["MAX_PIXELS", "ImageSource", "is_pil", "is_single_image", "load_image
 #: Larger images are refused from their header, before any memory is spent on them. Just
 #: below the size at which Pillow itself begins to warn.
 MAX_PIXELS = 89_000_000
+
+HEIF_HINT = (
+    "Pillow reads it once the package pillow-heif is installed and "
+    "pillow_heif.register_heif_opener() was called; or make a JPEG of it"
+)
 
 #: One image in any form that load_image takes.
 ImageSource = Union[str, Path, bytes, "PIL.Image.Image", NDArray[Any]]
@@ -64,10 +70,9 @@ def load_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> NDArray[
     if isinstance(source, bytes):
         return _open(io.BytesIO(source), "The image in memory", max_pixels)
     if not isinstance(source, str | Path):
-        hint = ": pass what its read() returns" if hasattr(source, "read") else ""
         raise ImageError(
             f"An image must be a path, bytes, a PIL image or an array, got "
-            f"{type(source).__name__}{hint}"
+            f"{type(source).__name__}{_converted(source)}"
         )
     try:
         exists = Path(source).is_file()
@@ -76,6 +81,15 @@ def load_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> NDArray[
     if not exists:
         raise ImageNotFoundError(f"No image file at {str(source)[:1000]}{_instead(source)}")
     return _open(source, f"The image {source}", max_pixels)
+
+
+def _converted(source: object) -> str:
+    """Say how to turn something into an image's form, where that can be told."""
+    if hasattr(source, "read"):
+        return ": pass what its read() returns"
+    if isinstance(source, bytearray | memoryview):
+        return ": pass bytes(...) of it"
+    return ": pass os.fspath(...) of it" if isinstance(source, os.PathLike) else ""
 
 
 def _instead(source: str | Path) -> str:
@@ -103,7 +117,9 @@ def _open(file: Any, name: str, max_pixels: int) -> NDArray[np.uint8]:
                 raise ImageError(f"{name} is PostScript, which is a program: convert it first")
             return _decode(image, name, max_pixels)
     except UnidentifiedImageError:
-        raise ImageError(f"{name} is in no image format that can be read") from None
+        heif = name.lower().endswith((".heic", ".heif"))
+        hint = f": {HEIF_HINT}" if heif else ""
+        raise ImageError(f"{name} is in no image format that can be read{hint}") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(f"{name} is too large: {error}") from None
     except ImageError:
@@ -184,15 +200,16 @@ def _eight_bits(array: NDArray[Any]) -> NDArray[np.uint8]:
     if array.dtype.type is np.uint16:  # in either byte order
         return (array >> 8).astype(np.uint8)
     if not np.issubdtype(array.dtype, np.floating):
+        fit = "float32')" if array.dtype == bool else "uint8') if its values are 0..255"
         raise ImageError(
-            f"An image array must be uint8, uint16, or float in 0..1, got {array.dtype}: "
-            f"convert it with .astype('uint8') if its values are 0..255"
+            f"An image array must be uint8, uint16, or float in 0..1, got {array.dtype}: convert "
+            f"it with .astype('{fit}"
         )
     low, high = float(array.min()), float(array.max())
     # Written so that NaN fails, too.
     if not (low >= 0 and high <= 1):
+        hint = ": convert it with .astype('uint8')" if low >= 0 and 1 < high <= 255 else ""
         raise ImageError(
-            f"A float image array must have finite values in 0..1, got {low:g}..{high:g}: "
-            f"convert it with .astype('uint8') if its values are 0..255"
+            f"A float image array must have finite values in 0..1, got {low:g}..{high:g}{hint}"
         )
     return np.asarray(np.rint(array * 255), np.uint8)

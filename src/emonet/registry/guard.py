@@ -1,7 +1,8 @@
 """Holds what plugins built to the contract: every error says whose code it is."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from numbers import Real
 from typing import Any
 
@@ -50,9 +51,10 @@ def checked_backbone(model: Any, who: str) -> Any:
     match shapes:
         case ((None, int(), int(), 3), (None, int())):
             return model
+    hint = "" if all(shapes) else ": build a functional model, keras.Model(inputs, outputs)"
     raise PluginContractError(
         f"The {who} must map (None, height, width, 3) to (None, num_features); its build "
-        f"returned {type(model).__name__} from {shapes[0]} to {shapes[1]}"
+        f"returned {type(model).__name__} from {shapes[0]} to {shapes[1]}{hint}"
     )
 
 
@@ -70,7 +72,7 @@ class GuardedExtractor:
     def __init__(self, extractor: FeatureExtractor, who: str) -> None:
         _require_methods(extractor, who, ("transform", "get_state", "set_state"))
         size = call_plugin(who, "num_features", getattr, extractor, "num_features", None)
-        if not isinstance(size, int) or size < 1:
+        if not isinstance(size, int | np.integer) or size < 1:
             raise PluginContractError(
                 f"The {who} must have num_features, a whole number of 1 or more, got {size!r}"
             )
@@ -80,11 +82,11 @@ class GuardedExtractor:
     @property
     def num_features(self) -> int:
         """Length of one vector."""
-        return self._extractor.num_features
+        return int(self._extractor.num_features)
 
     def transform(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Turn uint8 (n, height, width) grey faces into float32 (n, num_features)."""
-        returned = self._call("transform", images)
+        returned = self._call("transform", _read_only(images))
         expected = (len(images), self.num_features)
         try:
             vectors = np.asarray(returned, np.float32)
@@ -103,8 +105,20 @@ class GuardedExtractor:
 
     def get_state(self) -> Mapping[str, NDArray[Any]]:
         """Return what was learnt as plain numeric arrays."""
-        state: Mapping[str, NDArray[Any]] = self._call("get_state")
-        return state
+        state = self._call("get_state")
+        if not isinstance(state, Mapping):
+            raise PluginContractError(
+                f"The {self._who} must return a mapping from get_state, empty where nothing is "
+                f"learnt; it returned {type(state).__name__}"
+            )
+        arrays = {name: np.asarray(values) for name, values in state.items()}
+        for name, array in arrays.items():
+            if not (isinstance(name, str) and _is_plain(array)):
+                raise PluginContractError(
+                    f"The {self._who} must return arrays of finite numbers, by name, from "
+                    f"get_state; it returned {array.dtype} {array.shape} as {name!r:.80}"
+                )
+        return arrays
 
     def set_state(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Take back what get_state returned."""
@@ -136,18 +150,21 @@ class GuardedDetector:
     def detect(self, image: NDArray[np.uint8]) -> Sequence[Detection]:
         """Find faces in an RGB uint8 (height, width, 3) image; empty when there are none."""
         height, width = image.shape[:2]
-        found: list[Detection] = call_plugin(
-            self._who,
-            f"detect on a {width}x{height} image",
-            lambda: [*self._detector.detect(image)],
-        )
-        for detection in found:
+        action = f"detect on a {width}x{height} image"
+        found = call_plugin(self._who, action, self._detector.detect, _read_only(image))
+        if not isinstance(found, Iterable):
+            raise PluginContractError(
+                f"The {self._who} must return a list of Detections from detect, empty where there "
+                f"is no face; it returned {type(found).__name__}"
+            )
+        detections = call_plugin(self._who, action, list, found)
+        for detection in detections:
             if not isinstance(detection, Detection) or not _meets(detection, width, height):
                 raise PluginContractError(
                     f"The {self._who} must return Detections with finite boxes that meet the "
                     f"image ({width}x{height}); it returned {detection!r}"
                 )
-        return found
+        return [replace(detection, score=float(detection.score)) for detection in detections]
 
     def __getattr__(self, name: str) -> Any:
         return _public(self, "_detector", name)
@@ -158,6 +175,18 @@ def _public(guard: object, inner: str, name: str) -> Any:
     if name.startswith("_"):
         raise AttributeError(f"{type(guard).__name__} has no attribute {name!r}")
     return getattr(getattr(guard, inner), name)
+
+
+def _read_only(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return a view that a plugin can't write through: the pixels may be a caller's own."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def _is_plain(array: NDArray[Any]) -> bool:
+    """Tell whether an array holds finite numbers of a kind that a weights file can hold."""
+    return array.dtype.kind in "biuf" and array.itemsize <= 8 and bool(np.isfinite(array).all())
 
 
 def _require_methods(built: object, who: str, methods: Sequence[str]) -> None:

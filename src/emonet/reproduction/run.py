@@ -11,7 +11,7 @@ import numpy as np
 
 from emonet.config import look_up
 from emonet.data import FaceDataset, load_dataset
-from emonet.data.splits import TEST, TRAINING, VALIDATION, official_split
+from emonet.data.splits import TEST, TRAINING, VALIDATION, official_split, split_name
 from emonet.errors import ConfigError
 from emonet.evaluation import plots
 from emonet.evaluation.report import Report
@@ -88,9 +88,8 @@ def reproduce(
         )
     test = official_split(test_split)
     # Before anything is trained: a split that is missing is said now.
-    splits = {name: load_dataset(data, name) for name in (TRAINING, VALIDATION, test)}
+    splits = _load_splits(data, test)
     labels = splits[TRAINING].labels
-    splits = {name: part.with_labels(labels) for name, part in splits.items()}
     settings = {
         "scale": asdict(scale), "pretrained": pretrained, "precision": precision, "seed": seed,
         "data": {name: data_digest(part) for name, part in splits.items()},
@@ -102,9 +101,8 @@ def reproduce(
             logger.info("%s is finished", variant.name)
             continue
         logger.info("Training %s", variant.name)
-        source = weights.get(variant.backbone)
         train_folder(
-            _recognizer(variant, scale, labels, source, pretrained=pretrained),
+            _describe(variant, scale, labels, weights, pretrained=pretrained),
             _spread(splits[TRAINING], scale.training_faces),
             splits[VALIDATION],
             out / variant.name,
@@ -114,6 +112,7 @@ def reproduce(
             seed=seed,
             feature_cache=out / "features",
             command=command,
+            split=split_name(data, VALIDATION),
         )
     members = {part.name: EmotionRecognizer.from_pretrained(out / part.name) for part in chosen}
     reports = {name: member.evaluate(splits[test]) for name, member in members.items()}
@@ -123,7 +122,7 @@ def reproduce(
         best.fit_weights(splits[VALIDATION], seed=seed)
         best.training = replace(best.training, command=command)
         reports[ENSEMBLE] = best.evaluate(splits[test])
-        best.note_evaluation(test, reports[ENSEMBLE])
+        best.note_evaluation(split_name(data, test), reports[ENSEMBLE])
         best.save_pretrained(out / ENSEMBLE)
     _draw_results(members, best, reports, splits[test], out)
     learnt = best.training.learnt_weights
@@ -145,22 +144,30 @@ def reproduce(
     return summary
 
 
-def _recognizer(
+def _load_splits(data: Path, test: str) -> dict[str, FaceDataset]:
+    """Load what is learnt from, what chooses, and what is reported, with the same labels."""
+    splits = {name: load_dataset(data, name) for name in (TRAINING, VALIDATION, test)}
+    labels = splits[TRAINING].labels
+    return {name: part.with_labels(labels) for name, part in splits.items()}
+
+
+def _describe(
     variant: Variant,
     scale: Scale,
     labels: Sequence[str],
-    weights: str | None,
+    weights: Mapping[str, str],
     *,
     pretrained: bool,
 ) -> EmotionRecognizer:
     side = scale.input_sizes[variant.backbone]
+    source = weights.get(variant.backbone)
     return EmotionRecognizer(
         variant.backbone,
         variant.features,
         backbone_config={
             **variant.backbone_config,
             "input_size": [side, side],
-            **({} if weights is None else {"weights": weights}),
+            **({} if source is None else {"weights": source}),
         },
         labels=labels,
         centred=True,

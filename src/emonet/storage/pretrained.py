@@ -230,6 +230,7 @@ class Pretrained:
                 raise ConfigError(f"int8_faces goes with the format 'onnx', got {format!r}")
             size = self._config.face_sizes[0]
             int8_faces = faces_by_size(int8_faces, (size,))[size]
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
         data = export(get_catalog(), self._config, self.weights, format, int8_faces=int8_faces)
         with beside(Path(file)) as temporary:
             temporary.write_bytes(data)

@@ -120,7 +120,8 @@ def open_model(
     """Find a model and read its configuration.
 
     Args:
-        source: a bundled model's name (None: the default), a folder, or ``"org/name"``.
+        source: a bundled model's name (None: the default), a folder, ``"org/name"``, or
+            ``"org/name@revision"``.
         revision: branch, tag or commit of a Hub repository.
         cache_dir: where files from the Hub are kept.
         token: for private repositories.
@@ -132,6 +133,10 @@ def open_model(
             Hub's.
         HubError: the Hub can't be reached or refuses.
     """
+    if isinstance(source, str) and revision is None and not _is_folder(source):
+        name, _, pinned = source.partition("@")
+        if pinned and _is_repository(name):
+            source, revision = name, pinned
     if revision is not None and not _is_repository(source):
         raise ConfigError(
             f"Only a Hub repository (org/name) has revisions, got revision {revision!r:.200} "
@@ -144,8 +149,8 @@ def open_model(
         return _local(Path(source))
     if not _is_repository(source):
         raise ModelNotFoundError(
-            f"No model {source!r:.200}: it is no folder, no Hub repository (org/name), and not "
-            f"among the bundled models {', '.join(bundled_models())}."
+            f"No model {source!r:.200}: it is no folder, no Hub repository (org/name, or "
+            f"org/name@revision), and not among the bundled models {', '.join(bundled_models())}."
             f"{nearest(str(source), bundled_models())}"
         )
     try:

@@ -73,7 +73,10 @@ def train_network(
         WeightsError: what it starts from is built otherwise.
     """
     if len(config.networks) != 1:
-        raise ConfigError("fit trains one network; fit the members of an ensemble first")
+        raise ConfigError(
+            f"fit trains one network, got an ensemble of {len(config.networks)}: train its members "
+            f"each by itself, or start from a model of one network (of the bundled: fast, tiny)"
+        )
     train.require_every_class()
     if validation is None:
         train, validation = train.hold_out(HELD_OUT, seed=seed)
@@ -108,6 +111,8 @@ def train_network(
         precision=recipe.precision,
         seed=seed,
     )
+    for extractor in network.extractors.values():
+        extractor.set_state(extractor.get_state())  # what can't be saved and loaded is told now
     if recipe.phases[0].backbone == "frozen" and not pretrained and start_from is None:
         logger.warning(
             "The recipe %s begins with the head alone, but the backbone's weights are random, so "

@@ -48,7 +48,7 @@ def give_weights(network: KerasNetwork, learnt: Learnt, labels: Sequence[str]) -
     if len(learnt.weights) != 1:
         raise ConfigError(
             f"Training starts from one network, got an ensemble of {len(learnt.weights)}: "
-            f"{', '.join(learnt.weights)}"
+            f"{', '.join(learnt.weights)}. Of the bundled models, fast and tiny have one"
         )
     (weights,) = learnt.weights.values()
     known = learnt.config.labels
