@@ -8,6 +8,10 @@ common="--data $data --dtype float16 --license mit"
 scratch="$common --recipe scratch"
 spoilt="--recipe-option augmentation.brightness=10 --recipe-option augmentation.compress=0.15 \
     --recipe-option label_smoothing=0"
+gentle="--recipe-option mixup=0 --recipe-option calm_epochs=0 \
+    --recipe-option augmentation.rotation=10 --recipe-option augmentation.zoom=0.1 \
+    --recipe-option augmentation.shift=0.06 --recipe-option augmentation.contrast=0 \
+    --recipe-option augmentation.brightness=0 --recipe-option augmentation.erase=0"
 covered="--recipe-option augmentation.erase=0.2"
 taught="$scratch $spoilt $covered --teacher-share 0.6 --recipe-option calm_epochs=4"
 tuned="$common --recipe tune $spoilt --precision bfloat16 --recipe-option batch_size=128 \
@@ -30,11 +34,7 @@ finish() {
 }
 
 # The first network was trained before the recipe mixed faces and covered parts of them.
-emonet train $scratch --backbone resnet18 --epochs 52 --seed 0 --out light \
-    --recipe-option mixup=0 --recipe-option calm_epochs=0 \
-    --recipe-option augmentation.rotation=10 --recipe-option augmentation.zoom=0.1 \
-    --recipe-option augmentation.shift=0.06 --recipe-option augmentation.contrast=0 \
-    --recipe-option augmentation.brightness=0 --recipe-option augmentation.erase=0
+emonet train $scratch $gentle --backbone resnet18 --epochs 52 --seed 0 --out light
 emonet train $scratch --backbone resnet18 --epochs 64 --seed 1 --out mixed
 
 # Both together teach a third.
@@ -59,15 +59,11 @@ emonet distill ./quartet $tuned $covered --recipe-option augmentation.exposure=1
     --out light2
 
 # A large one learns from the labels alone. With three of those before it teaches the smallest, which
-# then computes in int8, and, in small steps, two of them about faces that are brighter still. These
-# two are the default.
-emonet train $scratch --backbone vgg --backbone-option width=64 --backbone-option dropout=0.2 \
-    --epochs 60 --seed 31 --out drop --precision bfloat16 \
-    --recipe-option mixup=0 --recipe-option calm_epochs=0 \
-    --recipe-option augmentation.rotation=10 --recipe-option augmentation.zoom=0.1 \
-    --recipe-option augmentation.shift=0.06 --recipe-option augmentation.contrast=0 \
-    --recipe-option augmentation.brightness=0 --recipe-option augmentation.exposure=1 \
-    --recipe-option augmentation.compress=0.15 --recipe-option augmentation.erase=0
+# then computes in int8; one that looks at every pixel; and, in small steps, two of them about faces
+# that are brighter still. These three are the default.
+emonet train $scratch $gentle --backbone vgg --backbone-option width=64 \
+    --backbone-option dropout=0.2 --epochs 60 --seed 31 --out drop --precision bfloat16 \
+    --recipe-option augmentation.exposure=1 --recipe-option augmentation.compress=0.15
 together panel --mean ./light2 ./sharp ./drop ./broad
 emonet distill ./panel $scratch --backbone resnet18 --backbone-option width=16 --epochs 80 \
     --seed 97 --out quarter --teacher-share 0.6 --precision bfloat16 --recipe-option calm_epochs=4 \
@@ -81,12 +77,16 @@ fi
 frame tiny
 finish tiny
 emonet distill ./panel $tuned --recipe-option augmentation.exposure=1.5 --start-from ./sharp \
-    --recipe-option augmentation.erase=0 --epochs 7 --seed 52 --teacher-share 0.3 --out fast
+    --recipe-option augmentation.erase=0 --epochs 7 --seed 52 --teacher-share 0.3 --out bright
 emonet distill ./panel $tuned --recipe-option augmentation.exposure=1.5 --start-from ./light2 \
     --recipe-option augmentation.erase=0.1 --epochs 14 --seed 72 --teacher-share 0.3 --out light3
+emonet distill ./panel $scratch $gentle --backbone resnet18 --backbone-option stem_stride=1 \
+    --backbone-option dropout=0.1 --epochs 56 --seed 101 --teacher-share 0.5 --out fast \
+    --precision bfloat16 --recipe-option label_smoothing=0 \
+    --recipe-option augmentation.exposure=1.5 --recipe-option augmentation.compress=0.15
 # Calibrating "fast" comes last: an ensemble takes a member's temperature over.
 frame fast
 frame light3
-together default --mean ./light3 ./fast
+together default --mean ./light3 ./bright ./fast
 finish default
 finish fast

@@ -84,7 +84,7 @@ def test_a_folder_teaches_the_backbone_in_one_file(run, tmp_path, capsys, custom
     from emonet import EmotionRecognizer
 
     recognizer = EmotionRecognizer.from_pretrained(str(tmp_path / "model"))
-    assert recognizer.training.evaluation["PrivateTest"].n == 14
+    assert recognizer.training.evaluation["test"].n == 14
     assert len(recognizer.training.history) == 1
     assert not (tmp_path / "model" / "checkpoints").exists()
 

@@ -156,7 +156,7 @@ def test_the_command_makes_convolutions_int8_and_tells_the_cost(
     options = ("--precision", "int8", "--data", fer2013_csv, "--tolerance", "50")
     done = run("export", tiny_folder, "--out", file, *options)
     assert done.status == 0, done.err
-    assert "Accuracy on 42 faces of PublicTest: float32 " in done.err
+    assert "Accuracy on 42 validation faces: float32 " in done.err
     graph = onnx.load(file).graph
     assert not any(node.op_type == "BatchNormalization" for node in graph.node)
     made_by = {name: node.op_type for node in graph.node for name in node.output}

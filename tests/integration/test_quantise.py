@@ -90,7 +90,7 @@ def test_the_command_tells_the_cost(
     options = ("--data", fer2013_csv, "--tolerance", "50")
     done = run("quantise", tiny_folder, "--out", tmp_path / "int8", *options)
     assert (done.status, done.out) == (0, ""), done.err
-    assert "Accuracy on 42 faces of PublicTest: float32 " in done.err
+    assert "Accuracy on 42 validation faces: float32 " in done.err
     made = EmotionRecognizer.from_pretrained(tmp_path / "int8")
     assert precisions(made) == ["int8"]
     report = made.evaluate(load_dataset(fer2013_csv, "PublicTest"))

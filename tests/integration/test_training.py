@@ -651,11 +651,11 @@ def test_framing_is_measured_on_faces_in_any_form(
 
 
 def test_training_anew_says_what_it_forgets(
-    plain: EmotionRecognizer, caplog: pytest.LogCaptureFixture
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     once = EmotionRecognizer(**TINY).fit(TRAIN, VALID, recipe=one_phase(epochs=1))
     assert "forgotten" not in caplog.text
-    once.fit(TRAIN, VALID, recipe=one_phase(epochs=1), start_from=plain)
+    once.fit(TRAIN, VALID, recipe=one_phase(epochs=1), start_from=once)
     assert "forgotten" not in caplog.text
     once.fit(TRAIN, VALID, recipe=one_phase(epochs=1))
     assert "what this recognizer has learnt is forgotten: pass start_from=recognizer" in caplog.text

@@ -48,7 +48,7 @@ FAULTY_EXTRACTORS = {
     "is_deterministic": extractor("return vectors + np.float32(np.random.default_rng().random())"),
     "tells_faces_apart": extractor("return vectors * 0"),
     "leaves_its_input_alone": extractor(
-        "if images.flags.writeable: images[:] = 0\n        return vectors"
+        "images.flags.writeable = True\n        images[:] = 0\n        return vectors"
     ),
     "takes_its_state_back": extractor(
         "return vectors", members="def get_state(self):\n        return {'mean': np.array('a')}"
@@ -71,7 +71,8 @@ FAULTY_DETECTORS = {
     "is_deterministic": detector("return [Detection(whole, score=float(self.calls))]"),
     "gives_landmarks_as_points": detector("return [Detection(whole, landmarks=np.zeros(4))]"),
     "leaves_its_input_alone": detector(
-        "if image.flags.writeable: image[0] = 7\n        return [Detection(whole)]"
+        "if image.base.flags.writeable:\n            image.flags.writeable = True\n"
+        "            image[0] = 7\n        return [Detection(whole)]"
     ),
     "reads_only_its_settings": detector(FOUND).replace(
         "return Acme()", "config.get('grid')\n    return Acme()"
