@@ -217,14 +217,14 @@ class Predictor(Pretrained):
         self._training = self._training.with_evaluation(split, report, robustness)
 
     def _dataset(
-        self, data: Labelled, *, sized: bool = False, every_label: bool = False
+        self, data: Labelled, *, exactly: bool = False, every_label: bool = False
     ) -> FaceDataset:
         """Check labelled data; training, unlike evaluation, takes no other size of faces."""
         return as_dataset(
             data,
             labels=self.labels,
             face_size=self._config.face_sizes[0],
-            exactly=sized,
+            exactly=exactly,
             every_label=every_label,
         )
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emonet.composition import Features, describe_component, describe_network
-from emonet.config import HeadConfig, RecognizerConfig
+from emonet.config import Framing, HeadConfig, RecognizerConfig
 from emonet.data import Labelled
 from emonet.evaluation.calibration import learn_temperature, measure_calibration
 from emonet.exports import quantise_graphs
@@ -187,7 +187,7 @@ class EmotionRecognizer(Predictor):
 
         seed = require_seed("fit", seed)
         require_recognizers("fit", *(one for one in (teacher, start_from) if one is not None))
-        train_set = self._dataset(train, sized=True, every_label=True)
+        train_set = self._dataset(train, exactly=True, every_label=True)
         # What could fail after hours of training fails now.
         config_to_json(self._config)
         self._get_detectors()
@@ -202,7 +202,7 @@ class EmotionRecognizer(Predictor):
             self._config,
             get_recipe(recipe, epochs=epochs, precision=precision),
             train_set,
-            None if validation_data is None else self._dataset(validation_data, sized=True),
+            None if validation_data is None else self._dataset(validation_data, exactly=True),
             pretrained=self._pretrained,
             seed=seed,
             checkpoint_dir=checkpoint_dir,
@@ -210,14 +210,12 @@ class EmotionRecognizer(Predictor):
             distillation=taught_by,
             start_from=start_from,
         )
-        config = self._config.unlearnt()
-        self._config = replace(config, framing={})
+        self._config = self._config.unlearnt()
         self._ensemble, self._graphs = None, {}
-        self._weights = {config.networks[0].name: weights}
-        self.measure_framing(train_set.images)
-        # What was measured on other faces holds no longer, for no detector; better than none.
-        if not self._config.framing:
-            self._config = config
+        self._weights = {self._config.networks[0].name: weights}
+        if (framing := self._framing_of(train_set.images)) is not None:
+            # Those of other detectors were measured on other faces.
+            self._config = replace(self._config, framing={}).with_framing(*framing)
         return self
 
     def fit_weights(self, data: Labelled, *, seed: int = 0) -> Self:
@@ -338,9 +336,13 @@ class EmotionRecognizer(Predictor):
         Raises:
             ImageError: the faces are no such array.
         """
+        if (framing := self._framing_of(faces)) is not None:
+            self._config = self._config.with_framing(*framing)
+        return self
+
+    def _framing_of(self, faces: NDArray[np.uint8]) -> tuple[str, Framing] | None:
+        """Measure how faces are framed in terms of the detector, which is named beside it."""
         size = self._config.face_sizes[0]
         with self._get_detectors().borrow() as detector:
             framing = measure_framing(detector, self._by_size(faces)[size])
-        if framing is not None:
-            self._config = self._config.with_framing(self._config.detector.name, framing)
-        return self
+        return None if framing is None else (self._config.detector.name, framing)

@@ -385,6 +385,28 @@ def test_a_folder_without_validation_images_has_a_tenth_held_out(run: Run, tmp_p
     assert not (out / "checkpoints").exists()
 
 
+def test_figures_of_a_folder_bear_its_own_names(run: Run, tmp_path: Path) -> None:
+    for split in ("train", "val", "test"):
+        write_images(tmp_path / "own" / split, per_class=2)
+    data, out = ("--data", tmp_path / "own"), tmp_path / "out"
+    assert run("train", *data, "--out", out, *TRAIN).status == 0
+    assert run("evaluate", *data, "--model", out, "--split", "PrivateTest", "--note").status == 0
+    figures = EmotionRecognizer.from_pretrained(out).training.evaluation
+    assert figures.keys() == {"validation", "test"}
+    assert "PublicTest" not in (out / "README.md").read_text()
+
+
+def test_a_photo_of_a_phone_is_named_and_not_passed_over(
+    run: Run, tiny_folder: Path, photos: Path
+) -> None:
+    (photos / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
+    outcome = run("predict", photos, "--model", tiny_folder, "--detector", "whole_image", "--json")
+    assert outcome.status == 1
+    (failed,) = [record for record in outcome.records if "error" in record]
+    assert failed["path"].endswith("IMG_1.HEIC")
+    assert "pillow-heif" in failed["error"]
+
+
 def test_keras_predicts_without_a_word_of_tensorflows(
     run_process: Run, tiny_folder: Path, astronaut: Path
 ) -> None:

@@ -200,10 +200,12 @@ def _eight_bits(array: NDArray[Any]) -> NDArray[np.uint8]:
     if array.dtype.type is np.uint16:  # in either byte order
         return (array >> 8).astype(np.uint8)
     if not np.issubdtype(array.dtype, np.floating):
-        fit = "float32')" if array.dtype == bool else "uint8') if its values are 0..255"
+        way = ".astype('uint8') if its values are 0..255"
+        if array.dtype == bool:
+            way = ".astype('float32')"
         raise ImageError(
             f"An image array must be uint8, uint16, or float in 0..1, got {array.dtype}: convert "
-            f"it with .astype('{fit}"
+            f"it with {way}"
         )
     low, high = float(array.min()), float(array.max())
     # Written so that NaN fails, too.

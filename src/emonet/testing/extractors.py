@@ -93,17 +93,10 @@ def leaves_its_input_alone(subject: ExtractorSubject) -> None:
 
 
 def takes_its_state_back(subject: ExtractorSubject) -> None:
-    """The state is finite numbers by name, and makes another copy give the same vectors."""
-    state = dict(subject.built.get_state())
-    for key, value in state.items():
-        array = np.asarray(value)
-        plain = np.issubdtype(array.dtype, np.number) and np.isfinite(array).all()
-        subject.require(
-            isinstance(key, str) and plain,
-            f"has a state that can't be saved: {key!r} is no array of finite numbers",
-        )
+    """The state can be saved, and makes another copy give the same vectors."""
+    state = subject.built.get_state()  # refused unless it is finite numbers by name
     other: FeatureExtractor = subject.build()
-    other.set_state({key: np.array(value) for key, value in state.items()})
+    other.set_state({key: array.copy() for key, array in state.items()})
     again = other.get_state()
     subject.require(
         set(again) == set(state) and all(np.array_equal(again[key], state[key]) for key in state),
