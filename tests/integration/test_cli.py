@@ -427,6 +427,7 @@ def test_train_takes_every_choice(run: Run, fer2013_csv: Path, tmp_path: Path) -
     votes = write_votes(tmp_path / "votes.csv", counts, [row["Usage"] for row in rows])
     outcome = run(
         *("train", "--data", fer2013_csv, "--out", out, *TRAIN, "--ferplus", votes),
+        *("--ferplus-share", 0.5),
         *("--centred", "--dtype", "float16", "--precision", "bfloat16", "--license", "mit"),
         *("--features", "bovw", "--feature-option", "bovw.landmarks=false"),
         *("--feature-cache", cache),
@@ -439,8 +440,8 @@ def test_train_takes_every_choice(run: Run, fer2013_csv: Path, tmp_path: Path) -
     assert {array.dtype.name for array in arrays.values()} <= {"float16", "int64", "int32"}
     assert trained.training.recipe["precision"] == "bfloat16"
     assert list(cache.iterdir())
-    by_labels = data_digest(load_dataset(fer2013_csv, "Training"))
-    assert trained.training.data["training"].sha256 != by_labels
+    half_votes = load_dataset(fer2013_csv, "Training", ferplus=votes, ferplus_share=0.5)
+    assert trained.training.data["training"].sha256 == data_digest(half_votes)
 
 
 def test_a_feature_extractor_takes_settings(run: Run, fer2013_csv: Path, tmp_path: Path) -> None:
@@ -472,6 +473,7 @@ def test_a_validation_folder_that_is_broken_is_not_passed_over(run: Run, tmp_pat
         (["--recipe", "paper", "--epochs", "1"], "2 phases"),
         (["--dtype", "float8"], "float8"),
         (["--ferplus", "/no/such/votes.csv"], "/no/such/votes.csv"),
+        (["--ferplus-share", "1.5"], "ferplus_share must be a number of 0..1"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -247,6 +247,22 @@ def test_votes_become_soft_labels_in_fer2013s_order(tmp_path):
     assert dataset.classes.tolist() == [0]
 
 
+def test_votes_share_the_targets_with_the_label(tmp_path):
+    path = two_splits(tmp_path, [0])
+    votes = write_votes(tmp_path / "votes.csv", [{"anger": 5, "fear": 5}, {"fear": 10}], TWO_SPLITS)
+    dataset = load_dataset(path, ferplus=votes, ferplus_share=np.float64(0.25))
+    np.testing.assert_array_equal(dataset.targets, [[0.875, 0, 0.125, 0, 0, 0, 0]])
+    assert dataset.targets.dtype == np.float32
+    labels_alone = load_dataset(path, ferplus=votes, ferplus_share=0)
+    np.testing.assert_array_equal(labels_alone.targets, np.eye(7)[[0]])
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, True, "half"])
+def test_a_share_of_votes_that_is_none_is_refused(share, small_csv):
+    with pytest.raises(ConfigError, match=r"ferplus_share must be a number of 0\.\.1, got"):
+        load_dataset(small_csv, ferplus_share=share)
+
+
 @pytest.mark.parametrize("votes", [[7.0, 3.0], [np.nan, 1.0], [-0.5, 1.5]])
 def test_votes_that_are_no_shares_are_refused(votes):
     images = np.zeros((1, 48, 48), np.uint8)

@@ -73,6 +73,9 @@ def train_model(
     ferplus: Annotated[
         Path | None, typer.Option(help="FER+ votes to use as soft labels for training.")
     ] = None,
+    ferplus_share: Annotated[
+        float, typer.Option(help="Of these votes in the targets, 0..1; the rest is the labels.")
+    ] = 1,
     start_from: Annotated[
         str | None,
         typer.Option(help="A trained model: its network, trained on from its weights."),
@@ -115,7 +118,9 @@ def train_model(
     finder = _typed(detector=detector, detector_config=parse_settings(detector_option))
     start = None if start_from is None else _load_start(start_from, parts, finder)
     size = start.config.face_sizes[0] if start else parts.get("face_size", (48, 48))
-    training = load_dataset(data, TRAINING, ferplus=ferplus, face_size=size)
+    training = load_dataset(
+        data, TRAINING, ferplus=ferplus, ferplus_share=ferplus_share, face_size=size
+    )
     validation = _validation(data, size)
     if start is None:
         recognizer = EmotionRecognizer(labels=training.labels, **parts, **finder)

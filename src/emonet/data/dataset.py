@@ -14,7 +14,7 @@ from emonet.data.folders import read_folder
 from emonet.data.splits import TRAINING
 from emonet.errors import DataError
 from emonet.pipeline.crops import faces_by_size
-from emonet.plugin import require_size
+from emonet.plugin import require_number, require_size
 
 __all__ = ["FaceDataset", "Labelled", "as_dataset", "load_dataset"]
 
@@ -155,6 +155,7 @@ def load_dataset(
     split: str = TRAINING,
     *,
     ferplus: str | Path | None = None,
+    ferplus_share: float = 1,
     face_size: tuple[int, int] = (48, 48),
 ) -> FaceDataset:
     """Load one split of a data set.
@@ -166,15 +167,17 @@ def load_dataset(
             ``test`` mean the same.
         ferplus: the FER+ votes (``fer2013new.csv``) for the rows of the CSV file; they become
             ``votes`` over FER-2013's seven classes.
+        ferplus_share: of these votes in the targets, 0..1; the rest is FER-2013's label.
         face_size: (height, width) that faces are resized to, pixels; for a recognizer whose
             networks need more, ``recognizer.config.face_sizes[0]``.
 
     Raises:
-        ConfigError: face_size is not two numbers of 1 to 1024.
+        ConfigError: face_size is not two numbers of 1 to 1024, or ferplus_share not in 0..1.
         DataError: nothing is there, or it is malformed; names the file and the line.
     """
     path = Path(path)
     face_size = require_size("load_dataset", "face_size", face_size, 1)
+    require_number("load_dataset", "ferplus_share", ferplus_share, 0, 1)
     if path.is_dir():
         if ferplus is not None:
             raise DataError(f"FER+ votes go with FER-2013's CSV file, not with the folder {path}")
@@ -186,7 +189,11 @@ def load_dataset(
         path, split, None if ferplus is None else Path(ferplus)
     )
     resized = faces_by_size(images, (face_size,))[face_size]
-    return FaceDataset(resized, classes, labels, votes)
+    labelled = FaceDataset(resized, classes, labels)
+    if votes is None:
+        return labelled
+    share = np.float32(ferplus_share)
+    return replace(labelled, votes=(1 - share) * labelled.targets + share * votes)
 
 
 #: What training and evaluation take: a FaceDataset, or images with class indices.
