@@ -132,6 +132,10 @@ class NetworkConfig:
     """One network: backbone, feature extractors, head, and its weight in the ensemble.
 
     Attributes:
+        name: of its files, and unlike every other member's.
+        backbone: which component, and how it is configured.
+        features: the same of each feature extractor, in the order in which they are fused.
+        head: the layers between features and probabilities.
         face_size: (height, width) of the faces that it gets, pixels.
         centred: subtract the training set's mean face, a layer saved with the weights.
         weight: of its probabilities in the ensemble's mean; only proportions matter.

@@ -33,7 +33,14 @@ class Ensemble:
     augmentation: TestTimeAugmentation = "none"
 
     def predict_proba(self, faces: FacesBySize) -> NDArray[np.float32]:
-        """Map faces, at every size that a member needs, to calibrated float32 (n, classes)."""
+        """Map faces to probabilities: the members' weighted mean, calibrated.
+
+        Args:
+            faces: uint8 (n, height, width) by the size, for every size that a member needs.
+
+        Returns:
+            float32 (n, classes) whose rows sum to 1.
+        """
         members = self.members_proba(faces)
         mean = members[0]
         if len(members) > 1:

@@ -70,6 +70,14 @@ class Network:
     ) -> "Network":
         """Make a network that needs no Keras from its graph and from what get_weights returned.
 
+        Args:
+            graph: an ONNX model that takes its weights as inputs.
+            weights: by name, the states of extractors among them.
+            extractors: by name, in the order in which the graph takes their vectors.
+            face_size: (height, width) of the faces that it takes, pixels.
+            num_classes: of its probabilities.
+            precision: what the graph computes convolutions in.
+
         Raises:
             WeightsError: graph and weights don't belong together, or are of another network.
         """

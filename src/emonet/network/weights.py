@@ -66,6 +66,9 @@ def adapt_output(
         weights: what get_weights returned.
         order: for each new column of the probabilities, the old one.
         temperature: divides the log-probabilities.
+
+    Raises:
+        WeightsError: the output layer's weights are missing, or of another number of classes.
     """
     adapted = dict(weights)
     for part in ("kernel", "bias"):

@@ -241,6 +241,9 @@ def get_catalog() -> Catalog:
 
     ``EMONET_DISABLE_PLUGINS`` names plugins or packages to leave alone, separated by commas.
     With ``EMONET_STRICT_PLUGINS=1`` a broken plugin's error is raised here.
+
+    Raises:
+        PluginError: a plugin is broken, in strict mode, or looks components up while it loads.
     """
     global _catalog, _loading
     with _lock:

@@ -106,6 +106,9 @@ def load_plugins(disabled: Iterable[str], *, strict: bool) -> list[LoadedPlugin]
     Args:
         disabled: names of plugins or distributions to leave alone.
         strict: raise the first plugin's error instead of recording it.
+
+    Raises:
+        PluginError: in strict mode, a plugin can't be imported or keeps no contract.
     """
     skip = set(map(plain_name, disabled))
     loaded = []

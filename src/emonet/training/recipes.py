@@ -39,8 +39,11 @@ class Phase:
             ``trained_except_batch_norm`` leaves batch normalisation in inference mode.
         optimizer: ``sgd`` is Nesterov's.
         learning_rate: the peak.
+        momentum: 0..1, of ``sgd``; ``adam`` has its own.
         schedule: ``constant``; ``cosine`` from the peak to 0 over the phase; ``plateau``
-            halves it whenever the validation loss has not improved for ``plateau_patience``.
+            halves it whenever the validation loss has not improved for ``plateau_patience``
+            epochs.
+        plateau_patience: with ``plateau``, at least 1.
         warmup_epochs: with ``cosine``, epochs of linear increase from 0 to the peak.
         weight_decay: decoupled: a step shrinks kernels by learning_rate * weight_decay. With
             momentum 0.9 that is as strong as a tenth of it added to the loss's gradient.
@@ -164,7 +167,11 @@ class Recipe:
         return sum(phase.epochs for phase in self.phases)
 
     def with_epochs(self, epochs: int) -> "Recipe":
-        """Return the recipe with this many epochs, shared out as its phases share theirs."""
+        """Return the recipe with this many epochs, shared out as its phases share theirs.
+
+        Raises:
+            ConfigError: there are fewer epochs than phases.
+        """
         if epochs < len(self.phases):
             raise ConfigError(
                 f"The recipe {self.name!r} has {len(self.phases)} phases and needs at least "

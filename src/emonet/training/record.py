@@ -134,7 +134,17 @@ def make_record(
     distillation: Distillation | None = None,
     start_from: Trained | None = None,
 ) -> TrainingRecord:
-    """Write down a finished run; ``evaluation`` is filled in by whoever evaluates it."""
+    """Write down a finished run; ``evaluation`` is filled in by whoever evaluates it.
+
+    Args:
+        recipe: how it was trained.
+        seed: of the run.
+        train: what it learnt from, with the labels' targets and not a teacher's.
+        validation: what chose the epoch.
+        history: every epoch.
+        distillation: the teacher, if there was one.
+        start_from: whose weights it started from; the record keeps that one's runs as well.
+    """
     before = UNKNOWN if start_from is None else start_from.training
     earlier = () if before == UNKNOWN else (replace(before, before=()), *before.before)
     return TrainingRecord(

@@ -10,7 +10,18 @@ __all__ = ["EpochRecord", "best_epoch", "learning_rate", "should_stop"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpochRecord:
-    """One finished epoch; numbers count from 1 through all phases."""
+    """One finished epoch.
+
+    Attributes:
+        epoch: counted from 1 through all phases.
+        phase: of the recipe, counted from 0.
+        learning_rate: at its end.
+        loss: mean cross-entropy, nats, of the training faces as they were augmented.
+        accuracy: 0..1, likewise.
+        val_loss: mean cross-entropy of the validation faces, nats.
+        val_accuracy: 0..1.
+        seconds: for training and validation together.
+    """
 
     epoch: int
     phase: int
