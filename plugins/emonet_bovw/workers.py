@@ -42,14 +42,15 @@ def locate_in_parallel(
     if count < 2 or not sys.executable:
         return locate_landmarks(predictor, faces)
     mine, *others = np.array_split(faces, count)
-    workers = [_start(model) for _ in others]
+    workers: list[subprocess.Popen[bytes]] = []
     try:
-        for worker, share in zip(workers, others, strict=True):
-            _feed(worker, share)
+        for share in others:
+            workers.append(_start(model))
+            _feed(workers[-1], share)
         parts = [locate_landmarks(predictor, mine)]
         for worker, share in zip(workers, others, strict=True):
             parts.append(_result(worker, len(share)))
-    except _WorkerError:
+    except (_WorkerError, OSError):
         # Whatever a worker lacks, this process has.
         return locate_landmarks(predictor, faces)
     finally:

@@ -252,8 +252,7 @@ def build_ensemble(
             shared[identity] = _build(catalog, Kind.FEATURE_EXTRACTOR, part)
         return shared[identity]
 
-    # Members that were saved with two releases of a plugin have one extractor here.
-    for member in without_releases(config).networks:
+    for member in config.networks:
         arrays = weights[member.name]
         extractors = {part.name: extractor(part, arrays) for part in member.features}
         count = len(config.labels)

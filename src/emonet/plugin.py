@@ -86,8 +86,8 @@ class FeatureExtractor(Protocol):
     def transform(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Turn uint8 (n, height, width) grey faces into float32 (n, num_features).
 
-        Must not change its input, must take any n (0 and 1 too), and must return finite
-        numbers for every face.
+        Several threads may call it at once. Must not change its input, must take any n (0 and 1
+        too), and must return finite numbers for every face.
         """
         ...
 
@@ -104,7 +104,10 @@ class Detector(Protocol):
     """Finds the faces in an image."""
 
     def detect(self, image: NDArray[np.uint8]) -> Sequence[Detection]:
-        """Find faces in an RGB uint8 (height, width, 3) image; empty when there are none."""
+        """Find faces in an RGB uint8 (height, width, 3) image; empty when there are none.
+
+        Each detector works for one thread at a time: where several do, each has its own.
+        """
         ...
 
 
@@ -214,6 +217,14 @@ def require_number(
     whole: bool = False,
 ) -> None:
     """Refuse a setting that is no number within low..high.
+
+    Args:
+        component: whose setting it is; begins the message.
+        key: of the setting.
+        value: what was given.
+        low: the least that is legal.
+        high: the most that is legal.
+        whole: whether only integers are.
 
     Raises:
         ConfigError: names the component, the setting, what is expected and what was received.

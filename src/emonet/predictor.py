@@ -90,6 +90,11 @@ class Predictor(Pretrained):
         Faces of several images go through the networks together; memory does not grow with
         the number of images. If the iterable raises, the images before get their results first.
 
+        Args:
+            images: in any form that predict takes. They are taken from the iterable some images
+                ahead of the results, so a file must stay as it is until its result has come.
+            min_score: as for predict.
+
         Raises:
             InputError: it is given one image.
             ConfigError: min_score is not in 0..1.

@@ -132,6 +132,7 @@ class EmotionRecognizer(Predictor):
             other: whose network, detector, framing and test-time augmentation are meant.
             labels: other ones; None: the same.
         """
+        require_recognizers("like", other)
         chosen = other.labels if labels is None else label_set(labels)
         made = cls._of(replace(other.config.unlearnt(), labels=chosen))
         made._pretrained = other._pretrained
@@ -190,7 +191,7 @@ class EmotionRecognizer(Predictor):
         train_set = self._dataset(train, exactly=True, every_label=True)
         # What could fail after hours of training fails now.
         config_to_json(self._config)
-        self._get_detectors()
+        framing = self._framing_of(train_set.images)
         if self._weights is not None and start_from is None:
             logger.warning(
                 "fit starts anew, and what this recognizer has learnt is forgotten: pass "
@@ -213,7 +214,7 @@ class EmotionRecognizer(Predictor):
         self._config = self._config.unlearnt()
         self._ensemble, self._graphs = None, {}
         self._weights = {self._config.networks[0].name: weights}
-        if (framing := self._framing_of(train_set.images)) is not None:
+        if framing is not None:
             # Those of other detectors were measured on other faces.
             self._config = replace(self._config, framing={}).with_framing(*framing)
         return self

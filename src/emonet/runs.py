@@ -10,7 +10,7 @@ from emonet.data import Labelled
 from emonet.data.splits import VALIDATION
 from emonet.recognizer import EmotionRecognizer
 from emonet.storage.folder import CONFIG_FILE, Dtype
-from emonet.storage.update import update_folder
+from emonet.storage.update import require_no_other, update_folder
 
 __all__ = ["is_finished", "train_folder"]
 
@@ -52,7 +52,11 @@ def train_folder(
         dtype: of the saved weights.
         license: of the weights, for the model card.
         **arguments: for EmotionRecognizer.fit.
+
+    Raises:
+        ConfigError: the folder has a README.md or a config.json that is no model's.
     """
+    require_no_other(folder)
     checkpoints = _checkpoints(folder)
     _delete_leftovers(folder)
     folder.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ from tests.integration.conftest import Run
 from tests.integration.recognizers import mini, watching
 
 from emonet import EmotionRecognizer, Phase, Recipe
+from emonet.config import RecognizerConfig
 from emonet.data.augmentation import Augmentation
 from emonet.errors import ConfigError, TrainingError
 from emonet.labels import FER2013
@@ -207,3 +208,23 @@ def test_the_command_takes_trains_options(
         assert (refused.status, refused.out) == (2, "")
         assert part in refused.err
     assert json.loads((out / "config.json").read_text())["networks"][0]["face_size"] == [44, 44]
+
+
+def test_a_teacher_is_told_apart_by_what_its_answers_follow_from(
+    tiny_recognizer: EmotionRecognizer,
+) -> None:
+    def identity(config: RecognizerConfig, graphs: dict[str, bytes]) -> object:
+        other = EmotionRecognizer._of(config)
+        other._weights, other._graphs = tiny_recognizer.weights, graphs
+        return Distillation(other, 0.5, "batches").identity()
+
+    config, graphs = tiny_recognizer.config, {"resnet18": b"graph"}
+    released = replace(config.detector, distribution_version="99")
+    mine = identity(config, graphs)
+    assert identity(replace(config, detector=released), graphs) == mine
+    (network,) = config.networks
+    newer = replace(network.backbone, distribution_version="99")
+    networks = (replace(network, backbone=newer),)
+    assert identity(replace(config, networks=networks), graphs) == mine
+    assert identity(replace(config, temperature=2.0), graphs) != mine
+    assert identity(config, {}) != mine

@@ -61,3 +61,18 @@ def test_text_says_that_tensorflow_is_broken(tmp_path: Path, module: str, expect
     assert f"Python {sys.version.split()[0]}" in done.stdout
     assert "plugin resnet18 (emonet" in done.stdout
     assert "HF_ENDPOINT=https://(set)@hub.example" in done.stdout
+
+
+def test_a_broken_plugin_is_told_in_strict_mode_too(tmp_path: Path) -> None:
+    (tmp_path / "acme_emonet.py").write_text("raise ImportError('libacme is gone')")
+    metadata = tmp_path / "acme_emonet-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-emonet\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[emonet]\nacme = acme_emonet\n")
+    for strict, expected in (
+        ("0", "plugin acme (acme-emonet 1.0): "),
+        ("1", "plugins do not work: "),
+    ):
+        done = info(PYTHONPATH=str(tmp_path), EMONET_STRICT_PLUGINS=strict)
+        (line,) = (line for line in done.stdout.splitlines() if "libacme is gone" in line)
+        assert line.startswith(expected)

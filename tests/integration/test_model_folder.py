@@ -16,7 +16,7 @@ import pytest
 from huggingface_hub import ModelCard
 from safetensors.numpy import load_file, save_file
 from tests.conftest import TINY, make_faces
-from tests.integration.conftest import edit_config
+from tests.integration.conftest import Run, edit_config
 
 from emonet import EmotionRecognizer
 from emonet.composition import build_network
@@ -737,3 +737,15 @@ def test_a_licence_is_kept_with_and_without_quotes(folder: Path, license: str) -
 def test_one_crop_alone_is_told_to_be_put_into_a_list(tiny_recognizer: EmotionRecognizer) -> None:
     with pytest.raises(ImageError, match=r"got shape \(48, 48\): .* put it into a list"):
         tiny_recognizer.predict_proba(np.zeros((48, 48), np.uint8))
+
+
+@pytest.mark.parametrize("name", ["README.md", "config.json"])
+def test_another_projects_files_are_not_overwritten(
+    name: str, tiny_recognizer: EmotionRecognizer, run: Run, fer2013_csv: Path, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_text("my project")
+    with pytest.raises(ConfigError, match=rf"{name} is no emonet model's"):
+        tiny_recognizer.save_pretrained(tmp_path)
+    outcome = run("quantise", "tiny", "--data", fer2013_csv, "--out", tmp_path)
+    assert outcome.status != 0
+    assert contents(tmp_path) == {name: b"my project"}

@@ -111,6 +111,9 @@ def test_what_is_finished_is_not_trained_again(
     assert again == summary
     with pytest.raises(ConfigError, match="holds another experiment"):
         reproduce(fer2013_csv, out, scale=TINY, variants=[PIXELS], pretrained=False, seed=1)
+    weights = {PIXELS.backbone: "other.h5"}
+    with pytest.raises(ConfigError, match="holds another experiment"):
+        reproduce(fer2013_csv, out, scale=TINY, variants=[PIXELS], weights=weights)
     splits = ("Training", "PublicTest", "PrivateTest")
     other = write_fer2013(tmp_path / "b.csv", {name: make_faces(2) for name in splits})
     with pytest.raises(ConfigError, match="holds another experiment"):

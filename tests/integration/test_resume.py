@@ -350,3 +350,31 @@ def test_another_command_does_not_go_on_with_a_run(run_train, tmp_path: Path) ->
     assert "holds a run with another seed" in refused.err
     assert "Traceback" not in refused.err
     assert run_train(tmp_path, "--epochs", "2").status == 0
+
+
+SLOW_COMMAND = """
+import sys, time
+from pathlib import Path
+from emonet.cli import app
+from emonet.files import beside
+
+def slow(folder: Path) -> None:
+    with beside(folder / "whole.txt") as file:
+        file.write_text("half")
+        print("half of it is written", flush=True)
+        time.sleep(600)
+
+app.app.command()(slow)
+app.main()
+"""
+
+
+def test_a_command_that_is_told_to_end_clears_away_what_is_half_written(tmp_path: Path) -> None:
+    """As by ``docker stop``; after SIGKILL nobody can."""
+    process = start([sys.executable, "-c", SLOW_COMMAND, "slow", str(tmp_path)])
+    assert process.stdout.readline() == "half of it is written\n"
+    assert len(list(tmp_path.iterdir())) == 1
+    process.terminate()
+    process.communicate()
+    assert process.returncode == 143
+    assert list(tmp_path.iterdir()) == []

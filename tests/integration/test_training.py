@@ -25,6 +25,7 @@ from emonet.errors import (
     ImageError,
     ImageNotFoundError,
     ModelNotFoundError,
+    PluginRuntimeError,
     TrainingError,
 )
 from emonet.labels import FERPLUS
@@ -597,7 +598,12 @@ def test_a_detector_whose_boxes_are_crops_already_leaves_no_framing(
     assert plain.config.framing == {}
 
 
-def test_what_would_fail_after_training_fails_before(tmp_path: Path) -> None:
+def test_what_would_fail_after_training_fails_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise PluginRuntimeError("no camera")
+
     data = make_faces(2)
     nowhere = {"model_path": str(tmp_path / "no.onnx")}
     with pytest.raises(ModelNotFoundError, match="model_path"):
@@ -611,6 +617,9 @@ def test_what_would_fail_after_training_fails_before(tmp_path: Path) -> None:
         )
     with pytest.raises(ConfigError, match="fit: seed must be a whole number"):
         EmotionRecognizer(**TINY).fit(data, data, seed=-1, checkpoint_dir=tmp_path / "run")
+    monkeypatch.setattr("emonet.recognizer.measure_framing", fail)
+    with pytest.raises(PluginRuntimeError, match="no camera"):
+        EmotionRecognizer(**TINY).fit(data, data, checkpoint_dir=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -633,6 +642,8 @@ def test_a_recognizer_like_another_has_its_choices(tiny_recognizer: EmotionRecog
     assert EmotionRecognizer.like(other)._pretrained
     with pytest.raises(ConfigError, match="labels must be a list of names, got 'sad'"):
         EmotionRecognizer.like(tiny_recognizer, labels="sad")
+    with pytest.raises(ConfigError, match="EmotionRecognizer"):
+        EmotionRecognizer.like("fast")
 
 
 @pytest.mark.parametrize(("size", "count", "expected"), [(64, 64, 64), (64, 63, 62), (63, 99, 62)])

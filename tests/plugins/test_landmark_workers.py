@@ -62,6 +62,23 @@ def test_what_a_worker_can_not_do_this_process_does(
     assert [process.returncode for process in started] == [1]
 
 
+def test_where_no_process_can_be_started_this_one_does_all(
+    expected: np.ndarray, started: list[subprocess.Popen], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = workers._start
+
+    def one_only(model: Path) -> subprocess.Popen:
+        if started:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        return start(model)
+
+    monkeypatch.setattr(workers, "_start", one_only)
+    monkeypatch.setattr(workers, "LEAST_PER_WORKER", 5)
+    found = workers.locate_in_parallel(load_predictor(find_model()), find_model(), FACES)
+    np.testing.assert_array_equal(found, expected)
+    assert [process.poll() is not None for process in started] == [True]
+
+
 def test_an_interrupted_search_leaves_no_process(
     started: list[subprocess.Popen], monkeypatch: pytest.MonkeyPatch
 ) -> None:

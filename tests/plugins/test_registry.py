@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import threading
+import traceback
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -331,6 +332,20 @@ def test_a_disabled_plugin_may_be_broken(site: Site, monkeypatch: pytest.MonkeyP
     site.install("acme-emonet", BROKEN["exit at import"][0])
     assert discover() == []
     assert plugin_of("acme-emonet").error is None
+
+
+def test_a_failed_plugin_is_not_blamed_for_another_packages_component(site: Site) -> None:
+    source = GOOD + "raise ImportError('no_such_library')"
+    site.install("broken-emonet", source, name="broken")
+    discover()
+    with pytest.raises(ComponentNotFoundError, match="'other-emonet'; install that only if"):
+        get_catalog().get(Kind.BACKBONE, "good_net", distribution="other-emonet")
+    lengths = set()
+    for _ in range(2):
+        with pytest.raises(PluginLoadError, match="no_such_library") as raised:
+            get_catalog().get(Kind.BACKBONE, "good_net", distribution="broken-emonet")
+        lengths.add(len(list(traceback.walk_tb(raised.tb))))
+    assert len(lengths) == 1
 
 
 def test_what_a_saved_model_needs_from_another_package_is_named(site: Site) -> None:

@@ -11,6 +11,7 @@ from emonet.pipeline.crops import (
     crop_faces,
     faces_by_size,
     measure_framing,
+    resampling,
     whole_face,
 )
 from emonet.pipeline.detection import detect_faces
@@ -285,3 +286,11 @@ def test_large_training_set_is_sampled_from_start_to_end():
 def test_one_image_is_not_taken_for_many_faces(dtype):
     with pytest.raises(ImageError, match=r"shape \(48, 48, 3\): if that is one image"):
         faces_by_size(np.zeros((48, 48, 3), dtype), ((48, 48),))
+
+
+@pytest.mark.parametrize("old", [(64, 40), (40, 64), (96, 96), (24, 24)])
+def test_matrices_resize_as_faces_are_resized(old):
+    faces = np.random.default_rng(0).integers(0, 256, (3, *old)).astype(np.uint8)
+    rows, columns = resampling(old, (48, 48))
+    resized = rows @ faces.astype(np.float32) @ columns.T
+    np.testing.assert_allclose(resized, faces_by_size(faces, ((48, 48),))[48, 48], atol=1.5)

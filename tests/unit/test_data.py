@@ -14,6 +14,7 @@ from emonet import FaceDataset, load_dataset
 from emonet.data import as_dataset
 from emonet.errors import ConfigError, DataError
 from emonet.labels import FER2013, FERPLUS
+from emonet.training.record import data_digest
 
 PIXELS = " ".join(["7"] * 48 * 48)
 HEADER = "emotion,pixels,Usage"
@@ -261,6 +262,11 @@ def test_votes_share_the_targets_with_the_label(tmp_path):
 def test_a_share_of_votes_that_is_none_is_refused(share, small_csv):
     with pytest.raises(ConfigError, match=r"ferplus_share must be a number of 0\.\.1, got"):
         load_dataset(small_csv, ferplus_share=share)
+
+
+def test_a_share_of_no_votes_is_refused(small_csv):
+    with pytest.raises(ConfigError, match=r"ferplus_share=0\.3 needs votes"):
+        load_dataset(small_csv, ferplus_share=0.3)
 
 
 @pytest.mark.parametrize("votes", [[7.0, 3.0], [np.nan, 1.0], [-0.5, 1.5]])
@@ -512,6 +518,23 @@ def test_small_set_gives_a_face_of_each_class():
     rest, held = of_classes(4, 4, 4, 4, 4).hold_out(0.1)
     assert np.bincount(held.classes).tolist() == [1] * 5
     assert len(rest) == 15
+
+
+@pytest.mark.parametrize("counts", [(1000, 2), (100, 2, 2, 2), (1, 50, 2)])
+def test_small_classes_have_a_face_held_out_too(counts):
+    rest, held = of_classes(*counts).hold_out(0.1)
+    several = np.array(counts) > 1
+    assert ((np.bincount(held.classes, minlength=len(counts)) >= 1) == several).all()
+    assert (np.bincount(rest.classes) >= 1).all()
+    assert len(rest) + len(held) == sum(counts)
+
+
+def test_classes_and_votes_get_their_types():
+    images = np.zeros((2, 8, 8), np.uint8)
+    small = FaceDataset(images, np.array([0, 1], np.uint8), ("a", "b"), [[1, 0], [0, 1]])
+    assert (small.classes.dtype, small.targets.dtype) == (np.int64, np.float32)
+    large = FaceDataset(images, np.array([0, 1], np.uint64), ("a", "b"), np.eye(2))
+    assert data_digest(small) == data_digest(large)
 
 
 @pytest.mark.parametrize("counts", [(), (1, 1, 1)])

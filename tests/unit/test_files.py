@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from emonet.errors import ConfigError, HubError, ModelNotFoundError, WeightsError
+from emonet import EmotionRecognizer
+from emonet.errors import ConfigError, HubError, ModelNotFoundError, TrainingError, WeightsError
 from emonet.files import beside
 from emonet.plugin import locate_file
 from emonet.training.checkpoint import Checkpoint
@@ -114,3 +115,29 @@ def test_a_checkpoints_arrays_are_on_the_disk_before_they_are_named(
     Checkpoint(tmp_path, {}).save([epoch], last=arrays, best=arrays)
     names = ("last-0001.safetensors", "best-0001.safetensors", "state.json")
     assert flushed == [(tmp_path / name).stat().st_ino for name in names]
+
+
+def test_a_models_files_are_all_on_the_disk_before_the_first_takes_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed, named, replace = set(), [], Path.replace
+
+    def noting(file: Path, target: Path) -> Path:
+        named.append((target.name, len(flushed)))
+        return replace(file, target)
+
+    monkeypatch.setattr(os, "fsync", lambda handle: flushed.add(os.fstat(handle).st_ino))
+    monkeypatch.setattr(Path, "replace", noting)
+    EmotionRecognizer.from_pretrained("tiny").save_pretrained(tmp_path)
+    assert {count for _, count in named} == {len(list(tmp_path.iterdir()))} == {5}
+    assert named[-1][0] == "config.json"
+
+
+def test_a_checkpoint_that_can_not_be_written_says_so(tmp_path: Path) -> None:
+    (tmp_path / "last-0001.safetensors").mkdir()
+    epoch = EpochRecord(
+        epoch=1, phase=0, learning_rate=0.1, loss=1.0, accuracy=0.5,
+        val_loss=1.0, val_accuracy=0.5, seconds=1.0,
+    )  # fmt: skip
+    with pytest.raises(TrainingError, match=r"last-0001\.safetensors can't be written"):
+        Checkpoint(tmp_path, {}).save([epoch], last={"a": np.zeros(3)}, best=None)

@@ -3,7 +3,10 @@
 import collections
 import itertools
 import threading
+import traceback
+import weakref
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageSequence
@@ -217,6 +220,32 @@ def test_detector_that_raises_on_one_image_costs_only_it():
 
 
 # Finite, and it meets the image: but the square to cut out would have 10**18 pixels.
+def test_a_result_with_an_error_keeps_no_picture():
+    pictures = []
+
+    def detect(image):
+        pictures.append(weakref.ref(image))
+        raise ValueError("no detection today")
+
+    results = list(stream([plain_image(0), plain_image(1)], detect=detect))
+    assert [type(result.error) for result in results] == [PluginRuntimeError] * 2
+    assert [picture() for picture in pictures] == [None] * 2
+    assert "in detect" in "".join(traceback.format_exception(results[0].error))
+
+
+def test_a_crop_that_opencv_can_not_make_costs_only_its_image(monkeypatch):
+    def out_of_memory(image):
+        if image.max() == 1:
+            raise cv2.error("Failed to allocate 17179869184 bytes")
+        return image[..., 0]
+
+    monkeypatch.setattr("emonet.pipeline.crops._grey", out_of_memory)
+    results = list(stream(plain_image(value) for value in range(3)))
+    assert [result.error is None for result in results] == [True, False, True]
+    assert isinstance(results[1].error, ImageError)
+    assert "Failed to allocate" in str(results[1].error)
+
+
 def test_absurdly_large_box_costs_only_its_image():
     def detect(image):
         side = 1e9 if image[0, 0, 0] == 7 else 10

@@ -3,6 +3,7 @@
 import io
 import logging
 import os
+import signal
 import sys
 from importlib.metadata import version
 from typing import Annotated, NoReturn
@@ -32,6 +33,7 @@ __all__ = ["app", "main"]
 
 EXIT_FAILED = 2
 INTERRUPTED = 130
+TERMINATED = 143
 
 app = typer.Typer(
     name="emonet",
@@ -91,6 +93,8 @@ def main() -> NoReturn:
     """Run the command line: 0 is success, 1 that some inputs failed, 2 that nothing ran."""
     # --debug is read here too: usage errors come before any option is.
     debug = "--debug" in sys.argv
+    # As a container is stopped: what is half written is to be cleared away then too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     try:
         status = app(standalone_mode=False)
     except (typer.Abort, KeyboardInterrupt):

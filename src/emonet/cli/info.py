@@ -6,10 +6,12 @@ import platform
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
 from emonet.cli.options import AsJson
+from emonet.errors import PluginError, PluginWarning
 from emonet.plugin import usable_cores
 from emonet.registry import list_plugins
 from emonet.storage.sources import bundled_models
@@ -83,7 +85,7 @@ def gather() -> dict[str, Any]:
         "memory_gib": _memory_gib(),
         "keras": _ask(ASK_KERAS),
         "onnxruntime": _ask(ASK_ONNXRUNTIME),
-        "plugins": [plugin.to_dict() for plugin in list_plugins()],
+        "plugins": _plugins(),
         "bundled_models": bundled_models(),
         "hub_cache": _hub_cache(),
         "environment": _environment(),
@@ -109,6 +111,15 @@ def _ask(code: str) -> dict[str, Any]:
         said = done.stderr.strip().splitlines() or ["it said nothing"]
         return {"error": f"process ended with status {done.returncode}: {said[-1]}"}
     return facts
+
+
+def _plugins() -> list[dict[str, Any]]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PluginWarning)  # what failed is told below
+        try:
+            return [plugin.to_dict() for plugin in list_plugins()]
+        except PluginError as error:  # EMONET_STRICT_PLUGINS is set
+            return [{"error": str(error)}]
 
 
 def _processor() -> str:
@@ -161,6 +172,9 @@ def _lines(facts: dict[str, Any]) -> list[str]:
     else:
         lines.append(f"onnxruntime providers: {', '.join(onnxruntime['providers'])}")
     for plugin in facts["plugins"]:
+        if "name" not in plugin:
+            lines.append(f"plugins do not work: {plugin['error']}")
+            continue
         state = plugin["error"] or plugin["status"]
         origin = f"{plugin['distribution']} {plugin['version']}"
         lines.append(f"plugin {plugin['name']} ({origin}): {state}")

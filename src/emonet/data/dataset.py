@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from emonet.data.fer2013 import read_fer2013
 from emonet.data.folders import read_folder
 from emonet.data.splits import TRAINING
-from emonet.errors import DataError
+from emonet.errors import ConfigError, DataError
 from emonet.pipeline.crops import faces_by_size
 from emonet.plugin import require_number, require_size
 
@@ -74,6 +74,9 @@ class FaceDataset:
                 f"classes must be 0..{len(self.labels) - 1} for the labels {self.labels}, "
                 f"got {self.classes.min()}..{self.classes.max()}"
             )
+        object.__setattr__(self, "classes", self.classes.astype(np.int64, copy=False))
+        if self.votes is not None:
+            object.__setattr__(self, "votes", self.votes.astype(np.float32, copy=False))
 
     def __len__(self) -> int:
         return len(self.images)
@@ -86,7 +89,7 @@ class FaceDataset:
         return np.eye(len(self.labels), dtype=np.float32)[self.classes]
 
     def subset(self, indices: NDArray[np.int64]) -> "FaceDataset":
-        """Return the rows at these indices, in their order."""
+        """Return the rows at these indices, integers (k,), in their order."""
         votes = None if self.votes is None else self.votes[indices]
         return replace(
             self, images=self.images[indices], classes=self.classes[indices], votes=votes
@@ -113,7 +116,11 @@ class FaceDataset:
     def hold_out(self, fraction: float, *, seed: int = 0) -> "tuple[FaceDataset, FaceDataset]":
         """Split into (rest, held out), each class in the same proportion, but at least one face.
 
-        The only face of a class stays in the rest.
+        The only face of a class stays in the rest. Both keep the order of the rows.
+
+        Args:
+            fraction: of the faces, 0..1.
+            seed: of the draw.
 
         Raises:
             DataError: there are too few faces for that.
@@ -132,8 +139,12 @@ class FaceDataset:
                 f"{fraction:.0%} of {len(self)} faces of {np.count_nonzero(counts)} classes can't "
                 f"be held out: give more faces, two or more of each class"
             ) from None
-        rest = np.setdiff1d(np.arange(len(self)), held)
-        return self.subset(rest), self.subset(np.sort(held))
+        # Proportion alone leaves small classes out.
+        draw = np.random.default_rng(seed)
+        missed = np.setdiff1d(np.flatnonzero(counts > 1), self.classes[held])
+        faces = [draw.choice(np.flatnonzero(self.classes == kind)) for kind in missed]
+        held = np.sort(np.array([*held, *faces]))
+        return self.subset(np.setdiff1d(np.arange(len(self)), held)), self.subset(held)
 
     def require_every_class(self) -> None:
         """Refuse a set that a classifier can't be trained on.
@@ -172,12 +183,15 @@ def load_dataset(
             networks need more, ``recognizer.config.face_sizes[0]``.
 
     Raises:
-        ConfigError: face_size is not two numbers of 1 to 1024, or ferplus_share not in 0..1.
+        ConfigError: face_size is not two numbers of 1 to 1024, or ferplus_share not in 0..1
+            or without ferplus.
         DataError: nothing is there, or it is malformed; names the file and the line.
     """
     path = Path(path)
     face_size = require_size("load_dataset", "face_size", face_size, 1)
     require_number("load_dataset", "ferplus_share", ferplus_share, 0, 1)
+    if ferplus is None and ferplus_share != 1:
+        raise ConfigError(f"ferplus_share={ferplus_share} needs votes: name their file as ferplus")
     if path.is_dir():
         if ferplus is not None:
             raise DataError(f"FER+ votes go with FER-2013's CSV file, not with the folder {path}")

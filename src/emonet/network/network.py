@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -178,8 +178,12 @@ def extractor_state(weights: Mapping[str, NDArray[Any]], name: str) -> dict[str,
 
 
 def extractor_identity(part: ComponentConfig, state: Mapping[str, NDArray[Any]]) -> bytes:
-    """Return a digest of what decides an extractor's vectors, but for the faces."""
-    digest = hashlib.sha256(json.dumps(asdict(part), sort_keys=True).encode())
+    """Return a digest of what decides an extractor's vectors, but for the faces.
+
+    The release of its package does not: it has a configuration's version for that.
+    """
+    released = replace(part, distribution_version="")
+    digest = hashlib.sha256(json.dumps(asdict(released), sort_keys=True).encode())
     for key in sorted(state):
         array = np.ascontiguousarray(state[key])
         digest.update(f"{key} {array.dtype} {array.shape}".encode() + array.tobytes())

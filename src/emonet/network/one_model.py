@@ -79,6 +79,6 @@ def one_model(ensemble: Ensemble) -> keras.Model:
     for network in networks:
         own = seen
         if network.face_size != size:
-            own = Resized(*map(resampling, size, network.face_size))(own)
+            own = Resized(*resampling(size, network.face_size))(own)
         members.append(MeanOverViews(count)(cast("KerasNetwork", network).model([own])))
     return keras.Model([faces], WeightedMean(ensemble.weights, ensemble.temperature)(members))

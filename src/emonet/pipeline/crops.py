@@ -55,13 +55,21 @@ def crop_faces(
 
     Returns:
         By size, uint8 (len(detections), height, width), grey.
+
+    Raises:
+        ImageError: OpenCV can't, for want of memory.
     """
+    import cv2
+
     crops = {size: np.empty((len(detections), *size), np.uint8) for size in sizes}
-    for index, detection in enumerate(detections):
-        square = _square(image, detection.box, Framing() if detection.framed else framing)
-        grey = _grey(square)
-        for size, faces in crops.items():
-            faces[index] = _resized(grey, size)
+    try:
+        for index, detection in enumerate(detections):
+            square = _square(image, detection.box, Framing() if detection.framed else framing)
+            grey = _grey(square)
+            for size, faces in crops.items():
+                faces[index] = _resized(grey, size)
+    except (cv2.error, MemoryError) as error:
+        raise ImageError(f"A face can't be cut out: {error}") from error
     return crops
 
 
@@ -130,25 +138,43 @@ def _grey(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
-def resampling(old: int, new: int) -> NDArray[np.float32]:
-    """Return the float32 (new, old) matrix that resizes along one side as faces are resized."""
+def resampling(
+    old: tuple[int, int], new: tuple[int, int]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return float32 (new, old) matrices that resize faces along height and along width.
+
+    Args:
+        old: (height, width) of the faces, pixels.
+        new: (height, width) that they are to have.
+    """
     import cv2
 
-    method = cv2.INTER_AREA if new < old else cv2.INTER_LINEAR
-    matrix = cv2.resize(np.eye(old, dtype=np.float32), (old, new), interpolation=method)
-    return np.asarray(matrix, np.float32)
+    method = _interpolation(old, new)
+
+    def along(old: int, new: int) -> NDArray[np.float32]:
+        matrix = cv2.resize(np.eye(old, dtype=np.float32), (old, new), interpolation=method)
+        return np.asarray(matrix, np.float32)
+
+    return along(old[0], new[0]), along(old[1], new[1])
 
 
 def _resized(grey: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Resample a grey face to (height, width) pixels; by area where it shrinks."""
+    """Resample a grey face to (height, width) pixels."""
     import cv2
 
-    if grey.shape == size:
+    height, width = grey.shape
+    if (height, width) == size:
         return grey
-    shrinks = grey.shape[0] >= size[0] and grey.shape[1] >= size[1]
-    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    resized = cv2.resize(grey, (size[1], size[0]), interpolation=method)
-    return np.asarray(resized, np.uint8)
+    method = _interpolation((height, width), size)
+    return np.asarray(cv2.resize(grey, (size[1], size[0]), interpolation=method), np.uint8)
+
+
+def _interpolation(old: tuple[int, int], new: tuple[int, int]) -> int:
+    """Return OpenCV's method: by area where a face shrinks."""
+    import cv2
+
+    shrinks = old[0] >= new[0] and old[1] >= new[1]
+    return int(cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
 def measure_framing(detector: Detector, faces: NDArray[np.uint8]) -> Framing | None:

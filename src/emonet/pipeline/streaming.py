@@ -4,6 +4,7 @@ Images are read and their faces found in worker threads while the networks work 
 the images before: decoders, detectors and onnxruntime all let go of Python's lock.
 """
 
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -105,6 +106,8 @@ def stream_results(
     pending: list[_Detected] = []
     failures: list[Exception] = []
     for detected in _ahead(detect, _until_failure(sources, failures)):
+        if detected.result.error is not None:
+            _let_go(detected.result.error)
         pending.append(detected)
         faces = sum(len(part.detections) for part in pending)
         if faces >= CHUNK_FACES or len(pending) >= CHUNK_IMAGES:
@@ -159,6 +162,15 @@ def _ahead(
         finally:
             # Whoever stops early does not wait for images that nobody has begun with.
             workers.shutdown(wait=False, cancel_futures=True)
+
+
+def _let_go(error: BaseException) -> None:
+    """Free what the frames of an error's traceback hold: the picture that failed."""
+    chain = [error]
+    while (cause := chain[-1].__cause__ or chain[-1].__context__) and cause not in chain:
+        chain.append(cause)
+    for link in chain:
+        traceback.clear_frames(link.__traceback__)
 
 
 def _classified(

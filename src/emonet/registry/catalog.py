@@ -174,10 +174,12 @@ class Catalog:
         """Say why the plugin that is meant failed; one that was not imported offers no names."""
         for info in self._plugins:
             same = plain_name(info.distribution) == plain_name(distribution)
+            offers = name in info.components.get(kind.value, ())
             if info.error is not None and (
-                name in info.components.get(kind.value, ()) or (same and not info.components)
+                (offers and (same or not distribution)) or (same and not info.components)
             ):
-                raise info.error
+                # It is raised at every look-up, and would remember each of them.
+                raise info.error.with_traceback(None)
 
     def _not_found(self, kind: Kind, name: str, distribution: str, offers: list[Component]) -> str:
         message = f"No {kind.words} {name!r} is installed."

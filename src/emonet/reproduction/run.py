@@ -93,6 +93,7 @@ def reproduce(
     settings = {
         "scale": asdict(scale), "pretrained": pretrained, "precision": precision, "seed": seed,
         "data": {name: data_digest(part) for name, part in splits.items()},
+        "weights": {backbone: str(path) for backbone, path in sorted(weights.items())},
     }  # fmt: skip
     _claim(out, settings)
     _draw_data(splits, out)

@@ -15,7 +15,9 @@ from emonet.training.record import UNKNOWN, TrainingRecord
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult, ModelCardData
 
-__all__ = ["LICENSE", "model_card", "require_license"]
+__all__ = ["CARD_FILE", "LICENSE", "model_card", "require_license"]
+
+CARD_FILE = "README.md"
 
 #: How the Hub abbreviates licences: mit, cc-by-4.0, 0bsd.
 LICENSE = r"[\w.-]+"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from emonet.config import NetworkConfig, RecognizerConfig
 from emonet.errors import ConfigError, EmonetError, ModelNotFoundError, WeightsError
-from emonet.files import beside, read_bounded
+from emonet.files import beside, flush, read_bounded
 from emonet.network.network import STATES
 from emonet.storage.config_json import MAX_CONFIG_BYTES, config_from_json, config_to_json
 
@@ -74,8 +74,9 @@ def write_folder(
 ) -> None:
     """Write a model folder; config.json comes last.
 
-    If writing fails, what was there before is untouched. A process that is killed while names
-    change can leave files of both models, which reading notices by their digests.
+    If the bytes can't be written, what was there before is untouched. A process that is killed
+    while names change can leave files of both models; of weights and graphs, reading notices it
+    by their digests.
 
     Args:
         folder: made when needed; files of the same names are replaced, and weights and
@@ -241,10 +242,16 @@ def _exchange(
         # What is entered first takes its name last.
         config_file = stack.enter_context(beside(folder / CONFIG_FILE))
         for file, data in new.items():
-            stack.enter_context(beside(folder / file)).write_bytes(data)
-        config_file.write_text(config_to_json(config), encoding="utf-8")
+            _write(stack.enter_context(beside(folder / file)), data)
+        _write(config_file, config_to_json(config).encode())
     for file in (*gone, *(texts.keys() - new.keys())):
         (folder / file).unlink(missing_ok=True)
+
+
+def _write(file: Path, data: bytes) -> None:
+    """Write bytes and wait for the disk: what follows, the change of names, is quick then."""
+    file.write_bytes(data)
+    flush(file)
 
 
 def _all_finite(array: NDArray[Any]) -> bool:

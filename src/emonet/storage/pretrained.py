@@ -20,10 +20,11 @@ from emonet.network.runtimes import ExportFormat, RuntimeName
 from emonet.pipeline.crops import faces_by_size
 from emonet.plugin import Json
 from emonet.registry.catalog import get_catalog
-from emonet.storage.card import model_card
+from emonet.storage.card import CARD_FILE, model_card
 from emonet.storage.folder import Dtype, Weights, write_folder
 from emonet.storage.hub import push_folder, require_repository_name
 from emonet.storage.sources import open_model
+from emonet.storage.update import require_no_other
 from emonet.training.record import RECORD_FILE, UNKNOWN, TrainingRecord, record_to_json
 
 __all__ = ["Pretrained"]
@@ -171,11 +172,13 @@ class Pretrained:
             license: of the weights, as the Hub abbreviates it; the card names it.
 
         Raises:
-            ConfigError: the licence is not written as the Hub writes it.
+            ConfigError: the licence is not written as the Hub writes it, or the folder has a
+                README.md or a config.json that is no model's.
             NotFittedError: there is nothing to save yet.
             WeightsError: a weight is not finite, or too large for float16.
         """
         weights, folder = self.weights, Path(folder)
+        require_no_other(folder)
         # Without its graph, a network in int8 is one in float32 again.
         config = self._config.with_graph_precision("float32", without=self._graphs)
         record, title = self._training, title or folder.absolute().name
@@ -183,7 +186,7 @@ class Pretrained:
             record = record.as_float32()
         config = replace(portable(get_catalog(), config), emonet_version=version("emonet"))
         texts = {
-            "README.md": model_card(config, title, record, license=license),
+            CARD_FILE: model_card(config, title, record, license=license),
             RECORD_FILE: record_to_json(record),
         }
         missing = [part for part in config.networks if part.name not in self._graphs]

@@ -8,7 +8,7 @@ from pathlib import Path
 from emonet.config import RecognizerConfig
 from emonet.errors import ConfigError, ModelNotFoundError
 from emonet.files import read_bounded
-from emonet.storage.card import LICENSE, model_card
+from emonet.storage.card import CARD_FILE, LICENSE, model_card
 from emonet.storage.folder import CONFIG_FILE, read_config, write_config
 from emonet.training.record import (
     RECORD_FILE,
@@ -18,10 +18,11 @@ from emonet.training.record import (
     record_to_json,
 )
 
-__all__ = ["require_folder", "update_folder"]
+__all__ = ["require_folder", "require_no_other", "update_folder"]
 
-CARD_FILE = "README.md"
 MAX_CARD_BYTES = 2**20
+#: What is in each file of a model, and not in another project's of the same name.
+MARKS = {CARD_FILE: b"library_name: emonet", CONFIG_FILE: b'"emonet_version"'}
 
 
 def require_folder(model: str | Path | None) -> Path:
@@ -38,6 +39,21 @@ def require_folder(model: str | Path | None) -> Path:
         )
     _stored_record(Path(model))
     return Path(model)
+
+
+def require_no_other(folder: Path) -> None:
+    """Refuse a folder with files of another project, which a model's would replace.
+
+    Raises:
+        ConfigError: its README.md or config.json is not of an emonet model.
+    """
+    for name, mark in MARKS.items():
+        file = folder / name
+        if file.is_file() and mark not in (read_bounded(file, MAX_CARD_BYTES) or b""):
+            raise ConfigError(
+                f"{file} is no emonet model's, and saving one there would replace it: choose "
+                f"another folder, or delete the file first"
+            )
 
 
 def update_folder(

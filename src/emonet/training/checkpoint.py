@@ -65,6 +65,9 @@ class Checkpoint:
             history: every finished epoch.
             last: all that training needs to go on.
             best: the weights to keep, if this epoch's are the best so far.
+
+        Raises:
+            TrainingError: they can't be written; what was saved before is untouched.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         epoch = history[-1].epoch
@@ -79,11 +82,19 @@ class Checkpoint:
             self._delete_others("best", epoch)
 
     def load_last(self, epoch: int) -> dict[str, NDArray[Any]]:
-        """Return what was saved as ``last`` after an epoch."""
+        """Return what was saved as ``last`` after an epoch.
+
+        Raises:
+            TrainingError: the file is missing or damaged.
+        """
         return _load(self._file("last", epoch))
 
     def load_best(self, epoch: int) -> dict[str, NDArray[Any]]:
-        """Return what was saved as ``best`` after an epoch."""
+        """Return what was saved as ``best`` after an epoch.
+
+        Raises:
+            TrainingError: the file is missing or damaged.
+        """
         return _load(self._file("best", epoch))
 
     @property
@@ -100,11 +111,18 @@ class Checkpoint:
 
 
 def _save(arrays: Arrays, path: Path) -> None:
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
-    # Not ascontiguousarray, which makes rows of scalars, such as an optimiser's step count.
-    save_file({name: np.asarray(array, order="C") for name, array in arrays.items()}, path)
-    flush(path)
+    try:
+        # Not ascontiguousarray, which makes rows of scalars, such as an optimiser's step count.
+        save_file({name: np.asarray(array, order="C") for name, array in arrays.items()}, path)
+        flush(path)
+    except (OSError, SafetensorError) as error:
+        raise TrainingError(
+            f"The checkpoint {path} can't be written ({error}). The epochs before it are kept: "
+            f"once there is room, the same run goes on from there"
+        ) from error
 
 
 def _load(path: Path) -> dict[str, NDArray[Any]]:

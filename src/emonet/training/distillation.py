@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emonet.cache import cached
+from emonet.composition import without_releases
 from emonet.data import FaceDataset
 from emonet.errors import ConfigError
 from emonet.plugin import require_choice, require_number
@@ -144,10 +145,16 @@ class Distillation:
 
     def _digest(self) -> str:
         """Return a SHA-256 over all that the teacher's answers follow from."""
-        config = json.dumps(asdict(self.teacher.config), sort_keys=True)
-        return hashlib.sha256(
-            f"{config}{weights_digest(self.teacher.weights)}".encode()
-        ).hexdigest()
+        config = without_releases(self.teacher.config)
+        answers = {
+            "networks": [asdict(network) for network in config.networks],
+            "labels": config.labels,
+            "temperature": config.temperature,
+            "test_time_augmentation": config.test_time_augmentation,
+            "runtimes": self.teacher.runtimes,
+            "weights": weights_digest(self.teacher.weights),
+        }
+        return hashlib.sha256(json.dumps(answers, sort_keys=True).encode()).hexdigest()
 
 
 def _columns(teacher: tuple[str, ...], student: tuple[str, ...]) -> list[int]:

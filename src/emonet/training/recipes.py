@@ -170,8 +170,9 @@ class Recipe:
         """Return the recipe with this many epochs, shared out as its phases share theirs.
 
         Raises:
-            ConfigError: there are fewer epochs than phases.
+            ConfigError: the number is not whole, or less than that of the phases.
         """
+        require_number("recipe", "epochs", epochs, 1, whole=True)
         if epochs < len(self.phases):
             raise ConfigError(
                 f"The recipe {self.name!r} has {len(self.phases)} phases and needs at least "

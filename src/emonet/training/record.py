@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -204,11 +205,17 @@ def read_record(path: Path) -> TrainingRecord | None:
 
     It informs people and nothing depends on it, so a damaged one does not stop anybody.
     """
-    from pydantic import TypeAdapter
-
     try:
         data = read_bounded(path, MAX_RECORD_BYTES) if path.is_file() else None
-        record: TrainingRecord = TypeAdapter(TrainingRecord).validate_json(data or b"")
+        record: TrainingRecord = _adapter().validate_json(data or b"")
     except (OSError, ValueError):
         return None
     return record
+
+
+@cache
+def _adapter() -> Any:
+    """Return pydantic's reader of a record, which takes longer to make than to use."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(TrainingRecord)

@@ -28,6 +28,11 @@ class Learnt(Protocol):
         """Its arrays by network and by layer."""
         ...
 
+    @property
+    def runtimes(self) -> Mapping[str, str]:
+        """What carries out each network."""
+        ...
+
     def predict_proba(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Map uint8 (n, height, width) faces to float32 (n, classes)."""
         ...
