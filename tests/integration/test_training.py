@@ -642,7 +642,7 @@ def test_a_recognizer_like_another_has_its_choices(tiny_recognizer: EmotionRecog
     assert EmotionRecognizer.like(other)._pretrained
     with pytest.raises(ConfigError, match="labels must be a list of names, got 'sad'"):
         EmotionRecognizer.like(tiny_recognizer, labels="sad")
-    with pytest.raises(ConfigError, match="EmotionRecognizer"):
+    with pytest.raises(ConfigError, match="like takes loaded recognizers, got 'fast'"):
         EmotionRecognizer.like("fast")
 
 
