@@ -252,7 +252,8 @@ def build_ensemble(
             shared[identity] = _build(catalog, Kind.FEATURE_EXTRACTOR, part)
         return shared[identity]
 
-    for member in config.networks:
+    # Members that were saved with two releases of a plugin have one extractor here.
+    for member in without_releases(config).networks:
         arrays = weights[member.name]
         extractors = {part.name: extractor(part, arrays) for part in member.features}
         count = len(config.labels)

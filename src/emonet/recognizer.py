@@ -191,17 +191,18 @@ class EmotionRecognizer(Predictor):
         train_set = self._dataset(train, exactly=True, every_label=True)
         # What could fail after hours of training fails now.
         config_to_json(self._config)
+        chosen = get_recipe(recipe, epochs=epochs, precision=precision)
+        taught_by = None if teacher is None else Distillation(teacher, teacher_share, teacher_sees)
         framing = self._framing_of(train_set.images)
         if self._weights is not None and start_from is None:
             logger.warning(
                 "fit starts anew, and what this recognizer has learnt is forgotten: pass "
                 "start_from=recognizer to train on from its weights"
             )
-        taught_by = None if teacher is None else Distillation(teacher, teacher_share, teacher_sees)
         weights, self._training = train_network(
             get_catalog(),
             self._config,
-            get_recipe(recipe, epochs=epochs, precision=precision),
+            chosen,
             train_set,
             None if validation_data is None else self._dataset(validation_data, exactly=True),
             pretrained=self._pretrained,

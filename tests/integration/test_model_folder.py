@@ -749,3 +749,19 @@ def test_another_projects_files_are_not_overwritten(
     outcome = run("quantise", "tiny", "--data", fer2013_csv, "--out", tmp_path)
     assert outcome.status != 0
     assert contents(tmp_path) == {name: b"my project"}
+
+
+@pytest.mark.parametrize("source", ["", 5, b"fast", ["fast"]])
+def test_what_names_no_model_is_refused(source: object) -> None:
+    with pytest.raises(ModelNotFoundError, match="A model is the name of a bundled one"):
+        EmotionRecognizer.from_pretrained(source)
+
+
+def test_a_file_of_a_model_is_not_looked_for_on_the_hub(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelNotFoundError, match="is a file, and a model is a folder: give model"):
+        EmotionRecognizer.from_pretrained("model/config.json")

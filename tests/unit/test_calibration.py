@@ -62,3 +62,9 @@ def test_coverage_falls_as_the_lowest_score_rises():
         (0.9, 0.25, 1.0),
     ]
     assert coverage_curve(probabilities[3:], np.array([1]))[-1].accuracy is None
+
+
+def test_a_temperature_at_the_end_of_the_search_is_told(caplog):
+    sure = np.tile(np.array([0.9, 0.1], np.float32), (20, 1))
+    assert learn_temperature(sure, np.zeros(20, np.int64)) == pytest.approx(0.1, rel=1e-2)
+    assert "20 faces, of which 100 % are labelled rightly" in caplog.text

@@ -11,6 +11,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
 
 from emonet.errors import EmonetError, ImageError, ImageNotFoundError
@@ -453,3 +454,16 @@ def test_many_images_are_told_from_one(source):
 )
 def test_only_what_was_given_as_a_path_has_one(source, path):
     assert source_path(source) == path
+
+
+def test_eight_bits_in_wider_numbers_are_no_black_picture():
+    narrow = np.array([[0, 7, 255]], np.uint16)
+    np.testing.assert_array_equal(load_image(narrow)[0, :, 0], [0, 7, 255])
+    np.testing.assert_array_equal(load_image(PIL.Image.fromarray(narrow))[0, :, 0], [0, 7, 255])
+
+
+def test_rounding_does_not_spoil_a_float_picture():
+    rounded = np.array([[-1e-7, 0.5, 1 + 1e-7]])
+    np.testing.assert_array_equal(load_image(rounded)[0, :, 0], [0, 128, 255])
+    with pytest.raises(ImageError, match=r"in 0\.\.1, got 0\.\.1\.01$"):
+        load_image(np.array([[0, 1.01]]))

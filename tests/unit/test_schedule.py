@@ -65,11 +65,12 @@ def test_only_plateau_looks_at_the_validation_loss(schedule: str) -> None:
         ([0.9, 0.5, 0.7], [0.9, 0.1, 0.2], "val_loss", 1),
         ([0.9, 0.5, 0.7], [0.1, 0.2, 0.9], "val_accuracy", 2),
         ([0.5, 0.9, 0.5], [0.1, 0.9, 0.9], "val_loss", 0),  # the earliest of equals
-        ([0.5, 0.9, 0.5], [0.1, 0.9, 0.9], "val_accuracy", 1),
+        ([0.5, 0.9, 0.5], [0.1, 0.9, 0.9], "val_accuracy", 2),  # of equals the lowest loss
+        ([0.5, 0.9, 0.9], [0.1, 0.9, 0.9], "val_accuracy", 1),
         ([0.5], [0.1], "val_loss", 0),
     ],
 )
-def test_the_best_epoch_is_the_earliest_of_the_best(
+def test_the_best_epoch_is_the_surest_and_then_the_earliest_of_the_best(
     losses: list[float], accuracies: list[float], monitor: str, best: int
 ) -> None:
     assert best_epoch(history(losses, accuracies), monitor) == best

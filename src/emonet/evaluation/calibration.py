@@ -1,5 +1,6 @@
 """How much a score is worth: the temperature, and which share of faces is above a threshold."""
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,8 @@ __all__ = [
     "measure_calibration",
     "perfect_ece",
 ]
+
+logger = logging.getLogger("emonet")
 
 TEMPERATURES = (0.1, 10.0)
 PERFECT_DRAWS = 100
@@ -94,7 +97,14 @@ def learn_temperature(probabilities: NDArray[np.float32], classes: NDArray[np.in
         scores = logs / temperature
         return float((logsumexp(scores, axis=1) - scores[rows, classes]).mean())
 
-    return float(minimize_scalar(loss, bounds=TEMPERATURES, method="bounded").x)
+    found = float(minimize_scalar(loss, bounds=TEMPERATURES, method="bounded").x)
+    if not 1.01 * TEMPERATURES[0] < found < 0.99 * TEMPERATURES[1]:
+        logger.warning(
+            "The temperature %.3g is at the end of what is searched: %d faces, of which %.0f %% "
+            "are labelled rightly, do not tell how sure the model may be. Calibrate on more faces",
+            found, len(classes), 100 * (probabilities.argmax(axis=1) == classes).mean(),
+        )  # fmt: skip
+    return found
 
 
 def measure_calibration(

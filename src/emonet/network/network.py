@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -180,10 +180,9 @@ def extractor_state(weights: Mapping[str, NDArray[Any]], name: str) -> dict[str,
 def extractor_identity(part: ComponentConfig, state: Mapping[str, NDArray[Any]]) -> bytes:
     """Return a digest of what decides an extractor's vectors, but for the faces.
 
-    The release of its package does not: it has a configuration's version for that.
+    Another release of its package may compute others.
     """
-    released = replace(part, distribution_version="")
-    digest = hashlib.sha256(json.dumps(asdict(released), sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps(asdict(part), sort_keys=True).encode())
     for key in sorted(state):
         array = np.ascontiguousarray(state[key])
         digest.update(f"{key} {array.dtype} {array.shape}".encode() + array.tobytes())

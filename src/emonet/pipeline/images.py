@@ -19,6 +19,8 @@ __all__ = ["MAX_PIXELS", "ImageSource", "is_pil", "is_single_image", "load_image
 #: Larger images are refused from their header, before any memory is spent on them. Just
 #: below the size at which Pillow itself begins to warn.
 MAX_PIXELS = 89_000_000
+#: By which a float picture may pass 0..1 for its arithmetic.
+ROUNDING = 1e-3
 
 HEIF_HINT = (
     "Pillow reads it once the package pillow-heif is installed and "
@@ -162,11 +164,9 @@ def _to_rgb(image: "PIL.Image.Image") -> "PIL.Image.Image":
     if image.mode == "F":
         return Image.fromarray(_eight_bits(np.asarray(image))).convert("RGB")
     if image.mode.startswith("I"):
-        # 16-bit grey, which Pillow's own conversion would clip at 255; wider integers may hold 8.
+        # 16-bit grey, which Pillow's own conversion would clip at 255.
         wide = np.asarray(image).clip(0, 65535).astype(np.uint16)
-        narrow = image.mode == "I" and wide.max() <= 255
-        grey = wide.astype(np.uint8) if narrow else _eight_bits(wide)
-        return Image.fromarray(grey).convert("RGB")
+        return Image.fromarray(_eight_bits(wide)).convert("RGB")
     if image.has_transparency_data:
         opaque = Image.new("RGBA", image.size, "white")
         opaque.alpha_composite(image.convert("RGBA"))
@@ -198,7 +198,8 @@ def _eight_bits(array: NDArray[Any]) -> NDArray[np.uint8]:
     if array.dtype == np.uint8:
         return array
     if array.dtype.type is np.uint16:  # in either byte order
-        return (array >> 8).astype(np.uint8)
+        # Whole pictures below 1/256 of white are of 8 bits in wider numbers.
+        return (array if array.max() <= 255 else array >> 8).astype(np.uint8)
     if not np.issubdtype(array.dtype, np.floating):
         way = ".astype('uint8') if its values are 0..255"
         if array.dtype == bool:
@@ -209,9 +210,9 @@ def _eight_bits(array: NDArray[Any]) -> NDArray[np.uint8]:
         )
     low, high = float(array.min()), float(array.max())
     # Written so that NaN fails, too.
-    if not (low >= 0 and high <= 1):
-        hint = ": convert it with .astype('uint8')" if low >= 0 and 1 < high <= 255 else ""
+    if not (low >= -ROUNDING and high <= 1 + ROUNDING):
+        hint = ": convert it with .astype('uint8')" if low >= 0 and 2 <= high <= 255 else ""
         raise ImageError(
-            f"A float image array must have finite values in 0..1, got {low:g}..{high:g}{hint}"
+            f"A float image must have finite values in 0..1, got {low:g}..{high:.6g}{hint}"
         )
-    return np.asarray(np.rint(array * 255), np.uint8)
+    return np.asarray(np.rint(array.clip(0, 1) * 255), np.uint8)

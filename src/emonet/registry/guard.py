@@ -111,7 +111,12 @@ class GuardedExtractor:
                 f"The {self._who} must return a mapping from get_state, empty where nothing is "
                 f"learnt; it returned {type(state).__name__}"
             )
-        arrays = {name: np.asarray(values) for name, values in state.items()}
+        try:
+            arrays = {name: np.asarray(values) for name, values in state.items()}
+        except ValueError as error:  # of rows of unequal length
+            raise PluginContractError(
+                f"The {self._who} must return arrays from get_state: {error}"
+            ) from error
         for name, array in arrays.items():
             if not (isinstance(name, str) and _is_plain(array)):
                 raise PluginContractError(

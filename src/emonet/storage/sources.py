@@ -133,6 +133,11 @@ def open_model(
             Hub's.
         HubError: the Hub can't be reached or refuses.
     """
+    if source is not None and not (isinstance(source, str | Path) and str(source)):
+        raise ModelNotFoundError(
+            f"A model is the name of a bundled one ({', '.join(bundled_models())}), a folder or a "
+            f"Hub repository, got {source!r:.200}"
+        )
     if isinstance(source, str) and revision is None and not _is_folder(source):
         name, _, pinned = source.partition("@")
         if pinned and _is_repository(name):
@@ -147,6 +152,10 @@ def open_model(
     # A revision tells that the Hub is meant, even where a folder has the repository's name.
     if revision is None and (isinstance(source, Path) or _is_folder(source)):
         return _local(Path(source))
+    if revision is None and _is_file(source):
+        raise ModelNotFoundError(
+            f"{source} is a file, and a model is a folder: give {Path(source).parent}"
+        )
     if not _is_repository(source):
         raise ModelNotFoundError(
             f"No model {source!r:.200}: it is no folder, no Hub repository (org/name, or "
@@ -176,6 +185,13 @@ def _is_repository(source: str | Path | None) -> TypeGuard[str]:
 def _is_folder(source: str | Path) -> bool:
     try:
         return Path(source).is_dir()
+    except (OSError, ValueError):  # too long, or no path at all
+        return False
+
+
+def _is_file(source: str | Path) -> bool:
+    try:
+        return Path(source).is_file()
     except (OSError, ValueError):  # too long, or no path at all
         return False
 

@@ -29,6 +29,8 @@ __all__ = ["compile_phase", "run_recipe"]
 logger = logging.getLogger("emonet")
 
 STATISTICS_BATCHES = 20
+#: The share of the initial weights in their average at the end that is worth a warning.
+MOST_OF_START = 0.1
 
 
 def run_recipe(
@@ -58,6 +60,7 @@ def run_recipe(
             at which it was.
     """
     model = network.model
+    _warn_of_long_average(recipe, len(train.faces))
     if recipe.class_weight_power:
         train = class_weighted(train, recipe.class_weight_power)
     history = checkpoint.load() if checkpoint else []
@@ -88,6 +91,18 @@ def run_recipe(
     if best is not None:
         set_weights(model, best, where="the best epoch")
     return history
+
+
+def _warn_of_long_average(recipe: Recipe, count: int) -> None:
+    """Say so where the averaged weights would hardly leave those that training starts from."""
+    steps = recipe.epochs * max(1, count // even_size(recipe.batch_size, count))
+    if recipe.average and recipe.average**steps > MOST_OF_START:
+        logger.warning(
+            "Validated and kept are weights averaged over some %d steps, and the whole run has %d: "
+            "they stay near those that it starts from. Take more epochs, or another average of the "
+            "recipe: --recipe-option average=%.2g",
+            1 / (1 - recipe.average), steps, max(0.0, 1 - 10 / steps),
+        )  # fmt: skip
 
 
 def compile_phase(network: KerasNetwork, phase: Phase, recipe: Recipe, *, count: int) -> None:

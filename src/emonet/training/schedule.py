@@ -55,10 +55,15 @@ def should_stop(phase: Phase, history: Sequence[EpochRecord], monitor: str) -> b
         return True
     if phase.patience is None or not history:
         return False
-    return len(history) - 1 - best_epoch(history, monitor) >= phase.patience
+    merits = [_merit(record, monitor) for record in history]
+    return len(merits) - 1 - merits.index(max(merits)) >= phase.patience
 
 
 def best_epoch(history: Sequence[EpochRecord], monitor: str) -> int:
-    """Return the index of the best record; the earliest of equals."""
-    sign = -1 if monitor == "val_loss" else 1
-    return max(range(len(history)), key=lambda index: sign * getattr(history[index], monitor))
+    """Return the index of the best record; of equals that of the lowest loss, the earliest."""
+    merits = [(_merit(record, monitor), -record.val_loss) for record in history]
+    return merits.index(max(merits))
+
+
+def _merit(record: EpochRecord, monitor: str) -> float:
+    return -record.val_loss if monitor == "val_loss" else record.val_accuracy
