@@ -69,7 +69,7 @@ FAULTY_DETECTORS = {
     ),
     "takes_images_of_any_size": detector("image[1, 1]\n        return [Detection(whole)]"),
     "is_deterministic": detector("return [Detection(whole, score=float(self.calls))]"),
-    "gives_landmarks_as_points": detector("return [Detection(whole, landmarks=np.zeros(4))]"),
+    "gives_landmarks_as_points": detector("return [Detection(whole, landmarks=[[1, 2]])]"),
     "leaves_its_input_alone": detector(
         "if image.base.flags.writeable:\n            image.flags.writeable = True\n"
         "            image[0] = 7\n        return [Detection(whole)]"

@@ -89,10 +89,14 @@ def gives_landmarks_as_points(subject: DetectorSubject) -> None:
     for detection in subject.found:
         if detection.landmarks is None:
             continue
-        points = np.asarray(detection.landmarks)
+        given = detection.landmarks
+        points = np.asarray(given)
         subject.require(
-            points.ndim == 2 and points.shape[1] == 2 and np.isfinite(points).all(),
-            f"must give landmarks as finite (n, 2), it gave {points!r}",
+            isinstance(given, np.ndarray)
+            and points.ndim == 2
+            and points.shape[1] == 2
+            and np.isfinite(points).all(),
+            f"must give landmarks as finite (n, 2) arrays, it gave {given!r}",
         )
 
 
@@ -118,5 +122,6 @@ RULES: tuple[Callable[[DetectorSubject], None], ...] = (
 def _landmarks(found: list[Detection]) -> list[object]:
     """Return the landmarks as what == compares; Detection itself leaves them out."""
     return [
-        None if detection.landmarks is None else detection.landmarks.tolist() for detection in found
+        None if detection.landmarks is None else np.asarray(detection.landmarks).tolist()
+        for detection in found
     ]

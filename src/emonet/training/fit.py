@@ -98,9 +98,9 @@ def _warn_of_long_average(recipe: Recipe, count: int) -> None:
     steps = recipe.epochs * max(1, count // even_size(recipe.batch_size, count))
     if recipe.average and recipe.average**steps > MOST_OF_START:
         logger.warning(
-            "Validated and kept are weights averaged over some %.0f steps, and the whole run has %d: "
-            "they stay near those that it starts from. Take more epochs, or another average of the "
-            "recipe: --recipe-option average=%.2g",
+            "Validated and kept are weights averaged over some %.0f steps, and the whole run has "
+            "%d: they stay near those that it starts from. Take more epochs, or another average "
+            "of the recipe: --recipe-option average=%.2g",
             1 / (1 - recipe.average), steps, max(0.0, 1 - 10 / steps),
         )  # fmt: skip
 
