@@ -1,5 +1,7 @@
 """dlib's frontal face detector: HOG features and a linear classifier (King 2015)."""
 
+import threading
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,13 +33,16 @@ class DlibHog:
         # The doubled image is held in memory.
         self._max_side = min(max_side, LARGEST >> upsample)
         self._detector = dlib.get_frontal_face_detector()
+        # It keeps its scanner's state while it runs: one thread at a time.
+        self._lock = threading.Lock()
 
     def detect(self, image: NDArray[np.uint8]) -> list[Detection]:
         """Find faces in an RGB uint8 (height, width, 3) image."""
         small, factor = shrunk(image, self._max_side)
-        boxes, scores, _ = self._detector.run(
-            np.ascontiguousarray(small), self._upsample, self._score_threshold
-        )
+        with self._lock:
+            boxes, scores, _ = self._detector.run(
+                np.ascontiguousarray(small), self._upsample, self._score_threshold
+            )
         return [
             Detection(
                 Box(

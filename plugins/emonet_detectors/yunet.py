@@ -68,14 +68,17 @@ class YuNet:
         self._thresholds = (score_threshold, nms_threshold)
         self._max_side = max_side
         self._detector = self._create()
+        # The input size is its state: one thread at a time.
+        self._lock = threading.Lock()
 
     def detect(self, image: NDArray[np.uint8]) -> list[Detection]:
         """Find faces in an RGB uint8 (height, width, 3) image."""
         import cv2
 
         small, factor = shrunk(image, self._max_side)
-        self._detector.setInputSize((small.shape[1], small.shape[0]))
-        _, rows = self._detector.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
+        with self._lock:
+            self._detector.setInputSize((small.shape[1], small.shape[0]))
+            _, rows = self._detector.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
         detections = []
         for row in () if rows is None else np.asarray(rows, np.float32):
             x, y, width, height, *landmarks = (row[:14] * factor).tolist()

@@ -48,7 +48,7 @@ def test_keras_runs_what_it_ran_before(folder: Path, tiny_folder: Path, tmp_path
     again = EmotionRecognizer.from_pretrained(tmp_path)
     assert precisions(again) == ["float32"]
     assert (again.training.quantised, again.training.evaluation) == (None, {})
-    np.testing.assert_allclose(again.predict_proba(FACES), whole, atol=1e-4)
+    np.testing.assert_allclose(again.predict_proba(FACES), whole, atol=1e-3)
 
 
 def test_an_ensemble_may_have_members_of_both_kinds(

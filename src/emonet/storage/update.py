@@ -49,7 +49,9 @@ def require_no_other(folder: Path) -> None:
     """
     for name, mark in MARKS.items():
         file = folder / name
-        if file.is_file() and mark not in (read_bounded(file, MAX_CARD_BYTES) or b""):
+        if file.is_symlink() or not file.is_file():
+            continue  # of a link, what it leads to stays
+        if mark not in (read_bounded(file, MAX_CARD_BYTES) or b""):
             raise ConfigError(
                 f"{file} is no emonet model's, and saving one there would replace it: choose "
                 f"another folder, or delete the file first"
