@@ -48,7 +48,11 @@ def test_keras_runs_what_it_ran_before(folder: Path, tiny_folder: Path, tmp_path
     again = EmotionRecognizer.from_pretrained(tmp_path)
     assert precisions(again) == ["float32"]
     assert (again.training.quantised, again.training.evaluation) == (None, {})
-    np.testing.assert_allclose(again.predict_proba(FACES), whole, atol=1e-3)
+    # To the graph in float32 that it had before; Keras rounds otherwise, each machine its own way.
+    before = EmotionRecognizer.from_pretrained(tiny_folder)
+    np.testing.assert_allclose(
+        again.predict_proba(FACES), before.predict_proba(FACES), rtol=0, atol=1e-6
+    )
 
 
 def test_an_ensemble_may_have_members_of_both_kinds(

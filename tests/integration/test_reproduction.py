@@ -111,9 +111,6 @@ def test_what_is_finished_is_not_trained_again(
     assert again == summary
     with pytest.raises(ConfigError, match="holds another experiment"):
         reproduce(fer2013_csv, out, scale=TINY, variants=[PIXELS], pretrained=False, seed=1)
-    weights = {PIXELS.backbone: "other.h5"}
-    with pytest.raises(ConfigError, match="holds another experiment"):
-        reproduce(fer2013_csv, out, scale=TINY, variants=[PIXELS], weights=weights)
     splits = ("Training", "PublicTest", "PrivateTest")
     other = write_fer2013(tmp_path / "b.csv", {name: make_faces(2) for name in splits})
     with pytest.raises(ConfigError, match="holds another experiment"):
@@ -182,3 +179,21 @@ def test_a_test_split_may_lack_a_class(tmp_path: Path) -> None:
         label: row["support"] for label, row in summary["reports"]["small"]["per_class"].items()
     }
     assert support == {**dict.fromkeys(FER2013, 2), FER2013[0]: 0}
+
+
+def test_other_pretrained_weights_are_another_experiment(
+    fer2013_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train_nothing(*arguments: object, **options: object) -> None:
+        raise InterruptedError
+
+    monkeypatch.setattr("emonet.reproduction.run._describe", train_nothing)
+    for _ in range(2):
+        with pytest.raises(InterruptedError):
+            begin(fer2013_csv, tmp_path, "one.h5")
+    with pytest.raises(ConfigError, match="holds another experiment"):
+        begin(fer2013_csv, tmp_path, "another.h5")
+
+
+def begin(data: Path, out: Path, weights: str) -> None:
+    reproduce(data, out, scale=TINY, variants=[PIXELS], weights={PIXELS.backbone: weights})

@@ -166,6 +166,7 @@ def test_extractor_can_not_write_into_the_faces():
     [
         [1, 2],
         {"a": "text"},
+        {"a": [[1], [2, 3]]},
         {"a": 1j},
         {"a": np.array([1, None])},
         {"a": math.nan},

@@ -219,7 +219,6 @@ def test_detector_that_raises_on_one_image_costs_only_it():
     assert all(result.faces for index, result in enumerate(results) if index != 7)
 
 
-# Finite, and it meets the image: but the square to cut out would have 10**18 pixels.
 def test_a_result_with_an_error_keeps_no_picture():
     pictures = []
 
@@ -246,6 +245,7 @@ def test_a_crop_that_opencv_can_not_make_costs_only_its_image(monkeypatch):
     assert "Failed to allocate" in str(results[1].error)
 
 
+# Finite, and it meets the image: but the square to cut out would have 10**18 pixels.
 def test_absurdly_large_box_costs_only_its_image():
     def detect(image):
         side = 1e9 if image[0, 0, 0] == 7 else 10

@@ -138,7 +138,7 @@ def open_model(
             f"A model is the name of a bundled one ({', '.join(bundled_models())}), a folder or a "
             f"Hub repository, got {source!r:.200}"
         )
-    if isinstance(source, str) and revision is None and not _is_folder(source):
+    if isinstance(source, str) and revision is None and not _is(source, Path.is_dir):
         name, _, pinned = source.partition("@")
         if pinned and _is_repository(name):
             source, revision = name, pinned
@@ -150,9 +150,9 @@ def open_model(
     if source is None or (isinstance(source, str) and source in bundled_models()):
         return _local(BUNDLED / (source or DEFAULT), bundled=True)
     # A revision tells that the Hub is meant, even where a folder has the repository's name.
-    if revision is None and (isinstance(source, Path) or _is_folder(source)):
+    if revision is None and (isinstance(source, Path) or _is(source, Path.is_dir)):
         return _local(Path(source))
-    if revision is None and _is_file(source):
+    if revision is None and _is(source, Path.is_file):
         raise ModelNotFoundError(
             f"{source} is a file, and a model is a folder: give {Path(source).parent}"
         )
@@ -182,16 +182,9 @@ def _is_repository(source: str | Path | None) -> TypeGuard[str]:
     return isinstance(source, str) and bool(re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", source))
 
 
-def _is_folder(source: str | Path) -> bool:
+def _is(source: str | Path, kind: Callable[[Path], bool]) -> bool:
     try:
-        return Path(source).is_dir()
-    except (OSError, ValueError):  # too long, or no path at all
-        return False
-
-
-def _is_file(source: str | Path) -> bool:
-    try:
-        return Path(source).is_file()
+        return kind(Path(source))
     except (OSError, ValueError):  # too long, or no path at all
         return False
 
