@@ -1,4 +1,4 @@
-"""Everything that is checked: ``nox`` runs the sessions that CI runs, ``nox -s NAME`` one."""
+"""Run the project's checks: ``nox`` runs the sessions of CI, ``nox -s NAME`` one session."""
 
 import os
 from pathlib import Path
@@ -14,7 +14,7 @@ PYTHON_FOLDERS = ("src", "plugins", "tests", "benchmarks", "docs", "examples", "
 
 @nox.session
 def lint(session):
-    """Style, with ruff."""
+    """Check the style with ruff."""
     session.install("ruff>=0.9")
     session.run("ruff", "check", *PYTHON_FOLDERS)
     session.run("ruff", "format", "--check", *PYTHON_FOLDERS)
@@ -22,14 +22,14 @@ def lint(session):
 
 @nox.session
 def types(session):
-    """Types of src and plugins, with mypy in strict mode."""
+    """Check the types of src and plugins with mypy in strict mode."""
     session.install(".[dev]")
     session.run("mypy")
 
 
 @nox.session
 def tests(session):
-    """The fast tests and the small benchmarks; arguments go to the former's pytest."""
+    """Run the fast tests, with arguments for pytest, and the small benchmarks."""
     session.install(".[dev]")
     processes = str(min(os.cpu_count() or 1, 4))
     session.run("pytest", "-n", processes, "--dist", "loadfile", *session.posargs)
@@ -38,29 +38,30 @@ def tests(session):
 
 @nox.session
 def package(session):
-    """The built wheel in a clean environment."""
+    """Test the built wheel in a clean environment."""
     session.install(".[dev]")
     session.run("pytest", "tests/packaging", "-m", "slow", *session.posargs)
 
 
 @nox.session
 def slow(session):
-    """Every test that takes minutes."""
+    """Run the slow tests, which take minutes."""
     session.install(".[dev]")
     session.run("pytest", "-m", "slow", *session.posargs)
 
 
 @nox.session
 def jax(session):
-    """Training and prediction with Keras on JAX."""
-    session.install(".[dev]", "jax>=0.5")
+    """Train and predict with Keras on JAX, without TensorFlow."""
+    session.install(".[test,jax]")
+    session.run("python", "-c", "import importlib.util as u; assert not u.find_spec('tensorflow')")
     session.env["KERAS_BACKEND"] = "jax"
     session.run("pytest", "tests/integration/test_jax.py", "-m", "jax", *session.posargs)
 
 
 @nox.session
 def docs(session):
-    """The site, into site/, and its pages checked; 'nox -s docs -- serve' shows it."""
+    """Build the site in site/ and check its pages; 'nox -s docs -- serve' shows the site."""
     session.install(".[dev,docs]")
     session.run("mkdocs", *(session.posargs or ("build", "--strict")))
     if not session.posargs:
@@ -69,7 +70,7 @@ def docs(session):
 
 @nox.session
 def benchmarks(session):
-    """The benchmark suite; 'nox -s benchmarks -- run --quick' is small."""
+    """Run the benchmark suite; 'nox -s benchmarks -- run --quick' is a small run."""
     session.install(".[dev]")
     whole = ("run", "--out", "benchmarks.json")
     session.run("python", "-m", "benchmarks", *(session.posargs or whole))
@@ -77,7 +78,7 @@ def benchmarks(session):
 
 @nox.session
 def peers(session):
-    """Other libraries, each in an environment of its own, beside emonet in one run."""
+    """Compare emonet with other libraries, each in its own environment."""
     session.install(".[dev]")
     folder = str(Path(session.cache_dir) / "peers")
     session.run("python", "-m", "benchmarks", "install-peers", folder)

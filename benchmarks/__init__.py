@@ -1,1 +1,1 @@
-"""How fast emonet is, as ratios within one run: ``python -m benchmarks``."""
+"""Benchmark suite: measure how fast emonet is with ``python -m benchmarks``."""

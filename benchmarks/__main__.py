@@ -1,6 +1,6 @@
-"""The command line: ``run`` measures, ``render`` makes tables and plots, ``compare`` ratios.
+"""Command line: ``run`` measures, ``render`` writes tables and plots, ``compare`` prints ratios.
 
-``labels`` is about accuracy: what FER-2013's labels allow.
+``labels`` measures the accuracy that FER-2013's labels allow.
 """
 
 import json
@@ -23,7 +23,7 @@ from benchmarks.render import write_pages
 from benchmarks.suite import FORMAT, PARTS, run
 from emonet.errors import ConfigError, EmonetError, InputError
 
-#: Peers need environments of their own: 'nox -s peers' makes them and asks for this part.
+#: Peers need their own environments: 'nox -s peers' makes them and runs this part.
 DEFAULT = [name for name in PARTS if name != "peers"]
 QUICK = Options(
     backbones=("resnet18",),
@@ -34,7 +34,7 @@ QUICK = Options(
     quick=True,
 )
 PRECISIONS = ("float32", "bfloat16", "float16")
-#: The processes that measure have another working folder.
+#: Paths are resolved, because measuring processes have another working folder.
 EXISTING: dict[str, Any] = {"exists": True, "resolve_path": True}
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -42,48 +42,48 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 
 @app.callback()
 def about() -> None:
-    """How fast emonet is on this machine, CPU or GPU."""
+    """Measure how fast emonet is on this machine, on a CPU or a GPU."""
 
 
 @app.command("run")
 def run_command(
     parts: Annotated[
-        list[str] | None, typer.Argument(help=f"Of {', '.join(PARTS)}; all but peers.")
+        list[str] | None, typer.Argument(help=f"From {', '.join(PARTS)}; by default all but peers.")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Results file; or they are printed.")] = None,
-    backbones: Annotated[str | None, typer.Option(help="Names, with commas; or all.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Results file; by default stdout.")] = None,
+    backbones: Annotated[str | None, typer.Option(help="Comma-separated; by default all.")] = None,
     features: Annotated[
-        str | None, typer.Option(help="pixels, or feature extractors fused with them.")
+        str | None, typer.Option(help="pixels, or feature extractors to fuse with them.")
     ] = None,
-    batch_sizes: Annotated[str | None, typer.Option(help="Such as 1,8,32,128.")] = None,
-    precisions: Annotated[str | None, typer.Option(help="float32,bfloat16,float16")] = None,
+    batch_sizes: Annotated[str | None, typer.Option(help="For example 1,8,32,128.")] = None,
+    precisions: Annotated[str | None, typer.Option(help="From float32,bfloat16,float16.")] = None,
     compiled: Annotated[
-        str | None, typer.Option("--compile", help="XLA: on, off, or on,off.")
+        str | None, typer.Option("--compile", help="XLA: on, off or on,off.")
     ] = None,
-    runs: Annotated[int | None, typer.Option(min=1, help="Of every row.")] = None,
+    runs: Annotated[int | None, typer.Option(min=1, help="Runs of each row.")] = None,
     seconds: Annotated[
-        float | None, typer.Option(help="After so many, a row's runs are cut short.")
+        float | None, typer.Option(help="Start no run of a row after this time.")
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="fer2013.csv, for its faces; or random ones.", **EXISTING)
+        Path | None, typer.Option(help="fer2013.csv; by default random faces.", **EXISTING)
     ] = None,
     split: Annotated[
-        str | None, typer.Option(help="Of --data; PublicTest unless it is said.")
+        str | None, typer.Option(help="Split of --data; by default PublicTest.")
     ] = None,
     photos: Annotated[Path | None, typer.Option(help="A folder of images.", **EXISTING)] = None,
     yunet: Annotated[Path | None, typer.Option(help="YuNet's ONNX file.", **EXISTING)] = None,
     peers: Annotated[
-        Path | None, typer.Option(help="Folder of the peers' environments.", **EXISTING)
+        Path | None, typer.Option(help="Folder of peers' environments.", **EXISTING)
     ] = None,
-    quick: Annotated[bool, typer.Option(help="Everything small: only shows that it runs.")] = False,
-    require_gpu: Annotated[bool, typer.Option(help="Fail where there is no GPU.")] = False,
+    quick: Annotated[bool, typer.Option(help="Small sizes: only test that it runs.")] = False,
+    require_gpu: Annotated[bool, typer.Option(help="Fail if Keras sees no GPU.")] = False,
 ) -> None:
-    """Measure, and write the results as JSON. Exits with 1 if a row failed."""
+    """Measure and write the results as JSON. The exit status is 1 if a row failed."""
     names = parts or DEFAULT
     if unknown := set(names) - set(PARTS):
-        raise ConfigError(f"No part {', '.join(unknown)}: there are {', '.join(PARTS)}")
+        raise ConfigError(f"No part named {', '.join(unknown)}. Choose from {', '.join(PARTS)}")
     if split is not None and data is None:
-        raise ConfigError(f"--split {split} says which part of --data: give --data as well")
+        raise ConfigError(f"--split {split} is a split of --data, which is missing. Add --data")
     given = {
         "backbones": _chosen("--backbones", backbones, emonet.list_backbones()),
         "features": _chosen("--features", features, [PIXELS, *emonet.list_feature_extractors()]),
@@ -105,7 +105,7 @@ def run_command(
     if require_gpu and not has_gpu(header):
         raise EmonetError(
             f"--require-gpu: Keras sees no GPU, only {header['keras']}. Install emonet[gpu] and "
-            f"the GPU's driver, or leave the option out."
+            f"the GPU's driver, or omit --require-gpu."
         )
     results = run(names, options, header, out)
     if out is None:
@@ -116,19 +116,19 @@ def run_command(
 
 @app.command()
 def render(
-    results: Annotated[Path, typer.Argument(help="What 'run' wrote.")],
-    out: Annotated[Path, typer.Option(help="Folder for benchmarks.md and its plots.")],
+    results: Annotated[Path, typer.Argument(help="Results file of 'run'.")],
+    out: Annotated[Path, typer.Option(help="Folder for benchmarks.md and plots.")],
 ) -> None:
-    """Write results as a Markdown page with tables and plots."""
+    """Write a Markdown page with tables and plots of the results."""
     write_pages(_read(results), out)
 
 
 @app.command()
 def compare(
-    first: Annotated[Path, typer.Argument(help="What 'run' wrote.")],
-    second: Annotated[Path, typer.Argument(help="Likewise.")],
+    first: Annotated[Path, typer.Argument(help="Results file of 'run'.")],
+    second: Annotated[Path, typer.Argument(help="Another results file.")],
 ) -> None:
-    """Print, row by row, the second results as multiples of the first."""
+    """Print each figure of two results files and their ratio."""
     print(comparison(_read(first), _read(second)))
 
 
@@ -136,18 +136,18 @@ def compare(
 def labels(
     data: Annotated[Path, typer.Option(help="fer2013.csv.", **EXISTING)],
     ferplus: Annotated[Path, typer.Option(help="FER+ votes, fer2013new.csv.", **EXISTING)],
-    split: Annotated[str, typer.Option(help="Of both files.")] = "PublicTest",
-    model: Annotated[str | None, typer.Option(help="A bundled model, or a folder.")] = None,
+    split: Annotated[str, typer.Option(help="Split of both files.")] = "PublicTest",
+    model: Annotated[str | None, typer.Option(help="Bundled model or folder.")] = None,
 ) -> None:
-    """Tell how many labels a model gets right, FER+'s voters, and both together, as JSON."""
+    """Print the accuracy of a model, of FER+'s voters and of both together, as JSON."""
     print(json.dumps(label_limits(model, data, ferplus, split), indent=1))
 
 
 @app.command()
 def install_peers(
-    folder: Annotated[Path, typer.Argument(help="Each peer gets an environment in it.")],
+    folder: Annotated[Path, typer.Argument(help="Folder for one environment per peer.")],
 ) -> None:
-    """Install other libraries to compare with; what can't be installed is left out."""
+    """Install other libraries to compare emonet with; skip libraries that fail to install."""
     install(folder)
 
 
@@ -158,7 +158,7 @@ def _words(text: str | None) -> tuple[str, ...] | None:
 def _chosen(option: str, text: str | None, choices: Sequence[str]) -> tuple[str, ...] | None:
     words = _words(text)
     if words is not None and not set(words) <= set(choices):
-        raise ConfigError(f"{option} takes {', '.join(choices)}, with commas; got {text!r}")
+        raise ConfigError(f"{option} takes {', '.join(choices)}, comma-separated; got {text!r}")
     return words
 
 
@@ -167,7 +167,7 @@ def _sizes(text: str | None) -> tuple[int, ...] | None:
     if words is None:
         return None
     if not all(word.isdecimal() and int(word) > 0 for word in words):
-        raise ConfigError(f"--batch-sizes takes whole numbers with commas, got {text!r}")
+        raise ConfigError(f"--batch-sizes takes comma-separated whole numbers, got {text!r}")
     return tuple(int(word) for word in words)
 
 
@@ -182,7 +182,7 @@ def _read(path: Path) -> dict:
     except ValueError as error:
         raise InputError(f"{path} is not JSON: {error}") from error
     if not isinstance(results, dict) or results.get("format") != FORMAT:
-        raise InputError(f"{path} is no results file of 'python -m benchmarks run'")
+        raise InputError(f"{path} is not a results file of 'python -m benchmarks run'")
     return results
 
 

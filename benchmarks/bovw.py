@@ -1,4 +1,4 @@
-"""BOVW's HOG values for a batch, against scikit-image's ``hog`` called window by window."""
+"""Compare BOVW's batched HOG values with scikit-image's ``hog``, called for each window."""
 
 import numpy as np
 
@@ -13,12 +13,12 @@ DETAILS = ("ms_p50", "ms_p95", "runs")
 
 
 def tasks(options: Options) -> list[list[dict]]:
-    """Return the one row to measure."""
+    """Return the tasks: a single row."""
     return [[{"extractor": "bovw, HOG only, L1"}]]
 
 
 def measure(task: dict, options: Options) -> dict:
-    """Return milliseconds per face of both, and how many times faster emonet is."""
+    """Return both times in milliseconds per face, and their ratio."""
     faces = ready_faces(512, options)
     sample = faces[: 4 if options.quick else 64]
     bovw = emonet.create_feature_extractor("bovw", landmarks=False, block_norm="L1")
@@ -36,7 +36,7 @@ def measure(task: dict, options: Options) -> dict:
 
 
 def window_by_window(face: np.ndarray) -> np.ndarray:
-    """Compute the same values with scikit-image, L1."""
+    """Return the HOG values of one face from scikit-image, with block_norm L1."""
     from skimage.feature import hog
 
     windows = [

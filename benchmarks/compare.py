@@ -1,15 +1,15 @@
-"""Two results files, row by row, as ratios."""
+"""Compare two results files row by row."""
 
 from types import ModuleType
 
 from benchmarks.suite import PARTS, label
 
-#: What of a machine makes it another.
+#: Fields of the header that identify a machine.
 MACHINE = ("processor", "cores", "system", "python", "versions")
 
 
 def comparison(first: dict, second: dict) -> str:
-    """Return a Markdown table: of each measurement both values and second / first."""
+    """Return a Markdown table with both values and second / first for each measurement."""
     lines = [
         *_differences(first, second),
         "| row | measured | first | second | ratio |",
@@ -27,7 +27,7 @@ def comparison(first: dict, second: dict) -> str:
 
 
 def _differences(first: dict, second: dict) -> list[str]:
-    """Say what else than speed may make the ratios: the machines, and what was asked for."""
+    """Return a line for each difference of machine or options, which may explain a ratio."""
     return [
         f"{where}, {key}: {first[where].get(key)!r}, then {second[where].get(key)!r}.\n"
         for where, keys in (("machine", MACHINE), ("options", first["options"]))
@@ -41,7 +41,7 @@ def _by_key(part: ModuleType, rows: list[dict]) -> dict[tuple, dict]:
 
 
 def _ratios(part: ModuleType, old: dict, new: dict) -> list[str]:
-    """Return the cells behind a row's name; of a row that failed, why."""
+    """Return the cells after a row's name, or the reason why a row has no figures."""
     for which, row in (("first", old), ("second", new)):
         for reason in ("error", "skipped"):
             if reason in row:

@@ -1,8 +1,8 @@
-"""The first GPU's memory, where there is one; TensorFlow is loaded already when this is asked."""
+"""Memory of the first GPU, if there is one. Call these functions after loading TensorFlow."""
 
 
 def reset_gpu_peak() -> None:
-    """Start to watch for a new peak."""
+    """Reset the peak of GPU memory."""
     if _gpu():
         import tensorflow as tf
 
@@ -10,7 +10,7 @@ def reset_gpu_peak() -> None:
 
 
 def gpu_peak_mib() -> float | None:
-    """Return what was in use at most on the GPU since the last reset; None without one."""
+    """Return the peak of GPU memory since the last reset, in MiB; None without a GPU."""
     if not _gpu():
         return None
     import tensorflow as tf

@@ -1,4 +1,4 @@
-"""Ready faces: speed does not depend on what they show."""
+"""Face crops to measure with. Speed does not depend on their content."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from benchmarks.options import Options
 
 
 def ready_faces(count: int, options: Options) -> np.ndarray:
-    """Return uint8 (count, 48, 48) faces: of a split of the data, or random ones."""
+    """Return uint8 (count, 48, 48) faces from the split of ``options.data``, or random faces."""
     if options.data is None:
         return np.random.default_rng(0).integers(0, 256, (count, 48, 48), dtype=np.uint8)
     from emonet import load_dataset

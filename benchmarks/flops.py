@@ -1,4 +1,4 @@
-"""How many floating-point operations a Keras model needs for one face."""
+"""Count the floating-point operations of a Keras model."""
 
 import logging
 from typing import TYPE_CHECKING
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 
 def flops_per_face(model: "keras.Model") -> int:
-    """Let TensorFlow's profiler count a model's operations, multiplication and addition as two."""
+    """Return a model's operations per face; a multiplication with an addition counts as two."""
     import tensorflow as tf
 
     inputs = [tf.TensorSpec((1, *part.shape[1:]), part.dtype) for part in model.inputs]
@@ -18,7 +18,7 @@ def flops_per_face(model: "keras.Model") -> int:
     options = builder(builder.float_operation()).with_empty_output().build()
     logger = logging.getLogger("tensorflow")
     level = logger.level
-    logger.setLevel(logging.ERROR)  # the profiler uses what TensorFlow itself has deprecated
+    logger.setLevel(logging.ERROR)  # the profiler uses deprecated TensorFlow functions
     try:
         return int(tf.compat.v1.profiler.profile(graph, options=options).total_float_ops)
     finally:

@@ -1,8 +1,8 @@
-"""What FER-2013's labels allow: how much ten people's look at each face adds to a model's.
+"""Estimate the accuracy that FER-2013's noisy labels allow.
 
-FER+ (Barsoum et al. 2016) has the votes of ten people on every face of FER-2013. A network sees
-the face alone; whoever knows the votes as well knows what people see in it. So what the two
-predict together is what better eyes than the model's could still gain.
+FER+ (Barsoum et al. 2016) has ten people's votes for each face of FER-2013. A network sees only
+the face. A regression on the votes also knows what people see in the face. The accuracy of both
+together shows how much a better network could still gain.
 """
 
 from pathlib import Path
@@ -15,12 +15,12 @@ FOLDS = 10
 
 
 def label_limits(model: str | None, data: Path, ferplus: Path, split: str) -> dict[str, float]:
-    """Return how many of a split's labels are right (0..1), by what they are predicted from.
+    """Return the accuracy (0..1) of several predictions of a split's labels.
 
-    ``refitted``, ``votes`` and ``both`` are logistic regressions on the log-probabilities, on the
-    shares of the votes and on both, each face predicted by one that learnt from nine tenths of
-    the others. A face whose votes all went to none of the seven classes keeps its label as its
-    vote, which flatters the votes a little.
+    ``refitted``, ``votes`` and ``both`` are logistic regressions on the model's log-probabilities,
+    on the fractions of the votes, and on both, with ten-fold cross-validation. A face without a
+    vote for any of the seven classes keeps its label as its vote, which slightly overestimates
+    ``votes``.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import cross_val_predict

@@ -1,4 +1,4 @@
-"""Where results come from: what ``emonet info`` says, and how busy the machine is."""
+"""Describe the machine: the output of ``emonet info`` and the load."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 def machine() -> dict:
     """Return the header of a results file."""
-    # Before the question itself makes some; Windows does not tell.
+    # Read the load first: ``emonet info`` adds to it. Windows has no getloadavg.
     load = os.getloadavg() if hasattr(os, "getloadavg") else None
     asked = subprocess.run(
         [sys.executable, "-m", "emonet", "info", "--json"],
@@ -25,5 +25,5 @@ def machine() -> dict:
 
 
 def has_gpu(header: dict) -> bool:
-    """Tell whether Keras' backend sees a GPU."""
+    """Return whether Keras' backend sees a GPU."""
     return any(device["kind"] == "GPU" for device in header["keras"].get("devices", ()))

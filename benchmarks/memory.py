@@ -1,4 +1,4 @@
-"""The memory that a process had at most, in MiB; standard library only, as peers run it too."""
+"""Peak memory of a process. Peers run this too, so it needs only the standard library."""
 
 import sys
 from contextlib import suppress
@@ -9,17 +9,17 @@ try:
 except ImportError:  # Windows
     resource = None
 
-RESET_PEAK = "5"  # see Linux' proc_pid_clear_refs(5)
+RESET_PEAK = "5"  # see Linux's proc_pid_clear_refs(5)
 
 
 def reset_peak() -> None:
-    """Start to watch for a new peak; where the system can't, the old one stays."""
+    """Reset the peak of memory; do nothing on systems without a reset."""
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text(RESET_PEAK)
 
 
 def peak_mib() -> float | None:
-    """Return the most memory that was resident since the last reset, or ever; None on Windows."""
+    """Return the peak of resident memory since the last reset, in MiB; None on Windows."""
     with suppress(OSError):
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmHWM:"):

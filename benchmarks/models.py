@@ -1,4 +1,4 @@
-"""The bundled models on ready faces, carried out as ``predict_proba`` does it."""
+"""Measure ``predict_proba`` of the bundled models on face crops."""
 
 import emonet
 from benchmarks.faces import ready_faces
@@ -7,7 +7,7 @@ from benchmarks.memory import peak_mib, reset_peak
 from benchmarks.options import Options
 from benchmarks.peak import peak_flops_per_s
 from benchmarks.timing import measure as timed
-from emonet.config import RecognizerConfig
+from emonet.config import ModelConfig
 
 FACES = (1, 128, 256, 512)
 RUNTIMES = ("onnxruntime", "keras")
@@ -18,7 +18,7 @@ DETAILS = ("parameters", "flops_per_face", "ms_first", "runs")
 
 
 def tasks(options: Options) -> list[list[dict]]:
-    """Return rows to measure, each in a process of its own: the peak's product brings Keras."""
+    """Return rows to measure, each in its own process, because the peak loads TensorFlow."""
     from emonet.storage.sources import bundled_models
 
     return [
@@ -30,7 +30,7 @@ def tasks(options: Options) -> list[list[dict]]:
 
 
 def measure(task: dict, options: Options) -> dict:
-    """Measure one model on so many faces at once, which it divides as it likes."""
+    """Measure one call of predict_proba with ``task["faces"]`` faces."""
     recognizer = emonet.EmotionRecognizer.from_pretrained(task["model"], runtime=task["runtime"])
     faces = ready_faces(task["faces"], options)
     reset_peak()
@@ -51,24 +51,22 @@ def measure(task: dict, options: Options) -> dict:
     }
 
 
-def _peak(runtime: str, config: RecognizerConfig, *, quick: bool) -> float | None:
-    """Return the peak of what computes, in float32; None for what computes in int8."""
+def _peak(runtime: str, config: ModelConfig, *, quick: bool) -> float | None:
+    """Return the float32 peak of the device that runs the model; None for int8 models."""
     if runtime == "keras":
         return peak_flops_per_s("float32", quick=quick)
     if any(network.graph_precision != "float32" for network in config.networks):
         return None
-    return peak_flops_per_s("float32", quick=quick, device="CPU")  # emonet's onnxruntime has no GPU
+    return peak_flops_per_s("float32", quick=quick, device="CPU")  # onnxruntime has no GPU here
 
 
-def _size(config: RecognizerConfig) -> tuple[int, int]:
-    """Return parameters and operations per face of all networks and views together."""
-    from emonet.composition import build_network
+def _size(config: ModelConfig) -> tuple[int, int]:
+    """Return the parameters of all networks and their operations per face, views included."""
+    from emonet.assembly.networks import build_network
     from emonet.network.views import views
-    from emonet.registry.catalog import get_catalog
 
     models = [
-        build_network(get_catalog(), network, num_classes=len(config.labels)).model
-        for network in config.networks
+        build_network(network, num_classes=len(config.labels)).model for network in config.networks
     ]
     seen = sum(1 for _ in views(ready_faces(1, Options()), config.test_time_augmentation))
     parameters = sum(model.count_params() for model in models)

@@ -1,4 +1,4 @@
-"""Every backbone's network on ready batches: how fast, with how much memory, how near the peak."""
+"""Measure the network of each backbone on ready batches: speed, memory and share of the peak."""
 
 from functools import lru_cache
 from itertools import product
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from emonet.network.network import KerasNetwork
 
 PIXELS = "pixels"
-#: Keras' names of precisions in which layers compute in 16 bits and keep weights in 32.
+#: Keras' names of mixed precisions: layers compute in 16 bits and keep weights in 32 bits.
 MIXED = {"bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 
 KEYS = ("backbone", "features", "precision", "compile", "batch_size")
@@ -28,9 +28,9 @@ DETAILS = ("parameters", "flops_per_face", "extractor_ms_per_face", "ms_first", 
 
 
 def tasks(options: Options) -> list[list[dict]]:
-    """Return rows to measure; those that differ in the batch size alone share a process.
+    """Return rows to measure; rows that differ only in the batch size share a process.
 
-    Small batches come first, so that none has memory that a larger one left behind.
+    Small batches come first, because a large batch leaves memory allocated.
     """
     kinds = product(options.backbones, options.features, options.precisions, options.compile)
     return [
@@ -40,7 +40,7 @@ def tasks(options: Options) -> list[list[dict]]:
 
 
 def measure(task: dict, options: Options) -> dict:
-    """Measure one network with one batch size, its inputs ready on the device."""
+    """Measure one network with one batch size; its inputs are on the device already."""
     import tensorflow as tf
 
     network = _network(task["backbone"], task["features"], task["precision"])
@@ -57,7 +57,7 @@ def measure(task: dict, options: Options) -> dict:
     )
     reset_peak()
     reset_gpu_peak()
-    # To fetch the probabilities is to wait for the device.
+    # Fetching the probabilities waits for the device.
     times = timed(lambda: function(*inputs).numpy(), runs=options.runs, seconds=options.seconds)
     memory = {"peak_rss_mib": peak_mib(), "peak_gpu_mib": gpu_peak_mib()}
     per_second = size / times["ms_p50"] * 1000
@@ -77,13 +77,11 @@ def measure(task: dict, options: Options) -> dict:
 
 @lru_cache(maxsize=1)
 def _network(backbone: str, features: str, precision: str) -> "KerasNetwork":
-    from emonet.composition import build_network
-    from emonet.registry.catalog import get_catalog
+    from emonet.assembly.networks import build_network
 
     chosen = {} if features == PIXELS else {features: extractor_settings(features)}
     recognizer = emonet.EmotionRecognizer(backbone, chosen)
     return build_network(
-        get_catalog(),
         recognizer.config.networks[0],
         num_classes=len(recognizer.labels),
         precision=MIXED.get(precision, precision),
@@ -98,7 +96,7 @@ def _flops(backbone: str, features: str, precision: str) -> int:
 
 @lru_cache
 def extractor_settings(name: str) -> dict:
-    """Leave BOVW's landmarks out where their model is not installed."""
+    """Return settings that leave out BOVW's landmarks if their model is not installed."""
     try:
         emonet.create_feature_extractor(name)
     except emonet.EmonetError:
@@ -110,7 +108,7 @@ def extractor_settings(name: str) -> dict:
 
 @lru_cache
 def _extraction(features: str, size: int, options: Options) -> dict:
-    """Time what comes before the network and does not depend on it."""
+    """Return the time of a feature extractor, which does not depend on the network."""
     if features == PIXELS:
         return {}
     settings = extractor_settings(features)

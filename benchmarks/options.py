@@ -1,4 +1,4 @@
-"""What a run of the suite measures, and for how long."""
+"""Options of a run of the suite."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,22 +7,22 @@ from typing import Any, Self
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """The same for all parts; each takes from it what concerns it.
+    """Options for all parts; each part reads the options that it needs.
 
     Attributes:
-        backbones: names.
-        features: ``pixels``, or the name of a feature extractor that is fused with them.
-        batch_sizes: faces in a batch.
-        precisions: ``float32``, ``bfloat16``, ``float16``; the last two are mixed.
-        compile: with XLA or without, or both.
-        runs: of each row, after one to warm up.
-        seconds: no further run of a row starts after this long.
-        quick: small sizes, which show only that everything runs.
-        data: FER-2013's CSV file, for its faces; None takes random ones.
-        split: of data.
-        photos: a folder of images; None takes copies of one that scikit-image brings.
-        yunet: YuNet's ONNX file; None looks into the Hub's cache.
-        peers: the folder with the peers' environments.
+        backbones: names of backbones.
+        features: ``pixels``, or names of feature extractors to fuse with the pixels.
+        batch_sizes: faces per batch.
+        precisions: ``float32``, ``bfloat16``, ``float16``; the last two are mixed precisions.
+        compile: False without XLA, True with XLA, or both.
+        runs: runs of each row, after one run to warm up.
+        seconds: no run of a row starts after this time.
+        quick: use small sizes, to test only that everything runs.
+        data: FER-2013's CSV file; None uses random faces.
+        split: split of the data.
+        photos: folder of images; None uses copies of a photo from scikit-image.
+        yunet: YuNet's ONNX file; None looks in the Hub's cache.
+        peers: folder of the peers' environments.
     """
 
     backbones: tuple[str, ...] = ()
@@ -41,7 +41,7 @@ class Options:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Take back what went through JSON, which has no tuples."""
+        """Return options from their JSON; lists become tuples, which JSON lacks."""
         return cls(
             **{
                 name: tuple(value) if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""What the machine can do at most: a large matrix product, by which networks are judged."""
+"""Peak speed of the machine, measured with a large matrix product."""
 
 from functools import lru_cache
 from typing import Literal
@@ -13,14 +13,14 @@ SMALL = 512
 def peak_flops_per_s(
     precision: str, *, quick: bool, device: Literal["CPU", "GPU"] | None = None
 ) -> float:
-    """Return the floating-point operations per second of the best of several products.
+    """Return the floating-point operations per second of the fastest of several products.
 
     In float32, a GPU may round the factors (TensorFloat-32), as it does for networks.
 
     Args:
-        precision: of the factors.
-        quick: take small ones.
-        device: that multiplies them; None takes the GPU where there is one.
+        precision: data type of the factors.
+        quick: use small factors.
+        device: device of the product; None takes a GPU if there is one.
     """
     import tensorflow as tf
 
@@ -29,6 +29,6 @@ def peak_flops_per_s(
     with tf.device(device):
         factor = tf.cast(tf.random.uniform((side, side)), precision)
         product = tf.function(lambda: tf.matmul(factor, factor)[0, 0])
-        # To fetch a number is to wait for the device.
+        # Fetching a number waits for the device.
         best = measure(lambda: product().numpy(), runs=10, seconds=10)["ms_min"]
     return 2 * side**3 / (best / 1000)

@@ -1,7 +1,7 @@
-"""A folder of photos, from file to labels, against the face detector alone in the same run.
+"""Compare ``predict`` on a folder of photos with the face detector alone, in the same run.
 
-The detector alone is measured twice, in a plain loop: on images that were read before, and
-reading each.
+The detector runs in a plain loop and is measured twice: on images in memory, and including the
+reading of each file.
 """
 
 import tempfile
@@ -19,7 +19,7 @@ from emonet.errors import ImageError, InputError
 from emonet.pipeline.images import load_image
 
 COPIES = 16
-MOST = 64  # they are held in memory for the detector alone
+MOST = 64  # the detector is measured on images in memory
 
 KEYS = ("detector", "model")
 METRICS = (
@@ -36,7 +36,7 @@ DETAILS = ("images", "faces", "runs")
 
 
 def tasks(options: Options) -> list[list[dict]]:
-    """Return a row for each detector and bundled model, in a process of its own."""
+    """Return a row for each detector and bundled model, each in its own process."""
     from emonet.storage.sources import bundled_models
 
     return [
@@ -84,7 +84,7 @@ def measure(task: dict, options: Options) -> dict:
 
 @contextmanager
 def example_photo() -> Iterator[str]:
-    """Yield the path of a photo of one face, 512 by 512 pixels, JPEG."""
+    """Yield the path of a JPEG photo of one face, 512x512 pixels."""
     import skimage
     from PIL import Image
 
@@ -100,7 +100,7 @@ def _photos(options: Options) -> Iterator[list[str]]:
         files = sorted(path for path in Path(options.photos).rglob("*") if is_image_file(path))
         paths = [str(path) for path in islice(filter(_can_be_read, files), MOST)]
         if not paths:
-            raise InputError(f"The folder {options.photos} holds no images that can be read")
+            raise InputError(f"--photos: the folder {options.photos} has no readable images")
         yield paths
     else:
         with example_photo() as path:

@@ -1,4 +1,4 @@
-"""Rows are measured in other processes, whose memory may run out."""
+"""Measure rows in other processes, because a process may run out of memory."""
 
 import json
 import os
@@ -11,28 +11,28 @@ from pathlib import Path
 
 from benchmarks.options import Options
 
-#: The status of a worker that ran out of memory.
+#: Exit status of a worker that ran out of memory.
 OUT_OF_MEMORY = 75
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
-    # Otherwise TensorFlow takes the whole GPU, and two processes can't share it.
+    # By default, TensorFlow takes all GPU memory, and two processes can't share the GPU.
     "TF_FORCE_GPU_ALLOW_GROWTH": "true",
-    # Nothing is downloaded while time is measured.
+    # Downloads would distort the times.
     "HF_HUB_OFFLINE": "1",
 }
 
 
 def rows(part: str, tasks: list[dict], options: Options) -> Iterator[dict]:
-    """Measure tasks one after the other in one process, and yield a row for each.
+    """Measure tasks one after the other in one process, and yield a row for each task.
 
-    A task that runs out of memory is tried again with half the batch, in a new process.
+    If a task runs out of memory, a new process tries it again with half the batch.
 
     Args:
-        part: the module that measures, such as ``benchmarks.networks``.
-        tasks: what to measure.
-        options: of the run.
+        part: name of the module that measures, such as ``benchmarks.networks``.
+        tasks: the tasks to measure.
+        options: options of the run.
     """
     left = list(tasks)
     while left:
@@ -44,19 +44,19 @@ def rows(part: str, tasks: list[dict], options: Options) -> Iterator[dict]:
             worker.stdout.close()
             status = worker.wait()
             log.seek(0)
-            said = log.read().decode(errors="replace").strip()
+            log_text = log.read().decode(errors="replace").strip()
         if left:
             task = left.pop(0)
-            # The kernel kills who takes the last memory; a library that gets none may crash.
+            # Without memory, the kernel may kill the process, or a library may crash.
             smaller = _halved(task) if status == OUT_OF_MEMORY or status < 0 else None
             if smaller is None:
-                yield task | {"error": f"process ended with {status}: {said[-500:]}"}
+                yield task | {"error": f"process exited with status {status}: {log_text[-500:]}"}
             else:
                 left.insert(0, smaller)
 
 
 def ran_size(task: dict) -> int:
-    """Return the batch size that a task is measured with."""
+    """Return the batch size that a task runs with."""
     return task.get("ran_batch_size", task["batch_size"])
 
 
@@ -76,7 +76,7 @@ def _start(part: str, tasks: list[dict], options: Options, log: object) -> subpr
 
 
 def _halved(task: dict) -> dict | None:
-    """Return the task with half the batch, and the size that was too much; None at one."""
+    """Return the task with half the batch size, or None if the size can't be halved."""
     if "batch_size" not in task or ran_size(task) == 1:
         return None
     size = ran_size(task)

@@ -1,4 +1,4 @@
-"""Results as a page for the documentation: Markdown tables, and plots as PNG files."""
+"""Write results as a page for the documentation: Markdown tables and PNG plots."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ from benchmarks.suite import PARTS, label
 from emonet.errors import MissingDependencyError
 
 PAGE = "benchmarks.md"
-#: Parts that are plotted as curves: by what a point is placed, and how high it is.
+#: Parts plotted as curves: the columns of the x and the y axis.
 CURVES = {"networks": ("batch_size", "images_per_s")}
 BARS = {
     "training": ("images_per_s", "ready_images_per_s"),
@@ -17,7 +17,7 @@ BARS = {
     "start_up": ("ms_p50",),
     "peers": ("faces_per_s", "single_ms", "cold_ms", "peak_rss_mib"),
 }
-#: Two figures that each want more of, in a plot of their own where rows have both.
+#: Parts with a second plot: two columns in which higher is better.
 PLANES = {"peers": ("faces_per_s", "accuracy")}
 
 
@@ -51,9 +51,9 @@ def _heading(results: dict) -> str:
         f"Options: `{json.dumps(results['options'])}`",
     ]
     if results["options"]["quick"]:
-        lines.append("A quick run: it shows that everything runs, and no figure that counts.")
+        lines.append("A quick run: it tests that everything runs. Don't use its figures.")
     if not results["complete"]:
-        lines.append("The run was interrupted: rows are missing.")
+        lines.append("The run was interrupted, so rows are missing.")
     return "\n\n".join(lines)
 
 
@@ -79,7 +79,7 @@ def _cell(value: object) -> str:
 
 
 def _remarks(row: dict) -> str:
-    """Tell what a reader must know of a row beside its figures."""
+    """Return remarks on a row: errors, skipped rows and reduced batches."""
     parts = [f"{reason}: {row[reason]:.200}" for reason in ("error", "skipped") if reason in row]
     if row.get("too_large"):
         parts.append(f"out of memory at {row['too_large']}, ran with {row.get('ran_batch_size')}")
@@ -91,7 +91,7 @@ def _remarks(row: dict) -> str:
 
 
 def _plot(name: str, rows: list[dict], path: Path) -> bool:
-    """Plot a part's rows that were measured; tell whether there was something to plot."""
+    """Plot the measured rows of a part; return whether there is a plot."""
     part = PARTS[name]
     measured = [row for row in rows if "error" not in row and "skipped" not in row]
     if not measured or name not in CURVES | BARS:
@@ -105,7 +105,7 @@ def _plot(name: str, rows: list[dict], path: Path) -> bool:
 
 
 def _plane(name: str, rows: list[dict], folder: Path) -> list[str]:
-    """Plot rows by two figures, and name those which none surpasses in both."""
+    """Plot rows by two columns, and name the rows that no other row surpasses in both."""
     across, up = PLANES[name]
     points = {label(PARTS[name], row): (row[across], row[up]) for row in rows if row.get(up)}
     if not points:
@@ -119,16 +119,16 @@ def _plane(name: str, rows: list[dict], folder: Path) -> list[str]:
     file = f"{name}_{up}.png"
     figure.savefig(folder / file, dpi=120)
     named = "; ".join(key for key in points if key in best)
-    return [f"![{up} by {across}]({file})", f"Surpassed in both by no other row: {named}."]
+    return [f"![{up} by {across}]({file})", f"No other row is better in both: {named}."]
 
 
 def _surpasses(one: tuple[float, float], other: tuple[float, float]) -> bool:
-    """Tell whether a point is as far as another both ways, and farther one way."""
+    """Return whether a point is at least as high as another in both columns, and differs."""
     return one != other and one[0] >= other[0] and one[1] >= other[1]
 
 
 def _bars(part: ModuleType, rows: list[dict], metrics: tuple[str, ...]):
-    """Draw a bar for each row, metrics side by side."""
+    """Draw one bar per row, with the metrics side by side."""
     figure, all_axes = _figure(len(metrics), height=1.5 + 0.35 * len(rows), sharey=True)
     for axes, metric in zip(all_axes, metrics, strict=True):
         names = [label(part, row) for row in rows]
@@ -139,7 +139,7 @@ def _bars(part: ModuleType, rows: list[dict], metrics: tuple[str, ...]):
 
 
 def _curves(part: ModuleType, rows: list[dict], across: str, up: str):
-    """Draw a curve for each kind of row, those of one backbone in one plot."""
+    """Draw one plot per backbone, with one curve for each kind of row."""
     kinds = [key for key in part.KEYS[1:] if key != across]
     backbones = list(dict.fromkeys(row[part.KEYS[0]] for row in rows))
     figure, all_axes = _figure(len(backbones), height=6.0, sharey=False)
@@ -162,7 +162,7 @@ def _curves(part: ModuleType, rows: list[dict], across: str, up: str):
 
 
 def _figure(count: int, *, height: float, sharey: bool):
-    """Return a figure with so many plots side by side."""
+    """Return a figure with ``count`` plots side by side, and its axes."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:

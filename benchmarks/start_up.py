@@ -1,4 +1,4 @@
-"""How long a new process takes until emonet is there, and until it has answered."""
+"""Measure the time from the start of a process to the import of emonet and the first answer."""
 
 import json
 import subprocess
@@ -23,13 +23,13 @@ KEYS = ("process", "model")
 METRICS = ("ms_p50", "peak_rss_mib")
 DETAILS = ("python_ms", "import_ms", "load_ms", "first_answer_ms", "second_answer_ms", "runs")
 
-#: What is asked: about a photo, whose faces are found first, or about a face that is cut out.
+#: Calls to answer: one with face detection in a photo, one with a face crop.
 ANSWERS = {
     "answer about a photo": "recognizer.predict(photo)",
     "answer about a ready face": "recognizer.predict_proba(numpy.zeros((1, 48, 48), numpy.uint8))",
 }
 
-#: Tells when each step towards the first answer was done, and the peak of memory.
+#: Print the time at the end of each step to the first answers, and the peak of memory.
 FIRST_ANSWER = """
 import json, sys, time
 started, model, photo, answer = float(sys.argv[1]), *sys.argv[2:]
@@ -50,7 +50,7 @@ STEPS = ("python", "import", "load", "first_answer", "second_answer")
 
 
 def tasks(options: Options) -> list[list[dict]]:
-    """Return bare processes, and those up to each bundled model's first answers."""
+    """Return rows for bare processes and for the first answers of each bundled model."""
     from emonet.storage.sources import bundled_models
 
     bare = [{"process": name, "model": ""} for name in COMMANDS]
@@ -59,7 +59,7 @@ def tasks(options: Options) -> list[list[dict]]:
 
 
 def measure(task: dict, options: Options) -> dict:
-    """Measure whole processes, from their start."""
+    """Measure whole processes from their start."""
     runs = min(options.runs, MOST_RUNS)
     if task["process"] in COMMANDS:
         command = [sys.executable, *COMMANDS[task["process"]]]
@@ -72,7 +72,7 @@ def measure(task: dict, options: Options) -> dict:
     with example_photo() as photo:
         arguments = [task["model"], photo, ANSWERS[task["process"]]]
         timed(_first_answer(arguments, samples), runs=runs, seconds=options.seconds)
-    samples = samples[1:]  # the first found nothing in the file system's cache
+    samples = samples[1:]  # during the first run, the file system's cache was cold
     return {
         "ms_p50": median(sample["times"][STEPS.index("first_answer")] for sample in samples),
         "peak_rss_mib": median(sample["mib"] for sample in samples),
@@ -92,7 +92,7 @@ def _first_answer(arguments: list[str], samples: list[dict]) -> Callable[[], Non
 
 
 def _steps(samples: list[list[float]]) -> dict:
-    """Return the median of what each step took, from the moments at which they were done."""
+    """Return the median time of each step, from the times at which the steps ended."""
     taken = [
         [end - start for start, end in zip([0, *times], times, strict=False)] for times in samples
     ]

@@ -1,4 +1,4 @@
-"""The parts of the suite, and a run of some of them into one results file."""
+"""Run parts of the suite and write one results file."""
 
 import json
 import sys
@@ -11,14 +11,14 @@ from types import ModuleType
 from benchmarks import bovw, models, networks, photos, processes, start_up, training
 from benchmarks.options import Options
 from benchmarks.peers import part as peers
-from emonet.files import beside
+from emonet.support.files import atomic_write
 
 FORMAT = 1
-#: What in the header tells of the hour, not of the machine.
+#: Fields of the header that describe the moment, not the machine.
 MOMENT = ("started", "load_before")
 
-#: A part says what there is to measure (``tasks``), measures one of these (``measure``), and
-#: names a row's KEYS, its METRICS, and DETAILS that are not compared.
+#: Modules with ``tasks`` (the rows to measure) and ``measure`` (measure one row). KEYS name a row,
+#: METRICS are compared between runs, DETAILS are not compared.
 PARTS: dict[str, ModuleType] = {
     "networks": networks,
     "training": training,
@@ -34,14 +34,14 @@ def run(names: list[str], options: Options, machine: dict, out: Path | None) -> 
     """Measure parts row by row.
 
     Args:
-        names: of the parts.
-        options: of the run.
-        machine: the header.
-        out: where results are written after every row; an interrupted run of the same parts,
-            options and machine goes on from there.
+        names: names of the parts.
+        options: options of the run.
+        machine: the header, from ``machine()``.
+        out: results file, written after each row. An interrupted run of the same parts,
+            options and machine continues from this file.
 
     Returns:
-        What is in that file.
+        The content of the results file.
     """
     results = _interrupted(out, names, options, machine) or {
         "format": FORMAT,
@@ -52,7 +52,7 @@ def run(names: list[str], options: Options, machine: dict, out: Path | None) -> 
         "seconds": 0.0,
         "parts": {name: [] for name in names},
     }
-    _write(results, out)  # a file that can't be written is found out now
+    _write(results, out)  # raise now if the file can't be written
     start = time.perf_counter() - results["seconds"]
     for name, row in _rows(results["parts"], options):
         results["parts"][name].append(row)
@@ -68,7 +68,7 @@ def run(names: list[str], options: Options, machine: dict, out: Path | None) -> 
 def _interrupted(
     out: Path | None, names: list[str], options: Options, machine: dict
 ) -> dict | None:
-    """Return the results of the same run that was stopped, without the rows that failed."""
+    """Return the results of the same interrupted run, without failed rows; None if none match."""
     if out is None or not out.exists():
         return None
     try:
@@ -106,12 +106,12 @@ def _rows(measured: Mapping[str, list[dict]], options: Options) -> Iterator[tupl
 
 def _write(results: dict, out: Path | None) -> None:
     if out is not None:
-        with beside(out) as new:
+        with atomic_write(out) as new:
             new.write_text(json.dumps(results, indent=1), encoding="utf-8")
 
 
 def label(part: ModuleType, row: dict) -> str:
-    """Name a row by what tells it from the others."""
+    """Return a row's name: its keys and their values."""
     return ", ".join(f"{key} {_shown(row[key])}" for key in part.KEYS if row.get(key, "") != "")
 
 

@@ -1,6 +1,6 @@
-"""How a thing is timed: warmed up, several times over, with the spread.
+"""Time a call: one run to warm up, several runs, and their spread.
 
-Only the standard library is used here: peers run this in environments of their own.
+Peers run this module in their own environments, so it needs only the standard library.
 """
 
 import time
@@ -9,15 +9,15 @@ from statistics import fmean, quantiles
 
 
 def measure(call: Callable[[], object], *, runs: int, seconds: float) -> dict:
-    """Time a call that returns when its device is done.
+    """Time a call that returns when its device has finished.
 
     Args:
-        call: what is timed; once before the others, to warm up.
-        runs: how often.
-        seconds: no further run starts after this long.
+        call: the function to time. One extra run comes first, to warm up.
+        runs: number of runs.
+        seconds: no run starts after this time.
 
     Returns:
-        Wall times in milliseconds, how many runs there were, and whether time cut them.
+        Wall times in milliseconds, the number of runs, and whether the time limit cut them.
     """
     first = _milliseconds(call)
     end = time.perf_counter() + seconds
@@ -28,7 +28,7 @@ def measure(call: Callable[[], object], *, runs: int, seconds: float) -> dict:
 
 
 def summary(times: list[float], *, first: float, runs: int) -> dict:
-    """Describe wall times in milliseconds; the first, before them, is told apart."""
+    """Return statistics of wall times in milliseconds; ``first`` is the run before them."""
     percentiles = quantiles(times, n=20, method="inclusive") if len(times) > 1 else times * 19
     return {
         "ms_mean": fmean(times),

@@ -1,6 +1,6 @@
-"""Training steps with the real input pipeline, against the same steps on a ready batch.
+"""Compare training steps with the real input pipeline and steps on a ready batch.
 
-Those are also taken as Keras alone would: with batch normalisation in many operations.
+Steps on a ready batch are also measured with Keras' own, unfused batch normalisation.
 """
 
 import time
@@ -19,13 +19,13 @@ from benchmarks.timing import measure as timed
 from benchmarks.timing import summary
 
 RECIPE = "scratch"
-#: FER-2013's training split, which the learning rate's schedule is made for.
+#: Faces in FER-2013's training split; the learning rate's schedule depends on the number.
 FACES = 28_709
 
 KEYS = ("backbone", "precision", "compile", "batch_size")
-#: Steps whose batch may have been made while the first step was compiled: what two threads have at
-#: hand, and one in their queue. After them, means tell what a step takes; a median would not, where
-#: two batches come at once.
+#: Steps to leave out: their batches may be made while the first step compiles (two threads hold
+#: one each, the queue holds one). Later steps are described by their mean. The median is wrong if
+#: two batches arrive at once.
 AHEAD = 3
 
 METRICS = (
@@ -41,19 +41,19 @@ DETAILS = ("ms_p50", "ms_p95", "input_ms", "step_ms", "ms_first", "runs")
 
 
 def tasks(options: Options) -> list[list[dict]]:
-    """Return rows to measure, each in a process of its own."""
+    """Return rows to measure, each in its own process."""
     size = min(emonet.RECIPES[RECIPE].batch_size, max(options.batch_sizes))
     return [
         [{"backbone": backbone, "precision": precision, "compile": compiled, "batch_size": size}]
         for backbone in options.backbones
         for precision in options.precisions
-        # XLA takes long to compile a training step.
+        # XLA needs a long time to compile a training step.
         for compiled in (options.compile[:1] if options.quick else options.compile)
     ]
 
 
 def measure(task: dict, options: Options) -> dict:
-    """Measure one network's training as ``fit`` does it, step by step."""
+    """Measure training steps of one network, as ``fit`` runs them."""
     import tensorflow as tf
 
     size = ran_size(task)
@@ -94,21 +94,21 @@ def _steps(
     *,
     ahead: int = 0,
 ) -> dict:
-    """Time the steps of one ``fit``; the first compiles, and is told apart.
+    """Time the steps of one ``fit``; the first step compiles and is reported separately.
 
     Args:
-        model: compiled.
-        batches: one for each step.
-        options: of the run.
-        normalisation: how batches are normalised.
-        ahead: so many further steps are left out.
+        model: a compiled Keras model.
+        batches: one batch for each step.
+        options: options of the run.
+        normalisation: context in which the steps run: fused batch normalisation or none.
+        ahead: number of steps to leave out after the first.
     """
     import keras
 
     ends: list[float] = []
 
     def note(batch: int, logs: dict) -> None:
-        float(logs["loss"])  # to have the number is to wait for the device
+        float(logs["loss"])  # converting the loss waits for the device
         ends.append(time.perf_counter())
         measured = ends[ahead:]
         model.stop_training = len(measured) > 1 and measured[-1] - measured[0] > options.seconds
@@ -122,12 +122,10 @@ def _steps(
 
 
 def _model(task: dict):
-    from emonet.composition import build_network
-    from emonet.registry.catalog import get_catalog
-    from emonet.training.fit import compile_phase
+    from emonet.assembly.networks import build_network
+    from emonet.training.loop import compile_phase
 
     network = build_network(
-        get_catalog(),
         emonet.EmotionRecognizer(task["backbone"]).config.networks[0],
         num_classes=7,
         precision=MIXED.get(task["precision"], task["precision"]),
@@ -140,19 +138,17 @@ def _model(task: dict):
 
 
 def _batches(size: int, steps: int):
-    """Return batches as the recipe makes them, of random faces."""
-    from emonet.training.batches import Examples, TrainingBatches
+    """Return batches of random faces, made as the recipe says."""
+    from emonet.training.batches import Examples, TrainingBatches, smoothed
 
     random = np.random.default_rng(0)
     recipe = emonet.RECIPES[RECIPE]
+    faces = random.integers(0, 256, (steps * size, 48, 48), dtype=np.uint8)
+    labels = np.eye(7, dtype=np.float32)[random.integers(0, 7, steps * size)]
     batches = TrainingBatches(
-        Examples(
-            faces=random.integers(0, 256, (steps * size, 48, 48), dtype=np.uint8),
-            targets=np.eye(7, dtype=np.float32)[random.integers(0, 7, steps * size)],
-        ),
+        Examples(faces=faces, targets=smoothed(labels, recipe.label_smoothing)),
         batch_size=size,
         augmentation=recipe.augmentation,
-        label_smoothing=recipe.label_smoothing,
         mixup=recipe.mixup,
         seed=0,
         epoch=0,

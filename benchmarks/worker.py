@@ -1,4 +1,4 @@
-"""The process that measures: tasks come on standard input, a line of JSON leaves for each."""
+"""Measure tasks from standard input and write one line of JSON for each."""
 
 import importlib
 import json
@@ -8,7 +8,7 @@ import sys
 from benchmarks.options import Options
 from benchmarks.processes import OUT_OF_MEMORY
 
-#: How libraries say that memory ran out; the last is oneDNN's way.
+#: Libraries' messages when memory runs out; the last is oneDNN's.
 SIGNS = (
     "resource_exhausted",
     "resourceexhausted",
@@ -20,9 +20,9 @@ SIGNS = (
 
 
 def main() -> None:
-    """Measure every task that is asked for."""
+    """Measure each task of the request."""
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what libraries print is no answer
+    os.dup2(2, 1)  # libraries may print; keep stdout for answers
     request = json.load(sys.stdin)
     options = Options.from_json(request["options"])
     part = importlib.import_module(request["part"])
@@ -30,7 +30,7 @@ def main() -> None:
         try:
             row = task | part.measure(task, options)
         except Exception as error:
-            # A component may raise anything; the other rows are measured all the same.
+            # A component may raise any exception; measure the other rows anyway.
             if is_out_of_memory(error):
                 print(f"out of memory: {error}", file=sys.stderr)
                 sys.exit(OUT_OF_MEMORY)
@@ -39,9 +39,9 @@ def main() -> None:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Tell whether a library ran out of the machine's or the device's memory."""
-    said = f"{type(error).__name__} {error}".lower()
-    return isinstance(error, MemoryError) or any(sign in said for sign in SIGNS)
+    """Return whether a library ran out of the memory of the machine or the device."""
+    message = f"{type(error).__name__} {error}".lower()
+    return isinstance(error, MemoryError) or any(sign in message for sign in SIGNS)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Trains a small network on a folder of face crops, one folder per class, and saves it.
+"""Train a small network on a folder of face crops, one folder per class, and save it.
 
 python examples/train_on_folder.py faces my_model
 
-The folder looks like faces/train/CLASS/*.png; faces/validation, if it is there, chooses the epoch,
-and faces/test is evaluated on.
+The folder contains train/CLASS/*.png. It may also contain validation, to choose the best epoch, and
+test, to evaluate the model.
 """
 
 import argparse
@@ -14,9 +14,9 @@ from emonet import EmotionRecognizer, FaceDataset, load_dataset
 
 
 def load_split(folder: Path, split: str) -> FaceDataset | None:
-    """Return one split of the folder; None if there is none, while a broken one is an error."""
+    """Return a split of the folder, or None if it is missing; raise if it can't be read."""
     if not (folder / split).is_dir():
-        print(f"without {split} faces: there is no folder {folder / split}")
+        print(f"no {split} faces: there is no folder {folder / split}")
         return None
     return load_dataset(folder, split)
 
@@ -26,9 +26,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--backbone", default="resnet18", help="see emonet plugins")
-    parser.add_argument("--epochs", type=int, help="instead of the recipe's number")
-    parser.add_argument("--width", type=int, help="channels that resnet18 or vgg starts with")
+    parser.add_argument("--backbone", default="resnet18", help="run 'emonet plugins' for a list")
+    parser.add_argument("--epochs", type=int, help="by default the recipe's number")
+    parser.add_argument("--width", type=int, help="first channels of resnet18 or vgg")
     arguments = parser.parse_args()
 
     train = load_dataset(arguments.folder, "train")
@@ -40,7 +40,7 @@ def main() -> None:
         arguments.backbone, labels=train.labels, backbone_config=settings
     )
     checkpoints = arguments.out / "checkpoints"
-    # Without validation data a tenth of the training faces is held out.
+    # Without validation data, fit holds out a tenth of the training faces.
     recognizer.fit(
         train,
         validation,

@@ -20,7 +20,7 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 # Keras reads this once too: its settings and downloads of whoever runs the tests stay out.
 os.environ["KERAS_HOME"] = tempfile.mkdtemp(prefix="emonet-keras-")
 
-from emonet import EmotionRecognizer, FaceDataset, Phase, Recipe
+from emonet import EmotionRecognizer, FaceDataset, Phase, Recipe, sample_photo
 from emonet.labels import FER2013, FERPLUS
 from emonet.registry import catalog as catalog_module
 from emonet.results import Detection
@@ -56,10 +56,8 @@ def fresh_catalog(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def astronaut() -> Path:
-    """A real colour photo of one smiling face, 512x512, which scikit-image ships."""
-    import skimage
-
-    return Path(skimage.__file__).parent / "data" / "astronaut.png"
+    """emonet's sample photo: a real colour photo of one smiling face, 400x400."""
+    return sample_photo()
 
 
 def make_faces(per_class: int, *, seed: int = 0, size: int = 48) -> FaceDataset:

@@ -1,5 +1,5 @@
-"""Other libraries on the same faces in the same run, each in an environment of its own.
+"""Other libraries on the same faces in the same run, each in its own environment.
 
-A module here that bears a library's name runs in that library's environment, where emonet is
-not installed: it imports the library, and from this suite only what needs nothing but NumPy.
+A module with a library's name runs in the environment of that library, without emonet. It imports
+the library, NumPy, and only those modules of this suite that need nothing but NumPy.
 """

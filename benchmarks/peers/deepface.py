@@ -1,6 +1,6 @@
-"""deepface: its public call, image by image, with the face detector switched off.
+"""deepface: its public function, image by image, without face detection.
 
-Its weights are not in the package but fetched at first use; random ones take the same time.
+deepface downloads its weights at first use. Random weights take the same time.
 """
 
 import os
@@ -12,8 +12,8 @@ from benchmarks.peers import harness
 
 
 def loop() -> harness.Predict:
-    """Load deepface, with its own network unfilled."""
-    os.environ["DEEPFACE_HOME"] = str(Path.cwd())  # it makes folders there
+    """Load deepface with random weights."""
+    os.environ["DEEPFACE_HOME"] = str(Path.cwd())  # deepface makes folders there
     from deepface import DeepFace
     from deepface.commons import weight_utils
 

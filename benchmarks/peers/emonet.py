@@ -1,11 +1,11 @@
-"""emonet's bundled models, as peers are measured."""
+"""emonet's bundled models, measured like the peers."""
 
 from benchmarks.peers import harness
 from benchmarks.peers.environments import PEERS
 
 
 def loader(model: str, runtime: str):
-    """Return a function that loads a model with a runtime."""
+    """Return a function that loads a model in a runtime."""
 
     def load():
         from emonet import EmotionRecognizer

@@ -1,4 +1,4 @@
-"""What peers there are, and how each is installed."""
+"""List the peers and install them."""
 
 import json
 import shutil
@@ -17,12 +17,12 @@ class Peer:
     """A library to compare with.
 
     Attributes:
-        name: of the module beside this one that runs it; also of its environment.
-        variants: the ways to run it, each a row.
-        python: requirements for pip; empty for emonet itself, which runs in our environment.
-        node: packages for npm instead.
-        trained: whether its weights come with it; without, it has a speed and no accuracy.
-        note: what a reader must know of its figures.
+        name: name of its module in this package and of its environment.
+        variants: ways to run it; each is a row.
+        python: requirements for pip; empty for emonet, which runs in this environment.
+        node: packages for npm.
+        trained: whether its weights come with it; otherwise its accuracy is not measured.
+        note: remark on its figures for readers.
     """
 
     name: str
@@ -33,16 +33,16 @@ class Peer:
     note: str = ""
 
     def command(self, environments: Path | None) -> list[str] | str:
-        """Return what runs the peer, or a sentence that says why nothing does."""
+        """Return the command that runs the peer, or the reason why it can't run."""
         if not (self.python or self.node):
             return [sys.executable, "-m", f"benchmarks.peers.{self.name}"]
         if environments is None:
-            return "no --peers folder was given; 'nox -s peers' makes one"
+            return "--peers is missing; run 'nox -s peers' to install the peers"
         folder = environments / self.name
         if (folder / FAILED).exists():
             return json.loads((folder / FAILED).read_text(encoding="utf-8"))["reason"]
         if not folder.exists():
-            return f"not installed in {environments}; 'nox -s peers' does it"
+            return f"not installed in {environments}; run 'nox -s peers' to install it"
         if self.python:
             return [str(_python(folder)), "-m", f"benchmarks.peers.{self.name}"]
         return ["node", str(Path(__file__).with_name(f"{self.name}.mjs")), str(folder)]
@@ -60,18 +60,18 @@ PEERS = (
     Peer(
         name="fer",
         variants=("keras network", "tflite network", "public API"),
-        # It imports pkg_resources, and Haar cascades that OpenCV 5 has no longer.
+        # fer imports pkg_resources, and uses Haar cascades, which OpenCV 5 lacks.
         python=("fer==25.10.3", "setuptools<82", "opencv-contrib-python<5"),
     ),
     Peer(name="facex", variants=("public API",), python=("facex==1.1.0",)),
     Peer(
         name="deepface",
         variants=("loop",),
-        # It imports werkzeug without asking for it.
+        # deepface imports werkzeug without requiring it.
         python=("deepface==0.0.103", "tf-keras", "werkzeug"),
         trained=False,
-        note="random weights, as its own are not in the package: the time is the same, and there "
-        "is no accuracy",
+        note="random weights, because the package has none: the time is the same, accuracy is "
+        "not measured",
     ),
     Peer(
         name="face_api",
@@ -83,7 +83,7 @@ PEERS = (
 
 
 def install(folder: Path) -> None:
-    """Install every peer below a folder; what fails leaves its reason there, and is tried again."""
+    """Install each peer in a folder. A failure is noted there; the next call tries again."""
     for peer in PEERS:
         place = folder / peer.name
         failed = place / FAILED
@@ -91,13 +91,13 @@ def install(folder: Path) -> None:
             continue
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir(parents=True)
-        failed.write_text(json.dumps({"reason": "its installation was interrupted"}))
+        failed.write_text(json.dumps({"reason": "the installation was interrupted; run it again"}))
         try:
             _install(peer, place)
         except (OSError, subprocess.CalledProcessError) as error:
             said = getattr(error, "stderr", "") or str(error)
             last = " ".join(line[:300] for line in said.strip().splitlines()[-3:])
-            reason = f"can't be installed: {last}"
+            reason = f"installation failed: {last}"
             failed.write_text(json.dumps({"reason": reason}), encoding="utf-8")
             print(f"{peer.name}: {reason}", file=sys.stderr)
         else:
@@ -109,7 +109,7 @@ def _install(peer: Peer, place: Path) -> None:
     if peer.node:
         npm = shutil.which("npm")
         if npm is None:
-            raise FileNotFoundError("npm is not on this machine")
+            raise FileNotFoundError("npm is not installed; install Node.js")
         _quietly([npm, "install", "--no-audit", "--no-fund", "--prefix", str(place), *peer.node])
         return
     _quietly([sys.executable, "-m", "venv", str(place)])

@@ -1,5 +1,5 @@
-// @vladmandic/face-api's expression network on WebAssembly, measured as harness.py measures.
-// Arguments: the folder with node_modules, and the request as JSON.
+// Measure @vladmandic/face-api's expression network on WebAssembly, like harness.py.
+// Arguments: the folder of node_modules, and the request as JSON.
 
 import fs from "node:fs";
 import { createRequire } from "node:module";
@@ -21,7 +21,7 @@ const FACE = 48 * 48;
 const faces = fs.readFileSync(request.faces);
 const count = faces.length / FACE;
 
-// Grey faces start to start + size - 1 as RGB, which the library takes as a list of images.
+// Return faces start to start + size - 1 as RGB tensors; the library takes a list of images.
 function batch(pixels, start, size) {
   const grey = Int32Array.from(pixels.subarray(start * FACE, (start + size) * FACE));
   return tf.tidy(() =>
@@ -57,12 +57,12 @@ async function measure(call) {
   return { p50: at(0.5), p95: at(0.95), runs: times.length };
 }
 
-console.log = () => {}; // the libraries' own messages
+console.log = () => {}; // hide the libraries' messages
 await tf.setBackend("wasm");
 await tf.ready();
 await faceapi.nets.faceExpressionNet.loadFromDisk(path.join(library, "model"));
 const answers = await predict(faces, 1);
-if (answers.length !== 1) throw new Error(`${answers.length} answers about one face`);
+if (answers.length !== 1) throw new Error(`expected 1 answer for 1 face, got ${answers.length}`);
 const cold = Date.now() - 1000 * request.started;
 const single = await measure(() => predict(faces, 1));
 const all = await measure(() => predict(faces, count));

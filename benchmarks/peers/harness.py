@@ -1,4 +1,4 @@
-"""Measures one library in its own environment; needs NumPy and nothing of emonet."""
+"""Measure one library in its own environment. It needs NumPy, but not emonet."""
 
 import json
 import sys
@@ -12,28 +12,28 @@ import numpy as np
 from benchmarks.memory import peak_mib
 from benchmarks.timing import measure
 
-#: What is said of a face: scores by the library's own names, or in the order of LABELS.
+#: Scores of one face: by the library's own class names, or in the order of LABELS.
 Answer = Mapping[str, float] | np.ndarray
-#: From uint8 (n, 48, 48) grey faces to one answer for each.
+#: A function from uint8 (n, 48, 48) grey faces to one answer per face.
 Predict = Callable[[np.ndarray], Sequence[Answer] | np.ndarray]
 
-#: FER-2013's order.
+#: The classes in FER-2013's order.
 LABELS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
 
 
 def run(distribution: str, variants: Mapping[str, Callable[[], Predict]]) -> None:
-    """Measure the variant that is asked for, and print a row.
+    """Measure the requested variant and print its row as JSON.
 
     Args:
-        distribution: the library's, for its version.
-        variants: load the library and return what answers about faces.
+        distribution: name of the library's package, to look up its version.
+        variants: functions that load the library and return a Predict function, by name.
     """
     request = json.loads(sys.argv[1])
     faces = _read(request["faces"])
     predict = variants[request["variant"]]()
     answers = predict(faces[:1])
     cold = 1000 * (time.time() - request["started"])
-    assert len(answers) == 1, f"{len(answers)} answers about one face"
+    assert len(answers) == 1, f"expected 1 answer for 1 face, got {len(answers)}"
     limits = {"runs": request["runs"], "seconds": request["seconds"]}
     single = measure(lambda: predict(faces[:1]), **limits)
     batch = measure(lambda: predict(faces), **limits)
@@ -58,7 +58,7 @@ def _read(file: str) -> np.ndarray:
 
 
 def _labels(predict: Predict, faces: np.ndarray, size: int) -> list[str]:
-    """Return each face's most probable label, of so many faces at a time."""
+    """Return each face's most probable label; predict ``size`` faces per call."""
     return [
         _label(answer)
         for start in range(0, len(faces), size)

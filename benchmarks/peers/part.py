@@ -1,7 +1,7 @@
-"""emonet and other libraries on the same ready faces: a batch, one face, a cold start, memory.
+"""Compare emonet with other libraries on the same face crops: speed, cold start and memory.
 
-With data whose labels are known, accuracy too: the share of its split's faces whose most probable
-label is theirs.
+With labelled data, the part also measures accuracy: the fraction of the split's faces whose most
+probable label is correct.
 """
 
 import json
@@ -27,7 +27,7 @@ DETAILS = ("faces", "labelled_faces", "single_ms_p95", "version", "runs")
 
 
 def tasks(options: Options) -> list[list[dict]]:
-    """Return a row for each way to run each peer."""
+    """Return a row for each variant of each peer."""
     return [
         [{"peer": peer.name, "variant": variant}] for peer in PEERS for variant in peer.variants
     ]
@@ -60,7 +60,7 @@ def measure(task: dict, options: Options) -> dict:
             text=True,
         )
     if done.returncode:
-        return {"error": f"ended with {done.returncode}: {done.stderr.strip()[-500:]}"}
+        return {"error": f"exited with status {done.returncode}: {done.stderr.strip()[-500:]}"}
     row = json.loads(done.stdout.splitlines()[-1])
     if labelled is not None:
         row |= _accuracy(row.pop("said"), labels)
@@ -68,7 +68,7 @@ def measure(task: dict, options: Options) -> dict:
 
 
 def _labelled(options: Options, count: int) -> tuple[np.ndarray | None, list[str]]:
-    """Return the split's faces and their labels; the first ones where all is to be quick."""
+    """Return the faces and labels of the split; only the first ``count`` in a quick run."""
     if options.data is None:
         return None, []
     from emonet import load_dataset
@@ -79,7 +79,7 @@ def _labelled(options: Options, count: int) -> tuple[np.ndarray | None, list[str
 
 
 def _write(faces: np.ndarray, file: Path) -> str:
-    """Write bytes without a header, which node reads as well."""
+    """Write the pixels without a header, so that Node.js can read them, and return the path."""
     file.write_bytes(np.ascontiguousarray(faces).tobytes())
     return str(file)
 

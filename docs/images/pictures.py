@@ -1,7 +1,7 @@
 """Makes the pictures of the documentation: ``python docs/images/pictures.py``.
 
-The photo is scikit-image's ``astronaut``: Eileen Collins, photographed by NASA, in the public
-domain. BOVW's landmarks need ``emonet[bovw]``.
+The photo is ``emonet.sample_photo()``: Eileen Collins, photographed by NASA, in the public domain.
+BOVW's landmarks need ``emonet[bovw]``.
 """
 
 import base64
@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from skimage.data import astronaut
 
 import emonet
 from emonet.cli.annotate import annotate
@@ -32,8 +31,8 @@ STYLE = """
 
 def main():
     """Write result.webp, bovw-face.svg and bovw-axis.svg."""
-    photo = FOLDER / "astronaut.png"
-    image = Image.fromarray(astronaut()).crop((0, 0, 512, 352)).resize((1024, 704))
+    photo = FOLDER / "sample.png"
+    image = Image.open(emonet.sample_photo()).crop((0, 0, 400, 352)).resize((800, 704))
     image.save(photo)
     try:
         recognizer = emonet.EmotionRecognizer.from_pretrained()

@@ -1,4 +1,4 @@
-"""A backbone of one's own in one file: a few convolutions.
+"""A custom backbone in one file: a few convolutions.
 
 pip install examples/custom-backbone
 emonet train --data fer2013.csv --backbone plain_cnn --backbone-option width=64 --out my_model
@@ -17,20 +17,20 @@ INPUT_SIZE = (48, 48)
 
 @hookimpl
 def emonet_register_backbones() -> list[BackboneSpec]:
-    """Offer ``plain_cnn``; nothing heavy is imported before it is built."""
+    """Register ``plain_cnn``; only ``build`` imports Keras, because Keras loads slowly."""
     return [
         BackboneSpec(
             name="plain_cnn",
             build=build,
             input_size=INPUT_SIZE,
             defaults={"input_size": list(INPUT_SIZE), "width": 32},
-            summary="Three convolutions, from scratch",
+            summary="Three convolutions; no pretrained weights",
         )
     ]
 
 
 def build(config: Mapping[str, Json], *, pretrained: bool) -> "keras.Model":
-    """Map RGB float32 0..255 to one vector per face; there are no pretrained weights."""
+    """Return a model from RGB float32 0..255 to one vector per face; nothing is pretrained."""
     import keras
     from keras import layers
 

@@ -1,4 +1,4 @@
-"""Built-in plugin: BOVW, the seed paper's hand-made features."""
+"""Built-in plugin: BOVW, the paper's hand-crafted features."""
 
 from collections.abc import Mapping
 
@@ -7,19 +7,19 @@ from emonet.plugin import FeatureExtractor, FeatureExtractorSpec, Json, hookimpl
 
 @hookimpl
 def emonet_register_feature_extractors() -> list[FeatureExtractorSpec]:
-    """Offer ``bovw``."""
+    """Register ``bovw``."""
     return [
         FeatureExtractorSpec(
             name="bovw",
             build=build,
             defaults={"landmarks": True, "hog": True, "block_norm": "L1"},
-            summary="136 coordinates of 68 facial landmarks, then 2592 HOG values",
+            summary="68 facial landmarks (136 coordinates) and 2592 HOG values",
         )
     ]
 
 
 def build(config: Mapping[str, Json]) -> FeatureExtractor:
-    """Build the extractor."""
+    """Build the feature extractor."""
     from emonet_bovw.extractor import Bovw
 
     return Bovw(**config)

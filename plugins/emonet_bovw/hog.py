@@ -1,21 +1,19 @@
-"""Histograms of oriented gradients in sliding windows, for a whole batch at once.
+"""Histograms of oriented gradients (HOG) in sliding windows, for a whole batch at once.
 
-The seed's features (after amineHorseman/facial-expression-recognition-using-cnn) are
-scikit-image's ``hog`` called on each of the 64 windows that start at every sixth pixel of a
-48x48 face, 24 pixels wide and clipped at the border, with one 8x8 cell to a block.
+The paper's features (after amineHorseman/facial-expression-recognition-using-cnn) call
+scikit-image's ``hog`` on 64 windows. A window starts at every sixth pixel of a 48x48 face, is
+24 pixels wide, and is clipped at the border. A block has one cell of 8x8 pixels.
 
-What the windows share is computed once here. A window's gradients are those of the whole
-face, save that scikit-image sets the vertical gradient to 0 in the window's first and last
-row, and the horizontal one in its first and last column. With one of the two gone, the
-orientation is known beforehand: 0 or 90 degrees.
+This module computes the gradients once per face. Only a window's border differs from the face:
+scikit-image sets the vertical gradient to 0 in a window's first and last row, and the horizontal
+gradient in its first and last column. The orientation of the other gradient is then known in
+advance: 0 or 90 degrees.
 """
 
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-
-__all__ = ["BLOCK_NORMS", "NUM_HOG", "SIDE", "sliding_hog"]
 
 SIDE = 48
 WINDOW = 24
@@ -27,7 +25,7 @@ BLOCK_NORMS = ("L1", "L1-sqrt", "L2", "L2-Hys")
 EPSILON = 1e-5
 HYSTERESIS = 0.2
 
-# (start, end) of each window along one axis that holds a whole cell.
+# (start, end) of each window along one axis; windows smaller than a cell are left out.
 _SPANS = [
     (start, min(start + WINDOW, SIDE))
     for start in range(0, SIDE, STEP)
@@ -42,20 +40,15 @@ _CELLS = [
 
 NUM_HOG = len(_CELLS) ** 2 * ORIENTATIONS
 
-# Faces worked on at a time: what they need fits into the processor's cache.
+# Faces per step: the intermediate arrays of 16 faces fit into the processor's cache.
 _CHUNK = 16
 
 
 def sliding_hog(faces: NDArray[np.uint8], block_norm: str) -> NDArray[np.float32]:
-    """Compute the HOG values of every window.
+    """Return the HOG values of uint8 (n, 48, 48) grey faces as float32 (n, 2592), 0..1.
 
-    Args:
-        faces: uint8 (n, 48, 48) grey.
-        block_norm: one of BLOCK_NORMS, as scikit-image defines them.
-
-    Returns:
-        float32 (n, 2592), 0..1: window by window in reading order, in each window cell by
-        cell, in each cell 8 orientations of 22.5 degrees from 0.
+    Windows come in reading order. Each window lists its cells in reading order, and each cell 8
+    orientations of 22.5 degrees, from 0.
     """
     values = np.empty((len(faces), NUM_HOG), np.float32)
     order = _reading_order()
@@ -67,18 +60,18 @@ def sliding_hog(faces: NDArray[np.uint8], block_norm: str) -> NDArray[np.float32
 
 
 def _histograms(faces: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """Return (n, cells down * cells across, orientations): mean magnitude per pixel."""
+    """Return the mean magnitude per pixel as (n, cells down * cells across, orientations)."""
     down, across = _gradients(faces)
     magnitudes, orientations = _polar_table()
     index = (down + 255) * 511 + (across + 255)
     magnitude, orientation = magnitudes[index], orientations[index]
     inside, border = _cell_sums()
-    # (n, orientations, pixels down, cells across), the sum over each cell's columns first.
+    # Sum over the columns of a cell first: (n, orientations, pixels down, cells across).
     by_orientation = np.zeros((len(faces), ORIENTATIONS, SIDE, SIDE))
     np.put_along_axis(by_orientation, orientation[:, np.newaxis], magnitude[:, np.newaxis], axis=1)
     sums = inside @ (by_orientation @ inside.T)
-    # Where only the horizontal gradient is left its orientation is 0 degrees, where only the
-    # vertical one is, 90; in a corner of the window both are gone.
+    # A horizontal gradient alone has the orientation 0 degrees, a vertical gradient alone 90.
+    # In a corner of the window both gradients are 0.
     sums[:, 0] += border @ (np.abs(across, dtype=np.float64) @ inside.T)
     sums[:, ORIENTATIONS // 2] += inside @ (np.abs(down, dtype=np.float64) @ border.T)
     per_cell = np.moveaxis(sums, 1, -1).reshape(len(faces), -1, ORIENTATIONS)
@@ -86,7 +79,7 @@ def _histograms(faces: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def _gradients(faces: NDArray[np.uint8]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Return the centred differences down and across, 0 at the face's border."""
+    """Return the central differences down and across, 0 at the face's border."""
     wide = faces.astype(np.int32)
     down, across = np.zeros_like(wide), np.zeros_like(wide)
     np.subtract(wide[:, 2:], wide[:, :-2], out=down[:, 1:-1])
@@ -95,7 +88,7 @@ def _gradients(faces: NDArray[np.uint8]) -> tuple[NDArray[np.int32], NDArray[np.
 
 
 def _normalised(cells: NDArray[np.float64], block_norm: str) -> NDArray[np.float64]:
-    """Normalise each cell by itself."""
+    """Normalise each cell on its own: a block is one cell."""
 
     def l2(values: NDArray[np.float64]) -> NDArray[np.float64]:
         squares = np.einsum("...i,...i->...", values, values)[..., np.newaxis]
@@ -105,13 +98,13 @@ def _normalised(cells: NDArray[np.float64], block_norm: str) -> NDArray[np.float
         return l2(cells)
     if block_norm == "L2-Hys":
         return l2(np.minimum(l2(cells), HYSTERESIS))
-    shares = cells / (cells.sum(axis=-1, keepdims=True) + EPSILON)
-    return np.asarray(np.sqrt(shares) if block_norm == "L1-sqrt" else shares)
+    fractions = cells / (cells.sum(axis=-1, keepdims=True) + EPSILON)
+    return np.asarray(np.sqrt(fractions) if block_norm == "L1-sqrt" else fractions)
 
 
 @cache
 def _polar_table() -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-    """Return magnitude and orientation bin for each (down, across) of -255..255."""
+    """Return the magnitude and orientation bin of each pair (down, across) in -255..255."""
     steps = np.arange(-255, 256, dtype=np.float64)
     down, across = steps[:, np.newaxis], steps[np.newaxis, :]
     degrees = np.rad2deg(np.arctan2(down, across)) % 180
@@ -121,10 +114,9 @@ def _polar_table() -> tuple[NDArray[np.float64], NDArray[np.intp]]:
 
 @cache
 def _cell_sums() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return (cells, pixels) matrices of 0 and 1 for one axis.
+    """Return two (cells, pixels) matrices of 0 and 1 for one axis.
 
-    The first says which pixels belong to a cell, less those on its window's border, the
-    second which of its pixels lie on the border.
+    The first marks each cell's pixels inside its window's border, the second the pixels on it.
     """
     inside = np.zeros((len(_CELLS), SIDE))
     border = np.zeros_like(inside)
@@ -138,7 +130,7 @@ def _cell_sums() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 @cache
 def _reading_order() -> NDArray[np.intp]:
-    """Return the cells' flat indices window by window, in each window cell by cell."""
+    """Return the flat indices of the cells, sorted by window and by cell in the window."""
     windows = np.array([window for window, _ in _CELLS])
     cells = np.arange(len(_CELLS) ** 2).reshape(len(_CELLS), len(_CELLS))
     return np.concatenate(

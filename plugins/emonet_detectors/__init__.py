@@ -7,13 +7,13 @@ from emonet.plugin import Detector, DetectorSpec, Json, hookimpl
 
 @hookimpl
 def emonet_register_detectors() -> list[DetectorSpec]:
-    """Offer ``dlib_hog``, ``yunet`` and ``whole_image``."""
+    """Register ``dlib_hog``, ``yunet`` and ``whole_image``."""
     return [
         DetectorSpec(
             name="dlib_hog",
             build=build_dlib_hog,
             defaults={"upsample": 1, "score_threshold": 0.2, "max_side": 1600},
-            summary="dlib's HOG detector: frontal faces, inside dlib, works offline",
+            summary="dlib's HOG detector: finds frontal faces; comes with dlib, works offline",
         ),
         DetectorSpec(
             name="yunet",
@@ -25,12 +25,12 @@ def emonet_register_detectors() -> list[DetectorSpec]:
                 "max_side": 1280,
             },
             machine_settings=("model_path",),
-            summary="OpenCV's YuNet: fast, small and turned faces, five landmarks; from the Hub",
+            summary="OpenCV's YuNet: fast; small and turned faces, five landmarks; from the Hub",
         ),
         DetectorSpec(
             name="whole_image",
             build=build_whole_image,
-            summary="no detection: the whole image is one face",
+            summary="no detection: takes the whole image as one face",
         ),
     ]
 
@@ -50,7 +50,7 @@ def build_yunet(config: Mapping[str, Json]) -> Detector:
 
 
 def build_whole_image(config: Mapping[str, Json]) -> Detector:
-    """Build the detector that takes the whole image for a face."""
+    """Build the detector that takes the whole image as one face."""
     from emonet_detectors.whole_image import WholeImage
 
     return WholeImage(**config)

@@ -12,14 +12,14 @@ LARGEST = 6400
 
 
 class DlibHog:
-    """Finds frontal faces of some 80 pixels and more; 40 with ``upsample`` 1.
+    """Find frontal faces of about 80 pixels or more, or of 40 or more with ``upsample`` 1.
 
     Args:
-        upsample: how many times the image is doubled in size first.
-        score_threshold: the least score of a face; 0 is dlib's own, which takes a fold of
-            cloth for a face now and then.
-        max_side: larger images are shrunk to this for detection, pixels; to less if doubling
-            would make it more than 6400.
+        upsample: how many times the image is doubled in size before detection.
+        score_threshold: the lowest score of a face. With dlib's default, 0, a fold of cloth
+            is sometimes taken for a face.
+        max_side: larger images are downscaled to this size for detection, pixels. The size is
+            smaller if doubling it would exceed 6400.
     """
 
     def __init__(self, upsample: int, score_threshold: float, max_side: int) -> None:
@@ -30,14 +30,14 @@ class DlibHog:
         require_number("dlib_hog", "max_side", max_side, 80, LARGEST, whole=True)
         self._upsample = upsample
         self._score_threshold = score_threshold
-        # The doubled image is held in memory.
+        # The doubled image must fit into memory.
         self._max_side = min(max_side, LARGEST >> upsample)
         self._detector = dlib.get_frontal_face_detector()
-        # It keeps its scanner's state while it runs: one thread at a time.
+        # dlib's detector has state while it runs, so only one thread may use it.
         self._lock = threading.Lock()
 
     def detect(self, image: NDArray[np.uint8]) -> list[Detection]:
-        """Find faces in an RGB uint8 (height, width, 3) image."""
+        """Return the faces in an RGB uint8 (height, width, 3) image."""
         small, factor = shrunk(image, self._max_side)
         with self._lock:
             boxes, scores, _ = self._detector.run(
@@ -54,7 +54,7 @@ class DlibHog:
                 score,
             )
             for box, score in zip(boxes, scores, strict=True)
-            # dlib may report a face that lies in the padding around the image.
+            # dlib may report a face in the padding around the image.
             if box.right() >= 0 and box.bottom() >= 0
             if box.left() < small.shape[1] and box.top() < small.shape[0]
         ]

@@ -1,11 +1,11 @@
-"""Detection on a smaller copy of a large image."""
+"""Downscale large images for detection."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 
 def shrunk(image: NDArray[np.uint8], max_side: int) -> tuple[NDArray[np.uint8], float]:
-    """Return the image with its longer side at most max_side, and the factor from it back."""
+    """Return the image with sides of at most max_side pixels, and the factor back."""
     import cv2
 
     factor = max(image.shape[:2]) / max_side

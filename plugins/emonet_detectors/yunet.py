@@ -27,34 +27,25 @@ SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 MOST_CANDIDATES = 5000
 LARGEST = 4096
 
-#: OpenCV has one log level for the process, and detectors are built in several threads.
+#: Guards OpenCV's log level: it is global, and several threads may build detectors.
 LOG_LEVEL = threading.Lock()
 
 
 class YuNet:
-    """Finds faces of some 10 pixels and more, turned ones too, with five landmarks.
+    """Find faces of about 10 pixels or more, also turned faces, with five landmarks.
 
     The landmarks are the right eye, the left eye, the tip of the nose, and the right and left
-    corners of the mouth; right and left are the person's.
+    corners of the mouth. Right and left are the person's own.
 
     Args:
-        model_path: the ONNX file; None fetches it from the Hub once.
-        score_threshold: the least score of a face, 0..1.
-        nms_threshold: how far two boxes may overlap, 0..1.
-        max_side: larger images are shrunk to this for detection, pixels.
-
-    Raises:
-        ModelNotFoundError: there is no file at model_path.
-        HubError: the file can't be fetched.
-        WeightsError: the file fetched is not the one that was published, or can't be read.
+        model_path: path of the ONNX file; None downloads it from the Hub once.
+        score_threshold: the lowest score of a face, 0..1.
+        nms_threshold: the largest overlap of two boxes, 0..1.
+        max_side: larger images are downscaled to this size for detection, pixels.
     """
 
     def __init__(
-        self,
-        model_path: str | None,
-        score_threshold: float,
-        nms_threshold: float,
-        max_side: int,
+        self, model_path: str | None, score_threshold: float, nms_threshold: float, max_side: int
     ) -> None:
         require_number("yunet", "score_threshold", score_threshold, 0, 1)
         require_number("yunet", "nms_threshold", nms_threshold, 0, 1)
@@ -68,11 +59,11 @@ class YuNet:
         self._thresholds = (score_threshold, nms_threshold)
         self._max_side = max_side
         self._detector = self._create()
-        # The input size is its state: one thread at a time.
+        # The detector stores the input size, so only one thread may use it.
         self._lock = threading.Lock()
 
     def detect(self, image: NDArray[np.uint8]) -> list[Detection]:
-        """Find faces in an RGB uint8 (height, width, 3) image."""
+        """Return the faces in an RGB uint8 (height, width, 3) image."""
         import cv2
 
         small, factor = shrunk(image, self._max_side)
@@ -82,7 +73,7 @@ class YuNet:
         detections = []
         for row in () if rows is None else np.asarray(rows, np.float32):
             x, y, width, height, *landmarks = (row[:14] * factor).tolist()
-            # What it is unsure of may lie in the padding around the image, or be of any size.
+            # A box with a low score may lie in the padding around the image, or have any size.
             if x + width <= 0 or y + height <= 0 or x >= image.shape[1] or y >= image.shape[0]:
                 continue
             if not (0 < width <= 2 * image.shape[1] and 0 < height <= 2 * image.shape[0]):
@@ -95,7 +86,7 @@ class YuNet:
         import cv2
 
         with LOG_LEVEL:
-            # OpenCV 5 warns of a setting that nobody made.
+            # OpenCV 5 warns about a setting that emonet does not set.
             level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
             try:
                 return cv2.FaceDetectorYN.create(
@@ -110,13 +101,13 @@ class YuNet:
 
 
 def fetch() -> Path:
-    """Return the published file from the Hub's cache, fetching it at first use."""
+    """Return the published file's path in the Hub's cache; download it at first use."""
     try:
         return locate_file(f"hf://{REPOSITORY}@{REVISION}/{FILE}", sha256=SHA256)
     except HubError as error:
         raise HubError(
-            f"yunet: {str(error).rstrip('.')}. Download it where there is a connection and pass "
-            f"its path as model_path, or use dlib_hog."
+            f"yunet: {str(error).rstrip('.')}. Download the file on a machine with a "
+            f"connection and pass its path as model_path, or use the detector dlib_hog."
         ) from error
     except WeightsError as error:
         raise WeightsError(f"yunet: {error}") from error

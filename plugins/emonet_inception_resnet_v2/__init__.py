@@ -1,27 +1,21 @@
-"""Built-in plugin: Inception-ResNet-v2, the seed paper's first backbone."""
+"""Built-in plugin: Inception-ResNet-v2, the paper's first backbone."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from emonet.plugin import (
-    BackboneSpec,
-    Json,
-    hookimpl,
-    locate_file,
-    require_size,
-)
+from emonet.plugin import BackboneSpec, Json, hookimpl, locate_file, require_size
 
 if TYPE_CHECKING:
     import keras
 
 INPUT_SIZE = (139, 139)
-# A model from a stranger must not ask for any memory.
+# The limit on memory for models from untrusted authors.
 MAX_SIDE = 512
 
 
 @hookimpl
 def emonet_register_backbones() -> list[BackboneSpec]:
-    """Offer ``inception_resnet_v2``."""
+    """Register ``inception_resnet_v2``."""
     return [
         BackboneSpec(
             name="inception_resnet_v2",
@@ -36,17 +30,13 @@ def emonet_register_backbones() -> list[BackboneSpec]:
 
 
 def build(config: Mapping[str, Json], *, pretrained: bool) -> "keras.Model":
-    """Build the backbone.
-
-    Args:
-        config: ``weights`` says where Keras Applications' file of ImageNet weights is: a path,
-            ``hf://org/name/file`` or an address; None lets Keras download it once.
-        pretrained: whether to load that file.
-    """
+    """Build the backbone; ``weights`` is the location of Keras Applications' ImageNet weights."""
     size = require_size("inception_resnet_v2", "input_size", config["input_size"], 75, MAX_SIDE)
-    source = config["weights"]
-    file = locate_file(source) if pretrained and source is not None else None
+    weights = None
+    if pretrained:
+        source = config["weights"]
+        weights = "imagenet" if source is None else str(locate_file(source))
 
     from emonet_inception_resnet_v2.architecture import inception_resnet_v2
 
-    return inception_resnet_v2(size, pretrained=pretrained, weights_file=file)
+    return inception_resnet_v2(size, weights)

@@ -1,6 +1,4 @@
-"""Inception-ResNet-v2 of Keras Applications (Szegedy et al. 2016) behind its own scaling."""
-
-from pathlib import Path
+"""Inception-ResNet-v2 of Keras Applications (Szegedy et al. 2016) with built-in scaling."""
 
 import keras
 from keras import layers
@@ -8,35 +6,28 @@ from keras import layers
 from emonet.plugin import WeightsError
 
 
-def inception_resnet_v2(
-    input_size: tuple[int, int], *, pretrained: bool, weights_file: Path | None = None
-) -> keras.Model:
+def inception_resnet_v2(input_size: tuple[int, int], weights: str | None) -> keras.Model:
     """Map float32 (n, height, width, 3) RGB 0..255 to (n, 1536) pooled features.
 
-    Args:
-        input_size: (height, width) of the input, pixels; 75 or more.
-        pretrained: start from weights trained on ImageNet.
-        weights_file: Keras Applications' file of them; None lets Keras download it once.
-
-    Raises:
-        WeightsError: the weights can't be fetched.
+    ``weights`` is the path of Keras Applications' file, ``"imagenet"`` to let Keras download it
+    once, or None for random weights.
     """
     pixels = keras.Input((*input_size, 3), name="pixels")
     scaled = layers.Rescaling(1 / 127.5, offset=-1.0, dtype="float32", name="rescaling")(pixels)
     try:
         model = keras.applications.InceptionResNetV2(
             include_top=False,
-            weights=str(weights_file or "imagenet") if pretrained else None,
+            weights=weights,
             input_tensor=scaled,
             pooling="avg",
         )
     except Exception as error:
-        if not pretrained:
+        if weights is None:
             raise
         raise WeightsError(
-            f"inception_resnet_v2: the ImageNet weights can't be loaded ({error}). Fetch them "
-            f"once where there is a connection (Keras keeps them in ~/.keras/models), pass the "
-            f"file's path as weights, or use pretrained=False."
+            f"inception_resnet_v2: the ImageNet weights can't be loaded ({error}). Download "
+            f"them on a machine with a connection (Keras keeps them in ~/.keras/models) and pass "
+            f"the file's path as weights, or use pretrained=False."
         ) from error
-    # Keras Applications would have a list of one input.
+    # Keras Applications' model takes a list of one input; this model takes the input itself.
     return keras.Model(pixels, model.output, name="inception_resnet_v2")

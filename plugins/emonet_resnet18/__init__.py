@@ -1,29 +1,22 @@
-"""Built-in plugin: the small residual network for low-resolution faces."""
+"""Built-in plugin: a small ResNet-18 for low-resolution faces."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from emonet.plugin import (
-    BackboneSpec,
-    ConfigError,
-    Json,
-    hookimpl,
-    require_number,
-    require_size,
-)
+from emonet.plugin import BackboneSpec, ConfigError, Json, hookimpl, require_number, require_size
 
 if TYPE_CHECKING:
     import keras
 
 INPUT_SIZE = (48, 48)
-# Of a full ResNet-18 the width is 64. A model from a stranger must not ask for any memory.
+# A full ResNet-18 has width 64. The limits bound the memory of models from untrusted authors.
 LIMITS = {"width": 128, "stem_stride": 8}
 MAX_SIDE = 256
 
 
 @hookimpl
 def emonet_register_backbones() -> list[BackboneSpec]:
-    """Offer ``resnet18``."""
+    """Register ``resnet18``."""
     return [
         BackboneSpec(
             name="resnet18",
@@ -41,9 +34,9 @@ def emonet_register_backbones() -> list[BackboneSpec]:
 
 
 def build(config: Mapping[str, Json], *, pretrained: bool) -> "keras.Model":
-    """Build the backbone; ``width`` is the channel count of the first of its four stages."""
+    """Build the backbone; ``width`` is the number of channels in the first of four stages."""
     if pretrained:
-        raise ConfigError("resnet18 has no pretrained weights of its own; use pretrained=False")
+        raise ConfigError("resnet18 has no pretrained weights; use pretrained=False")
     for key in LIMITS:
         require_number("resnet18", key, config[key], 1, LIMITS[key], whole=True)
     require_number("resnet18", "dropout", config["dropout"], 0, 0.9)
@@ -52,8 +45,5 @@ def build(config: Mapping[str, Json], *, pretrained: bool) -> "keras.Model":
     from emonet_resnet18.architecture import resnet18
 
     return resnet18(
-        size,
-        width=config["width"],
-        stem_stride=config["stem_stride"],
-        dropout=config["dropout"],
+        size, width=config["width"], stem_stride=config["stem_stride"], dropout=config["dropout"]
     )

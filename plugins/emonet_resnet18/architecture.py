@@ -1,7 +1,7 @@
 """ResNet-18 with a 3x3 stem and no stem pooling, for faces of 40 to 64 pixels.
 
-The residual blocks are those of He et al. 2015, "Deep Residual Learning for Image
-Recognition", section 4.2; the small stem is that paper's for CIFAR-10.
+The residual blocks follow He et al. 2015, "Deep Residual Learning for Image Recognition",
+section 4.2. The small stem follows the network for CIFAR-10 in the same paper.
 """
 
 import keras
@@ -16,14 +16,11 @@ def resnet18(
 ) -> keras.Model:
     """Map float32 (n, height, width, 3) RGB 0..255 to (n, 8 * width) pooled features.
 
-    Args:
-        input_size: (height, width) of the input, pixels.
-        width: channels of the first stage; each later stage has twice as many.
-        stem_stride: stride of the stem convolution; 2 takes a quarter of the time of 1.
-        dropout: share of values left out behind each stage in training, 0..1.
+    The first stage has ``width`` channels, and each later stage twice as many as the one before.
+    A stem stride of 2 takes a quarter of the time that 1 takes. Dropout follows each stage.
     """
     pixels = keras.Input((*input_size, 3), name="pixels")
-    # Each face is brought to mean 0 and variance 1, so that its lighting need not be learnt.
+    # Scale each face to mean 0 and variance 1, so that lighting need not be learned.
     x = layers.GroupNormalization(
         groups=1, center=False, scale=False, dtype="float32", name="standardised"
     )(pixels)
@@ -53,11 +50,7 @@ def _residual_block(
 
 
 def _conv(
-    x: keras.KerasTensor,
-    channels: int,
-    size: int,
-    stride: int,
-    name: str,
+    x: keras.KerasTensor, channels: int, size: int, stride: int, name: str
 ) -> keras.KerasTensor:
     """Apply a convolution and batch normalisation."""
     x = layers.Conv2D(
@@ -69,5 +62,5 @@ def _conv(
         kernel_initializer="he_normal",
         name=f"{name}_conv",
     )(x)
-    # Statistics follow the weights within a hundred steps: epochs here are short.
+    # Epochs are short: with this momentum, statistics follow the weights within 100 steps.
     return layers.BatchNormalization(momentum=0.95, epsilon=1e-5, name=f"{name}_bn")(x)

@@ -1,4 +1,4 @@
-"""Built-in plugin: ResNet-50, the seed paper's second backbone."""
+"""Built-in plugin: ResNet-50, the paper's second backbone."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     import keras
 
 INPUT_SIZE = (197, 197)
-# A model from a stranger must not ask for any memory.
+# The limit on memory for models from untrusted authors.
 MAX_SIDE = 512
 
 
 @hookimpl
 def emonet_register_backbones() -> list[BackboneSpec]:
-    """Offer ``resnet50``."""
+    """Register ``resnet50``."""
     return [
         BackboneSpec(
             name="resnet50",
@@ -40,11 +40,8 @@ def emonet_register_backbones() -> list[BackboneSpec]:
 def build(config: Mapping[str, Json], *, pretrained: bool) -> "keras.Model":
     """Build the backbone.
 
-    Args:
-        config: ``variant`` is ``imagenet`` (Keras Applications' architecture) or ``vggface2``
-            (keras-vggface's). ``weights`` says where the variant's weights file is: a path,
-            ``hf://org/name/file`` or an address; None means where it was published.
-        pretrained: whether to load that file.
+    The variant ``imagenet`` is the network of Keras Applications, ``vggface2`` the network of
+    keras-vggface. ``weights`` locates the weights file; None downloads the published file.
     """
     size = require_size("resnet50", "input_size", config["input_size"], 32, MAX_SIDE)
     require_choice("resnet50", "variant", config["variant"], ("imagenet", "vggface2"))
@@ -52,8 +49,10 @@ def build(config: Mapping[str, Json], *, pretrained: bool) -> "keras.Model":
     if config["variant"] == "imagenet":
         from emonet_resnet50.architecture import resnet50
 
-        file = locate_file(source) if pretrained and source is not None else None
-        return resnet50(size, pretrained=pretrained, weights_file=file)
+        weights = None
+        if pretrained:
+            weights = "imagenet" if source is None else str(locate_file(source))
+        return resnet50(size, weights)
     from emonet_resnet50 import vggface2
 
     model = vggface2.vggface2_resnet50(size)
@@ -62,8 +61,8 @@ def build(config: Mapping[str, Json], *, pretrained: bool) -> "keras.Model":
             path = locate_file(source or vggface2.PUBLISHED)
         except HubError as error:
             raise HubError(
-                f"resnet50: {error}. Get {vggface2.PUBLISHED.rpartition('/')[2]} where there is a "
-                f"connection and pass its path as weights, or use pretrained=False."
+                f"resnet50: {error}. Download {vggface2.PUBLISHED.rpartition('/')[2]} on a machine "
+                f"with a connection and pass its path as weights, or use pretrained=False."
             ) from error
         vggface2.load_weights(model, path)
     return model

@@ -1,8 +1,8 @@
-"""The ResNet-50 of keras-vggface, whose weights learnt to tell people's faces apart.
+"""ResNet-50 of keras-vggface, with weights trained for face recognition.
 
-It differs from Keras Applications' in its convolutions without bias, in where it strides and
-pads, and in the names of its layers, so it is an architecture of its own. Training: Cao et al.
-2018, "VGGFace2". The weights file is that of github.com/rcmalli/keras-vggface, release v2.0.
+The architecture differs from Keras Applications' ResNet-50: convolutions have no bias, strides
+and padding are elsewhere, and layers have other names. Training: Cao et al. 2018, "VGGFace2".
+The weights file comes from github.com/rcmalli/keras-vggface, release v2.0.
 """
 
 from pathlib import Path
@@ -20,17 +20,13 @@ PUBLISHED = (
     "rcmalli_vggface_tf_notop_resnet50.h5"
 )
 
-# The mean of VGGFace2's pixels, blue, green and red, subtracted from BGR values of 0..255.
+# The mean of VGGFace2's pixels as blue, green, red; subtracted from BGR values of 0..255.
 MEAN = (91.4953, 103.8827, 131.0912)
 BLOCKS = {2: 3, 3: 4, 4: 6, 5: 3}
 
 
 def vggface2_resnet50(input_size: tuple[int, int]) -> keras.Model:
-    """Map float32 (n, height, width, 3) RGB 0..255 to (n, 2048) pooled features.
-
-    Args:
-        input_size: (height, width) of the input, pixels; 32 or more, 197 in the seed paper.
-    """
+    """Map float32 (n, height, width, 3) RGB 0..255 to (n, 2048) pooled features."""
     pixels = keras.Input((*input_size, 3), name="pixels")
     x = layers.Rescaling(1.0, offset=[-mean for mean in MEAN], dtype="float32", name="rescaling")(
         ops.flip(pixels, axis=-1)
@@ -47,7 +43,7 @@ def vggface2_resnet50(input_size: tuple[int, int]) -> keras.Model:
 def _bottleneck(
     x: keras.KerasTensor, filters: int, name: str, strides: int, *, first: bool
 ) -> keras.KerasTensor:
-    """Reduce, convolve, increase; the first block of a stage projects its shortcut too."""
+    """Reduce, convolve, expand; the first block of a stage also projects its shortcut."""
     shortcut = x
     x = _convolution(x, filters, 1, f"{name}_1x1_reduce", strides=strides)
     x = _convolution(x, filters, 3, f"{name}_3x3")
@@ -76,13 +72,10 @@ def _convolution(
 
 
 def load_weights(model: keras.Model, path: Path) -> None:
-    """Fill a model from a Keras 2 weights file, layer by layer by name.
+    """Load a Keras 2 weights file into a model by layer name; an error leaves it unchanged.
 
-    Keras' own ``by_name`` passes silently over layers that it does not find, and without it
-    goes by order alone, which can't tell two layers of one shape apart.
-
-    Raises:
-        WeightsError: a layer is missing in the file, or has other shapes; nothing is filled.
+    Keras' own ``by_name`` skips missing layers without a warning. Without ``by_name``, Keras goes
+    by order alone and may confuse layers of the same shape.
     """
     try:
         with h5py.File(path, "r") as file:
@@ -93,21 +86,21 @@ def load_weights(model: keras.Model, path: Path) -> None:
     missing = [layer.name for layer in weighted if layer.name not in saved]
     if missing:
         raise WeightsError(
-            f"{path} fills {len(weighted) - len(missing)} of the {len(weighted)} layers of this "
-            f"ResNet-50; it lacks {', '.join(missing[:5])}{' ...' if missing[5:] else ''}. It "
-            f"was saved from another architecture."
+            f"{path} has weights for {len(weighted) - len(missing)} of the {len(weighted)} layers "
+            f"of keras-vggface's ResNet-50. Missing: {', '.join(missing[:5])}"
+            f"{' ...' if missing[5:] else ''}. Use a file saved from the same architecture."
         )
     for layer in weighted:
         shapes = [array.shape for array in saved[layer.name]]
         expected = [tuple(weight.shape) for weight in layer.weights]
         if shapes != expected:
-            raise WeightsError(f"{path}: {layer.name} has {shapes}, this ResNet-50 {expected}")
+            raise WeightsError(f"{path}: {layer.name} has shapes {shapes}, expected {expected}")
     for layer in weighted:
         layer.set_weights(saved[layer.name])
 
 
 def _arrays_by_layer(file: h5py.File) -> dict[str, list[NDArray[np.float32]]]:
-    """Read every layer's arrays; names have ``_`` where Keras 2 had ``/``."""
+    """Return each layer's arrays by name; ``/`` in a Keras 2 name becomes ``_``."""
     group = file.get("model_weights", file)
     arrays = {}
     for layer in group.attrs["layer_names"]:

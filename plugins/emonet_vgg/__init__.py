@@ -1,29 +1,22 @@
-"""Built-in plugin: a small plain network for low-resolution faces."""
+"""Built-in plugin: a small VGG for low-resolution faces."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from emonet.plugin import (
-    BackboneSpec,
-    ConfigError,
-    Json,
-    hookimpl,
-    require_number,
-    require_size,
-)
+from emonet.plugin import BackboneSpec, ConfigError, Json, hookimpl, require_number, require_size
 
 if TYPE_CHECKING:
     import keras
 
 INPUT_SIZE = (44, 44)
-# The full network's width is 64. A model from a stranger must not ask for any memory.
+# A full VGG has width 64. The limits bound the memory of models from untrusted authors.
 MAX_WIDTH = 128
 MAX_SIDE = 256
 
 
 @hookimpl
 def emonet_register_backbones() -> list[BackboneSpec]:
-    """Offer ``vgg``."""
+    """Register ``vgg``."""
     return [
         BackboneSpec(
             name="vgg",
@@ -36,9 +29,9 @@ def emonet_register_backbones() -> list[BackboneSpec]:
 
 
 def build(config: Mapping[str, Json], *, pretrained: bool) -> "keras.Model":
-    """Build the backbone; ``width`` is the channel count of the first of its four stages."""
+    """Build the backbone; ``width`` is the number of channels in the first of four stages."""
     if pretrained:
-        raise ConfigError("vgg has no pretrained weights of its own; use pretrained=False")
+        raise ConfigError("vgg has no pretrained weights; use pretrained=False")
     require_number("vgg", "width", config["width"], 1, MAX_WIDTH, whole=True)
     require_number("vgg", "dropout", config["dropout"], 0, 0.9)
     size = require_size("vgg", "input_size", config["input_size"], 16, MAX_SIDE)

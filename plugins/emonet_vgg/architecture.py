@@ -1,8 +1,8 @@
 """A VGG for faces of 40 to 64 pixels: pairs of 3x3 convolutions, each pair followed by pooling.
 
-The plan is that of Simonyan and Zisserman 2015, "Very Deep Convolutional Networks for
-Large-Scale Image Recognition", section 2.1, with batch normalisation and mean pooling at the end
-in place of its fully connected layers.
+It follows Simonyan and Zisserman 2015, "Very Deep Convolutional Networks for Large-Scale Image
+Recognition", section 2.1, with batch normalisation. Mean pooling replaces the fully connected
+layers.
 """
 
 import keras
@@ -15,13 +15,11 @@ CONVOLUTIONS_PER_STAGE = 2
 def vgg(input_size: tuple[int, int], *, width: int, dropout: float) -> keras.Model:
     """Map float32 (n, height, width, 3) RGB 0..255 to (n, 8 * width) pooled features.
 
-    Args:
-        input_size: (height, width) of the input, pixels.
-        width: channels of the first stage; each later stage has twice as many.
-        dropout: share of values left out behind each stage in training, 0..1.
+    The first stage has ``width`` channels, and each later stage twice as many as the one before.
+    Dropout follows each stage.
     """
     pixels = keras.Input((*input_size, 3), name="pixels")
-    # Each face is brought to mean 0 and variance 1, so that its lighting need not be learnt.
+    # Scale each face to mean 0 and variance 1, so that lighting need not be learned.
     x = layers.GroupNormalization(
         groups=1, center=False, scale=False, dtype="float32", name="standardised"
     )(pixels)
@@ -45,6 +43,6 @@ def _convolution(x: keras.KerasTensor, channels: int, name: str) -> keras.KerasT
         kernel_initializer="he_normal",
         name=f"{name}_conv",
     )(x)
-    # Statistics follow the weights within a hundred steps: epochs here are short.
+    # Epochs are short: with this momentum, statistics follow the weights within 100 steps.
     x = layers.BatchNormalization(momentum=0.95, epsilon=1e-5, name=f"{name}_bn")(x)
     return layers.ReLU(name=f"{name}_relu")(x)

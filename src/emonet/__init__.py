@@ -1,4 +1,4 @@
-"""emonet: which of seven emotions a face shows.
+"""emonet: find faces in images and classify their expressions.
 
 >>> from emonet import EmotionRecognizer
 >>> recognizer = EmotionRecognizer.from_pretrained()
@@ -11,10 +11,21 @@ from emonet.config import HeadConfig
 from emonet.data import FaceDataset, load_dataset
 from emonet.data.augmentation import Augmentation
 from emonet.errors import EmonetError, EmonetWarning
-from emonet.evaluation.calibration import Calibration, CalibrationFigures, Coverage
-from emonet.evaluation.report import ClassReport, Report
-from emonet.evaluation.robustness import Robustness
+from emonet.model import Model
 from emonet.recognizer import EmotionRecognizer
+from emonet.records import (
+    Calibration,
+    CalibrationFigures,
+    ClassReport,
+    Coverage,
+    EnsembleWeights,
+    EpochRecord,
+    Report,
+    Robustness,
+    TeacherRecord,
+    TrainingRecord,
+    ValidationFigures,
+)
 from emonet.registry import (
     PluginInfo,
     create_backbone,
@@ -26,11 +37,8 @@ from emonet.registry import (
     list_plugins,
 )
 from emonet.results import Box, Detection, Face, ImageResult
-from emonet.training.distillation import TeacherRecord
-from emonet.training.ensembling import LearntWeights
+from emonet.sample import sample_photo
 from emonet.training.recipes import RECIPES, Phase, Recipe
-from emonet.training.record import TrainingRecord
-from emonet.training.schedule import EpochRecord
 
 __all__ = [
     "RECIPES",
@@ -44,12 +52,13 @@ __all__ = [
     "EmonetError",
     "EmonetWarning",
     "EmotionRecognizer",
+    "EnsembleWeights",
     "EpochRecord",
     "Face",
     "FaceDataset",
     "HeadConfig",
     "ImageResult",
-    "LearntWeights",
+    "Model",
     "Phase",
     "PluginInfo",
     "Recipe",
@@ -57,6 +66,7 @@ __all__ = [
     "Robustness",
     "TeacherRecord",
     "TrainingRecord",
+    "ValidationFigures",
     "create_backbone",
     "create_detector",
     "create_feature_extractor",
@@ -65,6 +75,7 @@ __all__ = [
     "list_feature_extractors",
     "list_plugins",
     "load_dataset",
+    "sample_photo",
 ]
 
 __version__ = _version("emonet")

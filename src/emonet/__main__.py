@@ -1,4 +1,4 @@
-"""``python -m emonet`` is the command ``emonet``."""
+"""Run the command ``emonet`` as ``python -m emonet``."""
 
 from emonet.cli import main
 

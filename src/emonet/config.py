@@ -1,7 +1,7 @@
-"""What config.json holds, as frozen dataclasses that refuse what contradicts itself.
+"""The configuration of a model, as config.json stores it: frozen, validated dataclasses.
 
-A configuration names components, never import paths or files: a file's name follows from
-the (validated) name of the network that it belongs to.
+A configuration names components, never import paths or files. A file's name follows from the
+validated name of its network.
 """
 
 import difflib
@@ -14,24 +14,12 @@ from emonet.errors import ConfigError
 from emonet.labels import FER2013
 from emonet.plugin import NAME_PATTERN, Json
 
-__all__ = [
-    "FORMAT_VERSION",
-    "ComponentConfig",
-    "Framing",
-    "HeadConfig",
-    "NetworkConfig",
-    "RecognizerConfig",
-    "TestTimeAugmentation",
-    "look_up",
-    "nearest",
-]
-
 T = TypeVar("T")
 
-#: Raised when an older emonet could not read what this one writes.
+#: Increased when older releases of emonet can't read new files.
 FORMAT_VERSION = 1
 
-# A model from a stranger must not ask for any memory.
+# Limits on the memory that an untrusted model can request.
 MAX_UNITS = 4096
 MAX_LAYERS = 4
 MAX_NETWORKS = 64
@@ -41,7 +29,7 @@ MAX_FACE_SIZES = 8
 
 @dataclass(frozen=True, slots=True)
 class _Pattern:
-    """A pattern for pydantic, which is imported only where a file is read."""
+    """A regular expression for pydantic, which is imported only to read a file."""
 
     regex: str
 
@@ -55,7 +43,7 @@ Name = Annotated[str, _Pattern(f"^{NAME_PATTERN.pattern}$")]
 Label = Annotated[
     str,
     _Pattern(
-        # No control characters, nor those that are not seen or turn a text's direction round.
+        # No control characters, invisible characters or marks that change the text direction.
         r"^[^\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u2064\u2066-\u206f"
         r"\ufeff\ufff9-\ufffb\U000e0001-\U000e007f]{1,64}$"
     ),
@@ -64,17 +52,17 @@ PackageName = Annotated[str, _Pattern(r"^([A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-
 PackageVersion = Annotated[str, _Pattern(r"^[A-Za-z0-9.+!_-]{0,64}$")]
 Digest = Annotated[str, _Pattern(r"^[0-9a-f]{64}$")]
 FileName = Annotated[str, _Pattern(r"^[a-z][a-z0-9_]{0,63}\.(safetensors|onnx)$")]
-# Errors repeat it; the plugin that it is for says which there are.
+# The plugin checks the name of a setting. Error messages quote it, so its length is limited.
 Setting = Annotated[str, _Pattern(r"^(?s:.){1,64}$")]
 
-#: Which views of a face a prediction is the mean over: see network.views.
-TestTimeAugmentation = Literal["none", "mirror", "shift"]
+#: The views of a face that a prediction averages over: see network.views.
+TestTimeAugmentation = Literal["none", "horizontal_flip", "shift"]
 GraphPrecision = Literal["float32", "int8"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComponentConfig:
-    """A plugin's component: its name, its complete configuration, and where it came from."""
+    """A component: its name, its complete configuration, and the plugin that provides it."""
 
     name: Name
     config: dict[Setting, Json] = field(default_factory=dict)
@@ -84,11 +72,7 @@ class ComponentConfig:
     distribution_version: PackageVersion = ""
 
     def __post_init__(self) -> None:
-        """Refuse a version that never was.
-
-        Raises:
-            ConfigError: config_version is below 1.
-        """
+        """Validate config_version."""
         if self.config_version < 1:
             raise ConfigError(f"config_version: must be 1 or more, got {self.config_version}")
 
@@ -98,9 +82,9 @@ class HeadConfig:
     """The layers between features and class probabilities.
 
     Attributes:
-        units: widths of the dense layers on the fused vector; empty for none.
-        feature_units: width that each extractor's vector is brought to before fusion.
-        dropout: fraction dropped before every dense layer on the fused vector, 0..1.
+        units: widths of the dense layers after fusion; empty for none.
+        feature_units: width of the dense layer for each extractor's vector before fusion.
+        dropout: dropout rate before each of ``units`` and the output layer; 0..1, below 1.
     """
 
     units: tuple[int, ...] = ()
@@ -108,23 +92,18 @@ class HeadConfig:
     dropout: float = 0.3
 
     def __post_init__(self) -> None:
-        """Refuse a head that can't be built, or only on a machine of another size.
-
-        Raises:
-            ConfigError: a width is not 1 to 4096, there are more than 4, or the dropout is
-                not in 0..1.
-        """
-        several = self.units if isinstance(self.units, tuple | list) else (None,)
-        possible = range(1, MAX_UNITS + 1)
-        if len(several) > MAX_LAYERS or any(
-            width not in possible for width in (*several, self.feature_units)
+        """Validate widths and dropout."""
+        widths = self.units if isinstance(self.units, tuple | list) else (None,)
+        legal = range(1, MAX_UNITS + 1)
+        if len(widths) > MAX_LAYERS or any(
+            width not in legal for width in (*widths, self.feature_units)
         ):
             raise ConfigError(
-                f"head: units must be up to {MAX_LAYERS} widths of 1 to {MAX_UNITS}, and "
-                f"feature_units one, got {self.units!s:.80} and {self.feature_units!s:.80}"
+                f"head: units must be up to {MAX_LAYERS} widths in 1..{MAX_UNITS}, and "
+                f"feature_units one width, got {self.units!s:.80} and {self.feature_units!s:.80}"
             )
         if not 0 <= self.dropout < 1:
-            raise ConfigError(f"head.dropout: must be in 0..1, below 1, got {self.dropout}")
+            raise ConfigError(f"head.dropout: must be 0 or more and below 1, got {self.dropout}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,15 +111,15 @@ class NetworkConfig:
     """One network: backbone, feature extractors, head, and its weight in the ensemble.
 
     Attributes:
-        name: of its files, and unlike every other member's.
-        backbone: which component, and how it is configured.
-        features: the same of each feature extractor, in the order in which they are fused.
+        name: the network's unique name; its files have the same name.
+        backbone: the backbone and its configuration.
+        features: the feature extractors and their configurations, in the order of fusion.
         head: the layers between features and probabilities.
-        face_size: (height, width) of the faces that it gets, pixels.
-        centred: subtract the training set's mean face, a layer saved with the weights.
-        weight: of its probabilities in the ensemble's mean; only proportions matter.
-        graph_precision: what its graph computes convolutions in. One in int8 holds weights of
-            its own; what Keras runs, and training starts from, stays float32.
+        face_size: (height, width) of input faces, pixels.
+        subtract_mean_face: subtract the training set's mean face, a layer saved with the weights.
+        weight: weight of the probabilities in the ensemble's mean; only proportions matter.
+        graph_precision: precision of convolutions in the ONNX graph. An int8 graph holds its own
+            weights. Keras and training use the float32 weights.
     """
 
     name: Name
@@ -148,30 +127,26 @@ class NetworkConfig:
     features: tuple[ComponentConfig, ...] = ()
     head: HeadConfig = HeadConfig()
     face_size: tuple[int, int] = (48, 48)
-    centred: bool = False
+    subtract_mean_face: bool = False
     weight: float = 1.0
     graph_precision: GraphPrecision = "float32"
 
     def __post_init__(self) -> None:
-        """Refuse faces that no network can be built for.
-
-        Raises:
-            ConfigError: a side is not 8 to 1024 pixels, or an extractor is there twice.
-        """
+        """Validate the face size and the names of the feature extractors."""
         extractors = [part.name for part in self.features]
         if len(set(extractors)) != len(extractors):
-            raise ConfigError(f"features: names repeat in {extractors!s:.200}")
+            raise ConfigError(f"features: names must not repeat, got {extractors!s:.200}")
         if not all(8 <= side <= 1024 for side in self.face_size):
-            raise ConfigError(f"face_size: sides of 8 to 1024 pixels, got {self.face_size}")
+            raise ConfigError(f"face_size: sides must be 8 to 1024 pixels, got {self.face_size}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Framing:
-    """How a detector's box becomes the square that the training faces were cut along.
+    """The square crop of a face relative to the detector's box, as in the training faces.
 
     Attributes:
         scale: the square's side, in units of the box's side (root of width times height).
-        shift_x: from the box's centre to the square's, in box sides; positive is right.
+        shift_x: the offset of the square's centre from the box's, in box sides; positive is right.
         shift_y: likewise; positive is down.
     """
 
@@ -180,11 +155,7 @@ class Framing:
     shift_y: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse a square without extent, or out of all proportion to the box.
-
-        Raises:
-            ConfigError: scale is not 0.05 to 10, or a shift is not -100 to 100.
-        """
+        """Validate scale and shifts."""
         if not 0.05 <= self.scale <= 10:
             raise ConfigError(f"framing.scale: must be 0.05 to 10, got {self.scale}")
         if not all(-100 <= shift <= 100 for shift in (self.shift_x, self.shift_y)):
@@ -195,19 +166,18 @@ class Framing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RecognizerConfig:
-    """Everything about a recognizer but its weights.
+class ModelConfig:
+    """The configuration of a model: everything but weights, graphs and record.
 
     Attributes:
-        framing: by detector name, the one that it was trained with first.
-        temperature: divides the log-probabilities of the ensemble; 1 leaves them.
-        test_time_augmentation: ``none``; ``mirror`` averages over a face and its mirror image;
-            ``shift`` over both in place and shifted in four directions.
-        files: SHA-256 of every network's weights, and of its graph if there is one, by file
-            name; empty until saved.
+        framing: framing by detector name; the detector used in training comes first.
+        temperature: divides the log-probabilities of the ensemble; 1 changes nothing.
+        test_time_augmentation: ``none``; ``horizontal_flip``, the mean over a face and its mirror
+            image; ``shift``, the mean over both, in place and shifted in four directions.
+        files: SHA-256 of each weights file and each graph, by file name; empty until saved.
     """
 
-    # For all within it, too: nothing unknown, converted or not finite gets in.
+    # Nested dataclasses too: reject unknown keys, other types and numbers that are not finite.
     __pydantic_config__ = {"extra": "forbid", "strict": True, "allow_inf_nan": False}  # noqa: RUF012
     library: Literal["emonet"] = "emonet"
     format_version: int = FORMAT_VERSION
@@ -221,47 +191,37 @@ class RecognizerConfig:
     files: dict[FileName, Digest] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse a configuration that contradicts itself.
-
-        Raises:
-            ConfigError: duplicate labels or network names, or a number out of its range.
-        """
+        """Validate labels, networks and numbers."""
+        labels, count = self.labels, len(self.labels)
         names = [network.name for network in self.networks]
         weights = [network.weight for network in self.networks]
+        views = get_args(TestTimeAugmentation)
         checks = (
-            (len(self.labels) >= 2, f"labels: two or more are needed, got {self.labels}"),
-            (
-                len(self.labels) <= MAX_LABELS,
-                f"labels: at most {MAX_LABELS} are possible, got {len(self.labels)}",
-            ),
-            (
-                len(set(self.labels)) == len(self.labels),
-                f"labels: repeated in {self.labels!s:.200}",
-            ),
+            (count >= 2, f"labels: two or more are needed, got {labels}"),
+            (count <= MAX_LABELS, f"labels: at most {MAX_LABELS} are allowed, got {count}"),
+            (len(set(labels)) == count, f"labels: names must not repeat, got {labels!s:.200}"),
             (
                 0 < len(names) <= MAX_NETWORKS,
                 f"networks: 1 to {MAX_NETWORKS} are needed, got {len(names)}",
             ),
-            (len(set(names)) == len(names), f"networks: names repeat in {names}"),
+            (len(set(names)) == len(names), f"networks: names must not repeat, got {names}"),
             (
-                # Every face is cut out once for each of them.
+                # Each size needs another crop of every face.
                 len(self.face_sizes) <= MAX_FACE_SIZES,
-                f"networks: at most {MAX_FACE_SIZES} different face_size, got "
-                f"{len(self.face_sizes)}",
+                f"networks: at most {MAX_FACE_SIZES} face sizes, got {len(self.face_sizes)}",
             ),
             (
                 min(weights, default=0) >= 0 and 1e-6 <= sum(weights) <= 1e6,
-                f"networks: weights must be >= 0 and have a sum of 1e-6 to 1e6, got {weights}",
+                f"networks: weights must be 0 or more, with a sum of 1e-6 to 1e6, got {weights}",
             ),
-            (self.format_version >= 1, f"format_version: 1 or more, got {self.format_version}"),
+            (self.format_version >= 1, f"format_version: must be >= 1, got {self.format_version}"),
             (
                 0.1 <= self.temperature <= 100,
                 f"temperature: must be 0.1 to 100, got {self.temperature}",
             ),
             (
-                self.test_time_augmentation in get_args(TestTimeAugmentation),
-                f"test_time_augmentation: must be one of "
-                f"{', '.join(get_args(TestTimeAugmentation))}, got "
+                self.test_time_augmentation in views,
+                f"test_time_augmentation: must be one of {', '.join(views)}, got "
                 f"{self.test_time_augmentation!r:.80}",
             ),
         )
@@ -271,39 +231,35 @@ class RecognizerConfig:
 
     @property
     def face_sizes(self) -> tuple[tuple[int, int], ...]:
-        """Every (height, width) of faces that some network needs, the largest first."""
+        """The different face sizes of the networks, (height, width), largest first."""
         return tuple(sorted({network.face_size for network in self.networks}, reverse=True))
 
     def framing_for(self, detector: str) -> Framing:
-        """Return a detector's framing; one that is not listed is taken to be like the first."""
-        listed = next(iter(self.framing.values()), Framing())
-        return self.framing.get(detector, listed)
+        """Return a detector's framing; by default the first detector's."""
+        default = next(iter(self.framing.values()), Framing())
+        return self.framing.get(detector, default)
 
-    def with_framing(self, detector: str, framing: Framing) -> "RecognizerConfig":
-        """Return the same with one detector's framing replaced or added."""
+    def with_framing(self, detector: str, framing: Framing) -> "ModelConfig":
+        """Return the config with one detector's framing replaced or added."""
         return replace(self, framing={**self.framing, detector: framing})
 
     def with_graph_precision(
-        self, precision: GraphPrecision, *, without: Collection[str] = ()
-    ) -> "RecognizerConfig":
-        """Return the same with other graphs; networks named in ``without`` keep theirs."""
+        self, precision: GraphPrecision, *, keep: Collection[str] = ()
+    ) -> "ModelConfig":
+        """Return the config with another graph precision, except for networks named in ``keep``."""
         networks = tuple(
-            network if network.name in without else replace(network, graph_precision=precision)
+            network if network.name in keep else replace(network, graph_precision=precision)
             for network in self.networks
         )
         return replace(self, networks=networks)
 
-    def unlearnt(self) -> "RecognizerConfig":
-        """Return the same without what follows from weights: int8, temperature, digests."""
+    def untrained(self) -> "ModelConfig":
+        """Return the config without values that follow from weights: int8, temperature, digests."""
         return replace(self.with_graph_precision("float32"), temperature=1.0, files={})
 
 
 def look_up(kind: str, name: str, known: Mapping[str, T]) -> T:
-    """Return what a name stands for.
-
-    Raises:
-        ConfigError: it stands for nothing; says which name is near, and which there are.
-    """
+    """Return the value of a name; the error of an unknown name lists the known ones."""
     if name not in known:
         listed = ", ".join(known)
         raise ConfigError(f"Unknown {kind} {name!r:.80}.{nearest(name, known)} Known: {listed}")
@@ -311,6 +267,6 @@ def look_up(kind: str, name: str, known: Mapping[str, T]) -> T:
 
 
 def nearest(name: str, known: Any) -> str:
-    """Return ``" Did you mean 'x'?"`` for a near match, else an empty string."""
+    """Return ``" Did you mean 'x'?"`` for a similar name, else an empty string."""
     close = difflib.get_close_matches(name, list(known), n=1)
     return f" Did you mean {close[0]!r}?" if close else ""

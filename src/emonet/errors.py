@@ -1,32 +1,32 @@
-"""Every error that emonet raises on purpose.
+"""Exceptions and warnings of emonet.
 
     EmonetError
-    ├── ConfigError (ValueError)               a bad argument or config.json
-    │   └── ConfigVersionError                 written by a newer emonet
-    ├── InputError (ValueError)
-    │   ├── ImageError                         one image is unreadable or malformed
-    │   │   └── ImageNotFoundError (FileNotFoundError)   there is no file at its path
-    │   └── DataError                          a data set is malformed; names file and line
-    ├── NotFittedError (ValueError, AttributeError)
-    ├── TrainingError (RuntimeError)           a run diverged, or its folder holds another run
+    ├── ConfigError (ValueError)               an argument or a value in config.json is not legal
+    │   └── ConfigVersionError                 a newer emonet wrote the model folder
+    ├── InputError (ValueError)                input data can't be used
+    │   ├── ImageError                         an image is unreadable or malformed
+    │   │   └── ImageNotFoundError (FileNotFoundError)   there is no file at the path
+    │   └── DataError                          a data set is malformed
+    ├── NotFittedError (ValueError, AttributeError)    the recognizer has no weights
+    ├── TrainingError (RuntimeError)           a run diverged, or the folder holds another run
     ├── MissingDependencyError (ImportError)   an optional package is not installed
-    ├── ModelError
-    │   ├── ModelNotFoundError (FileNotFoundError)
-    │   ├── HubError (OSError)                 network, permission or offline mode
-    │   ├── WeightsError (ValueError)          missing, altered or incompatible weights
-    │   └── ExportError (RuntimeError)         a network has no form in the format asked for
-    └── PluginError
-        ├── ComponentNotFoundError (LookupError)   no installed plugin offers that name
-        ├── PluginLoadError (ImportError)          installed, but failed to import or register
+    ├── ModelError                             a saved model can't be used
+    │   ├── ModelNotFoundError (FileNotFoundError)     there is no such model
+    │   ├── HubError (OSError)                 the Hub refuses, fails or can't be reached
+    │   ├── WeightsError (ValueError)          weights are missing, altered or incompatible
+    │   └── ExportError (RuntimeError)         a network can't be written in the format
+    └── PluginError                            a plugin is broken or missing
+        ├── ComponentNotFoundError (LookupError)   no installed plugin offers the component
+        ├── PluginLoadError (ImportError)          a plugin failed to import or register
         ├── PluginContractError (TypeError)        a hook, spec or component breaks the contract
-        ├── PluginConflictError                    two plugins claim one name
-        ├── PluginVersionError                     saved with a config version it can't read
-        └── PluginRuntimeError (RuntimeError)      plugin code raised while building or running
+        ├── PluginConflictError                    two plugins offer the same name
+        ├── PluginVersionError                     the plugin can't read the saved config version
+        └── PluginRuntimeError (RuntimeError)      a plugin's code raised an error
 
     EmonetWarning (UserWarning)
-    └── PluginWarning                          a plugin was disabled; the rest works
+    └── PluginWarning                          a plugin was disabled
 
-A message says what failed, what was received and what to do.
+A message says what failed, the value received and what to do.
 """
 
 __all__ = [
@@ -58,7 +58,7 @@ __all__ = [
 
 
 class EmonetError(Exception):
-    """Root of all errors that emonet raises on purpose."""
+    """Base class of all errors that emonet raises."""
 
 
 class ConfigError(EmonetError, ValueError):
@@ -66,23 +66,23 @@ class ConfigError(EmonetError, ValueError):
 
 
 class ConfigVersionError(ConfigError):
-    """A model folder was written in a format newer than this emonet reads."""
+    """A newer emonet wrote the model folder; upgrade emonet to read it."""
 
 
 class InputError(EmonetError, ValueError):
-    """Something given to emonet to work on can't be used."""
+    """Input data can't be used."""
 
 
 class ImageError(InputError):
-    """One image can't be read, or its array has the wrong dtype, shape or values."""
+    """An image can't be read, or its array has the wrong dtype, shape or values."""
 
 
 class ImageNotFoundError(ImageError, FileNotFoundError):
-    """There is no file at the path that an image was given as."""
+    """There is no file at an image's path."""
 
 
 class DataError(InputError):
-    """A data set is malformed; the message names the file and, where it has one, the line."""
+    """A data set is malformed; the message names the file and, if there is one, the line."""
 
 
 class NotFittedError(EmonetError, ValueError, AttributeError):
@@ -94,7 +94,7 @@ class TrainingError(EmonetError, RuntimeError):
 
 
 class MissingDependencyError(EmonetError, ImportError):
-    """An optional package is needed and not installed; the message names the extra."""
+    """An optional package is not installed; the message names the extra to install."""
 
 
 class ModelError(EmonetError):
@@ -102,31 +102,31 @@ class ModelError(EmonetError):
 
 
 class ModelNotFoundError(ModelError, FileNotFoundError):
-    """No bundled model, folder or Hub repository has that name."""
+    """No bundled model, folder, file or Hub repository has the name."""
 
 
 class HubError(ModelError, OSError):
-    """The Hugging Face Hub refused, failed or can't be reached."""
+    """The Hugging Face Hub refuses, fails or can't be reached."""
 
 
 class WeightsError(ModelError, ValueError):
-    """Weights are missing, altered or don't fit the network that they are meant for."""
+    """Weights are missing, altered or don't fit the network."""
 
 
 class ExportError(ModelError, RuntimeError):
-    """A network can't be written in the format that was asked for."""
+    """A network can't be written in the requested format."""
 
 
 class PluginError(EmonetError):
-    """Something is wrong with a plugin or with a component that one should provide."""
+    """A plugin or one of its components is broken or missing."""
 
 
 class ComponentNotFoundError(PluginError, LookupError):
-    """No installed plugin offers a component of that name."""
+    """No installed plugin offers the component."""
 
 
 class PluginLoadError(PluginError, ImportError):
-    """A plugin is installed but failed to import or to register; the cause is chained."""
+    """An installed plugin failed to import or register; the cause is chained."""
 
 
 class PluginContractError(PluginError, TypeError):
@@ -134,20 +134,20 @@ class PluginContractError(PluginError, TypeError):
 
 
 class PluginConflictError(PluginError):
-    """Two plugins claim one component name, or a plugin claims a built-in's."""
+    """Two plugins offer the same component name, or a plugin uses the name of a built-in."""
 
 
 class PluginVersionError(PluginError):
-    """A saved component configuration has a version that the installed plugin can't read."""
+    """The installed plugin can't read the version of a saved component configuration."""
 
 
 class PluginRuntimeError(PluginError, RuntimeError):
-    """A plugin's own code raised while a component was built or run; the cause is chained."""
+    """A plugin's code raised an error in building or running a component; it is chained."""
 
 
 class EmonetWarning(UserWarning):
-    """Root of all warnings that emonet issues."""
+    """Base class of all warnings that emonet issues."""
 
 
 class PluginWarning(EmonetWarning):
-    """A plugin was disabled; everything else keeps working."""
+    """A plugin was disabled; all other plugins keep working."""

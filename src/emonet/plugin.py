@@ -1,7 +1,7 @@
 """The contract for plugin authors; the only emonet module that a plugin imports.
 
 A plugin is a module with an entry point in the group ``emonet`` and one decorated function
-for each kind of component that it offers::
+for each kind of component::
 
     from emonet.plugin import BackboneSpec, hookimpl
 
@@ -9,8 +9,8 @@ for each kind of component that it offers::
     def emonet_register_backbones():
         return [BackboneSpec(name="acme_net", build=build, input_size=(64, 64))]
 
-Hooks run once, at the first look-up of any component. They import nothing heavy and touch
-neither network nor disk: a spec's ``build`` is where that happens.
+Hooks run once, at the first look-up of a component. A hook must not import heavy libraries or use
+the network or the disk; only a spec's ``build`` may.
 """
 
 import math
@@ -35,8 +35,8 @@ from emonet.errors import (
     PluginContractError,
     WeightsError,
 )
-from emonet.fetching import locate_file
 from emonet.results import Box, Detection
+from emonet.support.fetching import locate_file
 
 if TYPE_CHECKING:
     import keras
@@ -69,14 +69,14 @@ __all__ = [
 #: Marks a function as the implementation of one of emonet's hooks.
 hookimpl = pluggy.HookimplMarker("emonet")
 
-#: What a component's configuration may hold: the values that JSON can.
+#: A value in a component's configuration, which JSON must be able to store.
 Json = Any
 
 NAME_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
 class FeatureExtractor(Protocol):
-    """Turns grey face crops into fixed-length vectors, without gradients."""
+    """A feature extractor: grey face crops in, fixed-length vectors out, without gradients."""
 
     @property
     def num_features(self) -> int:
@@ -86,43 +86,43 @@ class FeatureExtractor(Protocol):
     def transform(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Turn uint8 (n, height, width) grey faces into float32 (n, num_features).
 
-        Several threads may call it at once. Must not change its input, must take any n (0 and 1
-        too), and must return finite numbers for every face.
+        Several threads may call it at once. It must not change its input, must accept any n
+        (0 and 1 too), and must return finite numbers for every face.
         """
         ...
 
     def get_state(self) -> Mapping[str, NDArray[Any]]:
-        """Return what was learnt as plain numeric arrays; empty where nothing is."""
+        """Return the learnt state as plain numeric arrays; empty if there is none."""
         ...
 
     def set_state(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Take back what get_state returned."""
+        """Restore a state that get_state returned."""
         ...
 
 
 class Detector(Protocol):
-    """Finds the faces in an image."""
+    """A face detector."""
 
     def detect(self, image: NDArray[np.uint8]) -> Sequence[Detection]:
-        """Find faces in an RGB uint8 (height, width, 3) image; empty when there are none.
+        """Return the faces in an RGB uint8 (height, width, 3) image; empty if there are none.
 
-        Each detector works for one thread at a time: where several do, each has its own.
+        Each detector works for one thread at a time; emonet builds one for each thread.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComponentSpec:
-    """What every kind of component declares.
+    """The fields that all kinds of components have.
 
     Attributes:
-        name: what users type and config.json stores; ``[a-z][a-z0-9_]*``.
-        defaults: the complete default configuration, which is also the set of legal keys.
-        config_version: raised when older configurations or weights no longer fit.
+        name: the name that users type and config.json stores; ``[a-z][a-z0-9_]*``.
+        defaults: the complete default configuration; its keys are the legal settings.
+        config_version: increase it when older configurations or weights no longer fit.
         upgrade: ``upgrade(saved_version, saved_config)`` returns a current configuration.
         summary: one line for listings.
-        machine_settings: keys of settings that hold on one machine alone, such as a file's
-            path: they are not saved with a model and not taken from one.
+        machine_settings: settings that are valid on one machine only, such as a file's path.
+            They are neither saved with a model nor read from one.
     """
 
     name: str
@@ -134,15 +134,15 @@ class ComponentSpec:
     machine_settings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse a spec that could not work.
+        """Validate the fields.
 
         Raises:
             PluginContractError: a field has the wrong type or value.
         """
         if not isinstance(self.name, str) or not NAME_PATTERN.fullmatch(self.name):
             raise PluginContractError(
-                f"A component name must match [a-z][a-z0-9_]* and have at most 64 characters. "
-                f"Received: {self.name!r}"
+                f"A component name must match [a-z][a-z0-9_]* and have at most 64 characters, "
+                f"got {self.name!r}"
             )
         if not callable(self.build):
             raise PluginContractError(f"{self.name}: build must be callable, got {self.build!r}")
@@ -168,19 +168,18 @@ class BackboneSpec(ComponentSpec):
 
     Attributes:
         build: ``build(config, *, pretrained)`` returns a keras.Model from float32
-            (None, height, width, 3) RGB 0..255 to (None, num_features), which scales the
-            pixels itself. ``config`` holds every key of ``defaults``. With
-            ``pretrained=False`` it must not touch network or disk.
-        input_size: (height, width) of the input, unless the configuration has a key
-            ``input_size`` of its own.
+            (None, height, width, 3) RGB 0..255 to (None, num_features). The model scales the
+            pixels itself. ``config`` has every key of ``defaults``. With ``pretrained=False``,
+            build must not use the network or the disk.
+        input_size: (height, width) of the input; a setting ``input_size`` takes precedence.
     """
 
     build: "Callable[..., keras.Model]"
     input_size: tuple[int, int]
 
     def __post_init__(self) -> None:
-        """Refuse a spec that could not work."""
-        # super() does not work in a slotted dataclass: the class is made anew.
+        """Validate the fields."""
+        # super() fails in a dataclass with slots: the decorator creates another class.
         ComponentSpec.__post_init__(self)
         size = self.input_size
         if not (
@@ -216,47 +215,47 @@ def require_number(
     *,
     whole: bool = False,
 ) -> None:
-    """Refuse a setting that is no number within low..high.
+    """Raise ConfigError if a setting is not a number in low..high.
 
     Args:
-        component: whose setting it is; begins the message.
-        key: of the setting.
-        value: what was given.
-        low: the least that is legal.
-        high: the most that is legal.
-        whole: whether only integers are.
+        component: name of the component; the message starts with it.
+        key: name of the setting.
+        value: value of the setting.
+        low: smallest legal value.
+        high: largest legal value.
+        whole: accept integers only.
 
     Raises:
-        ConfigError: names the component, the setting, what is expected and what was received.
+        ConfigError: the message names the component, the setting, the range and the value.
     """
     kinds = int if whole else (int, float)
     if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
         kind = "a whole number" if whole else "a number"
         raise ConfigError(
-            f"{component}: {key} must be {kind} of {low:g}..{high:g}, got {value!r:.200}"
+            f"{component}: {key} must be {kind} in {low:g}..{high:g}, got {value!r:.200}"
         )
 
 
 def require_size(
-    component: str, key: str, value: Json, least: int, most: int = 1024
+    component: str, key: str, value: Json, minimum: int, maximum: int = 1024
 ) -> tuple[int, int]:
-    """Return a setting that is (height, width) in pixels, each within least..most.
+    """Return a setting that is (height, width) in pixels, each in minimum..maximum.
 
     Raises:
-        ConfigError: it is something else.
+        ConfigError: the value is not such a size.
     """
     if not isinstance(value, list | tuple) or len(value) != 2:
         raise ConfigError(f"{component}: {key} must be [height, width], got {value!r:.200}")
     for side in value:
-        require_number(component, key, side, least, most, whole=True)
+        require_number(component, key, side, minimum, maximum, whole=True)
     return (value[0], value[1])
 
 
 def require_choice(component: str, key: str, value: Json, choices: Collection[Json]) -> None:
-    """Refuse a setting that is none of the choices.
+    """Raise ConfigError if a setting is not one of the choices.
 
     Raises:
-        ConfigError: it is none of them.
+        ConfigError: the message lists the choices.
     """
     if not any(
         value is choice or (value == choice and type(value) is type(choice)) for choice in choices
@@ -266,7 +265,7 @@ def require_choice(component: str, key: str, value: Json, choices: Collection[Js
 
 
 def usable_cores() -> int:
-    """Return how many processor cores this process may use, which a cluster may limit."""
+    """Return the number of CPU cores that this process may use; a cluster may limit it."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

@@ -1,53 +1,79 @@
-"""EmotionRecognizer: how a recognizer comes to be, and what it learns."""
+"""EmotionRecognizer: one model at work."""
 
+import copy
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
-from typing import Self
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Self, cast, get_args, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emonet.composition import Features, describe_component, describe_network
-from emonet.config import Framing, HeadConfig, RecognizerConfig
-from emonet.data import Labelled
-from emonet.evaluation.calibration import learn_temperature, measure_calibration
-from emonet.exports import quantise_graphs
+from emonet.assembly.components import Features, describe_component, describe_network, portable
+from emonet.assembly.exports import ExportFormat, export, export_format, quantise, with_graphs
+from emonet.assembly.sessions import Sessions
+from emonet.config import HeadConfig, ModelConfig, TestTimeAugmentation
+from emonet.data import FaceDataset, Labelled, as_dataset
+from emonet.errors import ConfigError, InputError
+from emonet.evaluation.calibration import calibrate
+from emonet.evaluation.report import make_report
+from emonet.evaluation.robustness import measure_robustness
 from emonet.labels import FER2013, label_set
-from emonet.pipeline.crops import measure_framing
-from emonet.plugin import ConfigError, Json, require_size
-from emonet.predictor import Predictor, require_recognizers
-from emonet.registry.catalog import Kind, get_catalog
-from emonet.seeds import require_seed
+from emonet.model import Model, Weights
+from emonet.pipeline.framing import evenly_spread, measure_framing
+from emonet.pipeline.images import ImageSource, is_single_image
+from emonet.pipeline.streaming import stream_results
+from emonet.plugin import Json, require_number, require_size
+from emonet.records import Report, Robustness, Teaching, TrainingRecord
+from emonet.registry.catalog import Kind
+from emonet.results import ImageResult
+from emonet.runtimes import RUNTIMES, Device, RuntimeName
+from emonet.runtimes.base import require_device
 from emonet.storage.config_json import config_to_json
-from emonet.training.distillation import Distillation, TeacherSees
-from emonet.training.ensembling import learn_weights, merge
+from emonet.storage.folder import Dtype, require_no_other, write_model
+from emonet.storage.hub import push_folder, require_repository_name
+from emonet.storage.sources import load_model
+from emonet.support.dependencies import require
+from emonet.support.files import atomic_write
+from emonet.support.seeds import require_seed
+from emonet.training.ensembling import fit_weights, merge
 from emonet.training.recipes import Precision, Recipe, get_recipe
-from emonet.training.record import merge_records
 
-__all__ = ["EmotionRecognizer"]
+if TYPE_CHECKING:
+    import keras
 
 logger = logging.getLogger("emonet")
 
+#: How many faces the value ranges of int8 are measured on.
+INT8_FACES = 128
 
-class EmotionRecognizer(Predictor):
-    """Finds faces in images and tells which emotion each of them shows.
 
-    Load one with ``from_pretrained``, or describe one here and ``fit`` it.
+class EmotionRecognizer:
+    """Find faces in images and classify their expressions.
+
+    Load a recognizer with ``from_pretrained``, or describe a new one and ``fit`` it.
+
+    Methods that learn or note something (``fit``, ``fit_weights``, ``calibrate``, ``quantise``,
+    ``measure_framing``, ``note_evaluation``, ``set_record``) change the recognizer and return it.
+    Methods called ``with_...`` return a changed copy and leave the recognizer as it is. All
+    others change nothing. Any number of threads may predict at once.
 
     Args:
         backbone: a name from ``list_backbones()``.
-        features: names from ``list_feature_extractors()``, or a mapping from such names to
-            configurations; fused with the backbone's features.
-        labels: the classes in the order of probability columns.
+        features: names from ``list_feature_extractors()``, or a mapping from names to
+            configurations. Their vectors are fused with the backbone's features.
+        labels: the classes, in the order of probability columns.
         detector: a name from ``list_detectors()``.
-        backbone_config: what differs from the backbone's defaults.
-        detector_config: what differs from the detector's defaults.
+        backbone_config: settings that differ from the backbone's defaults.
+        detector_config: settings that differ from the detector's defaults.
         head: the layers between features and probabilities.
         face_size: (height, width) that faces are resized to, pixels.
-        centred: subtract the training set's mean face, as the seed paper does.
+        subtract_mean_face: subtract the mean training face, as the paper does.
         pretrained: start training from the backbone's own pretrained weights.
+        device: ``"cpu"``, ``"cuda"``, or ``"auto"`` for a GPU if the runtime finds one.
 
     Raises:
         ComponentNotFoundError: no plugin offers a component of that name.
@@ -56,9 +82,6 @@ class EmotionRecognizer(Predictor):
     Examples:
         >>> recognizer = EmotionRecognizer("resnet18").fit(train, valid)  # doctest: +SKIP
     """
-
-    #: Whether ``fit`` starts from the backbone's own pretrained weights.
-    _pretrained = False
 
     def __init__(
         self,
@@ -71,72 +94,334 @@ class EmotionRecognizer(Predictor):
         detector_config: Mapping[str, Json] | None = None,
         head: HeadConfig | None = None,
         face_size: tuple[int, int] = (48, 48),
-        centred: bool = False,
+        subtract_mean_face: bool = False,
         pretrained: bool = False,
+        device: Device = "auto",
     ) -> None:
         height, width = require_size("recognizer", "face_size", face_size, 1)
         if not isinstance(head, HeadConfig | None):
             raise ConfigError(f"head must be a HeadConfig, got {head!r:.200}")
-        catalog = get_catalog()
         network = describe_network(
-            catalog,
             backbone,
             backbone_config,
             features,
             head,
             face_size=(height, width),
-            centred=centred,
+            subtract_mean_face=subtract_mean_face,
             pretrained=pretrained,
         )
-        config = RecognizerConfig(
+        config = ModelConfig(
             labels=label_set(labels),
-            detector=describe_component(catalog, Kind.DETECTOR, detector, detector_config or {}),
+            detector=describe_component(Kind.DETECTOR, detector, detector_config or {}),
             networks=(network,),
         )
-        self._start(config)
+        self._hold(Model(config=config), device=device, pretrained=pretrained)
+
+    def _hold(self, model: Model, *, device: Device = "auto", pretrained: bool = False) -> None:
+        """Set every attribute of a new instance."""
+        _require_known(device)
+        self._model = model
+        self._sessions = Sessions(model, device)
         self._pretrained = pretrained
+
+    def _become(self, model: Model) -> Self:
+        """Exchange the model; this is the only place where a recognizer changes."""
+        self._sessions = self._sessions.of(model)
+        self._model = model
+        return self
+
+    @classmethod
+    def _of(cls, model: Model, *, device: Device = "auto", pretrained: bool = False) -> Self:
+        """Return a recognizer of a model."""
+        made = cls.__new__(cls)
+        made._hold(model, device=device, pretrained=pretrained)
+        return made
+
+    def __repr__(self) -> str:
+        """Return networks, labels and state in one line."""
+        config = self._model.config
+        networks = ", ".join(network.name for network in config.networks)
+        state = "" if self._model.weights else ", not fitted"
+        return (
+            f"EmotionRecognizer({networks}; {len(config.labels)} labels, "
+            f"detector {config.detector.name}{state})"
+        )
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str | Path | None = None,
+        *,
+        detector: str | None = None,
+        detector_config: Mapping[str, Json] | None = None,
+        runtime: RuntimeName | None = None,
+        device: Device = "auto",
+        revision: str | None = None,
+        cache_dir: str | Path | None = None,
+        token: str | None = None,
+        local_files_only: bool = False,
+    ) -> Self:
+        """Load a recognizer.
+
+        Args:
+            source: the name of a bundled model (by default ``"default"``), the path of a model
+                folder, or a Hub repository ``"org/name"``, tried in this order. Write
+                ``"./fast"`` for a folder called ``fast``.
+            detector: use this detector instead of the model's own.
+            detector_config: settings of the detector that differ from the model's, or from the
+                defaults of another detector.
+            runtime: ``"onnxruntime"`` or ``"keras"``. By default, networks with a graph run in
+                onnxruntime and others in Keras.
+            device: ``"cpu"``, ``"cuda"``, or ``"auto"`` for a GPU if the runtime finds one.
+            revision: branch, tag or commit of a Hub repository.
+            cache_dir: folder for files from the Hub; by default the Hub's own cache.
+            token: token for private repositories; by default the one you logged in with.
+            local_files_only: use only the Hub's cache.
+
+        Raises:
+            ModelNotFoundError: there is no such model.
+            ConfigError: config.json is malformed, or there is no such runtime or device.
+            ComponentNotFoundError: the model needs a plugin that is not installed.
+            MissingDependencyError: the model needs Keras, which is not installed.
+            WeightsError: a file is missing, altered or damaged, or has no graph for onnxruntime.
+            HubError: the Hub can't be reached or refuses.
+
+        Examples:
+            >>> EmotionRecognizer.from_pretrained("tiny")
+            EmotionRecognizer(resnet18; 7 labels, detector dlib_hog)
+        """
+        if runtime not in (None, *get_args(RuntimeName)):
+            raise ConfigError(f"runtime must be 'onnxruntime' or 'keras', got {runtime!r:.80}")
+        _require_known(device)
+        model = load_model(
+            source,
+            detector=detector,
+            detector_config=detector_config,
+            runtime=runtime,
+            revision=revision,
+            cache_dir=cache_dir,
+            token=token,
+            local_files_only=local_files_only,
+        )
+        recognizer = cls._of(model, device=device)
+        if device == "cuda":
+            for name in dict.fromkeys(recognizer.runtimes.values()):
+                require_device(name, device, RUNTIMES[name].devices())
+        return recognizer
 
     @classmethod
     def ensemble(cls, members: Iterable["EmotionRecognizer"]) -> Self:
-        """Put the networks of several recognizers into one, all with the same say.
+        """Combine the networks of several recognizers, each recognizer with the same weight.
 
         Args:
-            members: fitted or loaded. Backbones, features, face sizes and the order of the
-                labels may differ. Detector, framing, test-time augmentation and order of the
-                labels are the first member's, so all must have learnt from faces that are
-                framed alike.
+            members: fitted or loaded recognizers. Backbones, features, face sizes and the order
+                of the labels may differ. Detector, framing, test-time augmentation and order of
+                the labels come from the first member, so all must have been trained on faces
+                that are framed alike.
 
         Returns:
-            A recognizer like any other; ``fit_weights`` learns who has how much say.
+            A recognizer; ``fit_weights`` fits the weights of its members.
 
         Raises:
             ConfigError: there is no member, label sets differ, or a member is a calibrated
-                ensemble, such as the bundled default: give its own members.
+                ensemble, such as the bundled default.
             NotFittedError: a member has no weights yet.
         """
         members = list(members)
         require_recognizers("ensemble", *members)
-        parts = [(member.config, member.weights, member._graphs) for member in members]
-        config, weights, graphs = merge(parts)
-        merged = cls._of(config)
-        merged._weights, merged._graphs = weights, graphs
-        records = [(member.config, member.training) for member in members]
-        merged._training = merge_records(config, records)
-        return merged
+        return cls._of(merge([member._model for member in members]))
 
     @classmethod
     def like(cls, other: "EmotionRecognizer", *, labels: Sequence[str] | None = None) -> Self:
-        """Return a recognizer of the same parts as another, which has learnt nothing.
+        """Return an untrained recognizer with the parts of another.
 
         Args:
-            other: whose network, detector, framing and test-time augmentation are meant.
-            labels: other ones; None: the same.
+            other: the recognizer whose network, detector, framing and test-time augmentation
+                are copied.
+            labels: other labels; None keeps them.
         """
         require_recognizers("like", other)
-        chosen = other.labels if labels is None else label_set(labels)
-        made = cls._of(replace(other.config.unlearnt(), labels=chosen))
-        made._pretrained = other._pretrained
-        return made
+        model = other._model.untrained()
+        if labels is not None:
+            model = replace(model, config=replace(model.config, labels=label_set(labels)))
+        return cls._of(model, device=other._sessions.device, pretrained=other._pretrained)
+
+    @property
+    def model(self) -> Model:
+        """The model: config, weights, graphs and record as one frozen value."""
+        return self._model
+
+    @property
+    def config(self) -> ModelConfig:
+        """The configuration, as config.json holds it."""
+        return self._model.config
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The classes, in the order of probability columns."""
+        return self._model.config.labels
+
+    @property
+    def runtimes(self) -> dict[str, RuntimeName]:
+        """The runtime of each network by its name: ``"onnxruntime"`` or ``"keras"``."""
+        return self._sessions.runtimes
+
+    @property
+    def record(self) -> TrainingRecord:
+        """How the model came to be, as training.json holds it; empty if unknown."""
+        return self._model.record
+
+    @property
+    def weights(self) -> Mapping[str, Weights]:
+        """Arrays by network and by name.
+
+        Raises:
+            NotFittedError: there are none yet.
+        """
+        self._model.require_weights()
+        return self._model.weights
+
+    # A str is one image, although it is an iterable of str.
+    @overload
+    def predict(  # type: ignore[overload-overlap]
+        self, images: ImageSource, *, min_score: float = 0.0
+    ) -> ImageResult: ...
+    @overload
+    def predict(
+        self, images: Iterable[ImageSource], *, min_score: float = 0.0
+    ) -> list[ImageResult]: ...
+    def predict(
+        self, images: ImageSource | Iterable[ImageSource], *, min_score: float = 0.0
+    ) -> ImageResult | list[ImageResult]:
+        """Find the faces in one image or in many, and classify their expressions.
+
+        Args:
+            images: one image (a path, the bytes of a file, a PIL image, or an array of 2 or 3
+                dimensions: uint8 RGB or grey, or float in 0..1), or an iterable of images.
+            min_score: score threshold, 0..1; a face with a lower score keeps its probabilities
+                and gets the label None.
+
+        Returns:
+            An ImageResult for one image, a list of them for many. An image without a face has
+            no faces; that is not an error.
+
+        Raises:
+            ImageError: the one image can't be read. Of many images, a failed one becomes a
+                result with its ``error`` set, and the others are processed.
+            ConfigError: min_score is not in 0..1.
+            NotFittedError: the recognizer has no weights.
+
+        Examples:
+            >>> recognizer = EmotionRecognizer.from_pretrained()
+            >>> recognizer.predict(emonet.sample_photo()).faces[0].label
+            'happiness'
+        """
+        if is_single_image(images):
+            (result,) = self.stream([images], min_score=min_score)
+            if result.error is not None:
+                raise result.error
+            return result
+        return list(self.stream(cast("Iterable[ImageSource]", images), min_score=min_score))
+
+    def stream(
+        self,
+        images: Iterable[ImageSource],
+        *,
+        min_score: float = 0.0,
+        ahead: int | None = None,
+    ) -> Iterator[ImageResult]:
+        """Return an iterator over the results of many images, in their order.
+
+        Faces of several images go through the networks together. Memory use is constant, however
+        many images there are. If the iterable raises, the images before get their results first.
+
+        Args:
+            images: images in any form that predict takes. A file must stay as it is until its
+                result has come.
+            min_score: as for predict.
+            ahead: how many images may be taken beyond the one whose result comes next. With 0,
+                each result comes before the next image is taken, as a live camera needs. None
+                lets emonet choose the fastest.
+
+        Raises:
+            InputError: it is given one image.
+            ConfigError: min_score is not in 0..1, or ahead is not a whole number of 0 or more.
+            NotFittedError: the recognizer has no weights.
+        """
+        if is_single_image(images):
+            raise InputError(
+                f"stream takes an iterable of images, got one {type(images).__name__}. Use "
+                f"predict, or put the image into a list"
+            )
+        self._model.require_weights()
+        if isinstance(min_score, np.floating):
+            min_score = float(min_score)
+        require_number("prediction", "min_score", min_score, 0, 1)
+        if ahead is not None:
+            require_number("prediction", "ahead", ahead, 0, whole=True)
+        sessions, config = self._sessions, self._model.config
+        return stream_results(
+            images,
+            detectors=sessions.detectors,
+            framing=config.framing_for(config.detector.name),
+            face_sizes=config.face_sizes,
+            classify=lambda faces: sessions.ensemble.predict_proba(faces),
+            labels=config.labels,
+            min_score=min_score,
+            ahead=ahead,
+        )
+
+    def predict_proba(
+        self, faces: NDArray[np.uint8] | Iterable[ImageSource]
+    ) -> NDArray[np.float32]:
+        """Return the class probabilities of face crops, without face detection.
+
+        Args:
+            faces: uint8 (n, height, width) grey, or an iterable of images, each one face, framed
+                as the training faces are. They are resized if necessary.
+
+        Returns:
+            float32 (n, len(labels)); rows sum to 1.
+
+        Raises:
+            ImageError: an image can't be read; the message says which.
+            NotFittedError: the recognizer has no weights.
+        """
+        return self._sessions.predict_proba(faces)
+
+    def evaluate(self, data: Labelled) -> Report:
+        """Measure accuracy, figures per class, confusion and calibration on labelled faces.
+
+        Args:
+            data: a FaceDataset, or (images uint8 (n, height, width), class indices (n,)). Its
+                labels may be some of the recognizer's.
+
+        Raises:
+            MissingDependencyError: scikit-learn or SciPy is not installed.
+            DataError: there is no face, or a label is unknown to the recognizer.
+            NotFittedError: the recognizer has no weights.
+        """
+        require("evaluate", "Evaluation")
+        dataset = self._dataset(data)
+        return make_report(self.predict_proba(dataset.images), dataset.classes, self.labels)
+
+    def measure_robustness(
+        self, data: Labelled, *, advance: Callable[[], None] | None = None
+    ) -> Robustness:
+        """Measure accuracy on shifted, rotated, relit, compressed and downscaled faces.
+
+        Args:
+            data: as for evaluate.
+            advance: called after each kind of change.
+
+        Raises:
+            DataError: there is no face, or a label is unknown to the recognizer.
+            NotFittedError: the recognizer has no weights.
+        """
+        dataset, advance = self._dataset(data), advance or (lambda: None)
+        return measure_robustness(
+            self.predict_proba, dataset.images, dataset.classes, advance=advance
+        )
 
     def fit(
         self,
@@ -150,187 +435,175 @@ class EmotionRecognizer(Predictor):
         checkpoint_dir: str | Path | None = None,
         feature_cache: str | Path | None = None,
         teacher: "EmotionRecognizer | None" = None,
-        teacher_share: float = 0.7,
-        teacher_sees: TeacherSees = "faces",
+        teacher_weight: float = 0.7,
+        teaching: Teaching = "fixed",
         start_from: "EmotionRecognizer | None" = None,
+        callbacks: "Sequence[keras.callbacks.Callback]" = (),
     ) -> Self:
-        """Train the network; what was learnt before is forgotten.
+        """Train the network; earlier weights are replaced.
 
         Args:
             train: a FaceDataset, or (images uint8 (n, height, width), class indices (n,)).
-            validation_data: likewise; chooses the epoch that is kept. By default a tenth of
-                ``train`` is held out for it.
-            recipe: a name in ``RECIPES`` or a Recipe.
-            epochs: instead of the recipe's own number.
-            precision: instead of the recipe's own.
-            seed: of the initial weights, shuffling and augmentation.
-            checkpoint_dir: every epoch is saved here; a run that was interrupted goes on.
-            feature_cache: a folder where feature vectors are kept, to be found there again.
-            teacher: has a say in what is learnt: the targets are ``(1 - teacher_share) * label
-                + teacher_share * its probabilities`` (Hinton et al. 2015).
-            teacher_share: 0..1.
-            teacher_sees: ``"faces"``: it is asked once, about the faces as they are; or
-                ``"batches"``: as the student sees them but in plain light (Beyer et al. 2022).
-            start_from: a recognizer with an equal network, this one for instance, whose weights
-                training starts from; the last layer starts afresh if its labels are others.
+            validation_data: likewise; chooses the epoch whose weights are kept. By default a
+                tenth of ``train`` is held out.
+            recipe: a name in ``RECIPES``, or a Recipe.
+            epochs: replaces the recipe's number of epochs.
+            precision: replaces the recipe's precision.
+            seed: seed of initial weights, shuffling and augmentation.
+            checkpoint_dir: every epoch is saved here, and an interrupted run continues.
+            feature_cache: a folder that keeps feature vectors for later runs.
+            teacher: distils this recognizer: targets are ``(1 - teacher_weight) * label +
+                teacher_weight * its probabilities`` (Hinton et al. 2015). Label smoothing is
+                applied to the label first.
+            teacher_weight: 0..1.
+            teaching: ``"fixed"``: the teacher predicts each training face once, unchanged.
+                ``"consistent"``: it predicts every batch with the student's geometry, in plain
+                light (Beyer et al. 2022).
+            start_from: start from this recognizer's weights (it may be this one); its network
+                must be equal. The output layer starts afresh if its labels differ. Its accuracy
+                is measured first, and its weights are kept if no epoch is better.
+            callbacks: Keras callbacks. They see one run of all epochs. ``on_epoch_end`` gets
+                loss, accuracy, val_loss, val_accuracy and learning_rate; the validation figures
+                are those of the averaged weights. ``model.stop_training = True`` ends the run.
 
         Returns:
             The recognizer itself.
 
         Raises:
-            ConfigError: the teacher is no recognizer or has other labels, the share is not in
-                0..1, the seed is none, or there are several networks.
+            MissingDependencyError: Keras, its backend or scikit-learn is not installed.
+            ConfigError: the teacher has other labels, a number is out of range, or the model has
+                several networks.
             DataError: the data are malformed, lack a class, or have other labels.
             TrainingError: the loss diverged, or checkpoint_dir holds another run.
-            WeightsError: ``start_from`` has another network.
+            WeightsError: ``start_from`` has another network, or the network is too large to save.
         """
-        from emonet.training.session import train_network
+        require("train", "Training")
+        from emonet.training.distillation import Distillation
+        from emonet.training.fit import fit
 
         seed = require_seed("fit", seed)
         require_recognizers("fit", *(one for one in (teacher, start_from) if one is not None))
         train_set = self._dataset(train, exactly=True, every_label=True)
-        # What could fail after hours of training fails now.
-        config_to_json(self._config)
+        valid_set = None
+        if validation_data is not None:
+            valid_set = self._dataset(validation_data, exactly=True)
+        # Errors that would appear after hours of training appear now.
+        config_to_json(self._model.config)
         chosen = get_recipe(recipe, epochs=epochs, precision=precision)
-        taught_by = None if teacher is None else Distillation(teacher, teacher_share, teacher_sees)
-        framing = self._framing_of(train_set.images)
-        if self._weights is not None and start_from is None:
+        distillation = None
+        if teacher is not None:
+            distillation = Distillation(teacher._sessions, teacher_weight, teaching)
+        framed = self._framed(train_set.images)
+        if self._model.weights and start_from is None:
             logger.warning(
-                "fit starts anew, and what this recognizer has learnt is forgotten: pass "
-                "start_from=recognizer to train on from its weights"
+                "fit trains from new weights and replaces the present ones. Pass "
+                "start_from=recognizer to fine-tune them"
             )
-        weights, self._training = train_network(
-            get_catalog(),
-            self._config,
+        trained = fit(
+            framed.untrained(),
             chosen,
             train_set,
-            None if validation_data is None else self._dataset(validation_data, exactly=True),
+            valid_set,
             pretrained=self._pretrained,
             seed=seed,
-            checkpoint_dir=checkpoint_dir,
-            feature_cache=feature_cache,
-            distillation=taught_by,
-            start_from=start_from,
+            checkpoint_dir=None if checkpoint_dir is None else Path(checkpoint_dir),
+            feature_cache=None if feature_cache is None else Path(feature_cache),
+            distillation=distillation,
+            start_from=None if start_from is None else start_from._model,
+            callbacks=callbacks,
         )
-        self._config = self._config.unlearnt()
-        self._ensemble, self._graphs = None, {}
-        self._weights = {self._config.networks[0].name: weights}
-        if framing is not None:
-            # Those of other detectors were measured on other faces.
-            self._config = replace(self._config, framing={}).with_framing(*framing)
-        return self
+        return self._become(trained)
 
     def fit_weights(self, data: Labelled, *, seed: int = 0) -> Self:
-        """Learn the weights of an ensemble's members by differential evolution.
+        """Fit the weights of an ensemble's members by differential evolution.
 
-        As in the seed paper's section 6: in 0..1, for the highest accuracy; the log-loss
-        decides between equals. ``training.learnt_weights`` tells what came out, with each
-        member and the plain mean beside it.
+        As in section 6 of the paper, weights are in 0..1 and maximise accuracy; log loss decides
+        between equals. ``record.ensemble_weights`` has the result, beside each member and the
+        plain mean.
 
         Args:
-            data: faces that no member learnt from.
-            seed: of the search.
+            data: faces that no member was trained on.
+            seed: seed of the search.
 
         Returns:
             The recognizer itself.
 
         Raises:
-            ConfigError: it has one network only, or the seed is none.
-            DataError: there are too few faces, or the labels are others.
-            NotFittedError: the recognizer was neither fitted nor loaded.
+            MissingDependencyError: SciPy is not installed.
+            ConfigError: the recognizer has one network only, or the seed is not legal.
+            DataError: there are too few faces, or a label is unknown to the recognizer.
+            NotFittedError: the recognizer has no weights.
         """
+        require("evaluate", "Fitting weights")
         seed = require_seed("fit_weights", seed)
-        dataset, networks = self._dataset(data), self._config.networks
-        if len(networks) < 2:
-            raise ConfigError("One network alone needs no weights")
-        ensemble = self._get_ensemble()
-        members = ensemble.members_proba(self._by_size(dataset.images))
-        names = [network.name for network in networks]
-        learnt = learn_weights(dict(zip(names, members, strict=True)), dataset.classes, seed=seed)
-        if not learnt.beat_the_mean:
-            logger.warning(
-                "The learnt weights do not beat the plain mean on held-out faces: "
-                "%.4f against %.4f", learnt.held_out, learnt.mean,
-            )  # fmt: skip
-        weighted = (replace(part, weight=learnt.weights[part.name]) for part in networks)
-        self._config = replace(self._config, networks=tuple(weighted), temperature=1.0)
-        shares = [learnt.weights[name] for name in names]
-        self._ensemble = replace(ensemble, weights=shares, temperature=1.0)
-        self._training = replace(
-            self._training.without_figures(),
-            command="EmotionRecognizer.fit_weights",
-            learnt_weights=learnt,
-        )
-        return self
+        dataset = self._dataset(data)
+        if len(self._model.config.networks) < 2:
+            raise ConfigError("fit_weights needs an ensemble, and this model has one network")
+        sessions = self._sessions
+        members = sessions.ensemble.members_proba(sessions.by_size(dataset.images))
+        return self._become(fit_weights(self._model, members, dataset.classes, seed=seed))
 
     def quantise(self, faces: NDArray[np.uint8]) -> Self:
-        """Have onnxruntime compute convolutions in int8: faster, and a little less exact.
+        """Compute convolutions in int8: faster, and slightly less accurate.
 
-        Keras runs what it ran before, and so does training. Calibrate afterwards: figures
-        that were noted before are dropped.
+        Only onnxruntime uses the int8 graphs; Keras and training keep float32. Figures noted
+        before are dropped, so calibrate afterwards.
 
         Args:
-            faces: uint8 (n, height, width) training faces. The ranges of values are measured on
-                some 128 of them.
+            faces: uint8 (n, height, width) training faces; value ranges are measured on 128 of
+                them.
 
         Returns:
             The recognizer itself.
 
         Raises:
+            DataError: there is no face.
             ExportError: a network has feature extractors, or Keras can't export it.
-            MissingDependencyError: onnxruntime lacks a package to do it.
-            NotFittedError: the recognizer was neither fitted nor loaded.
+            MissingDependencyError: Keras or tf2onnx is not installed.
+            NotFittedError: the recognizer has no weights.
         """
-        self._graphs = quantise_graphs(
-            get_catalog(), self._config, self.weights, self._by_size(faces)
-        )
-        self._config = self._config.with_graph_precision("int8")
-        self._ensemble = None
-        self._training = self._training.as_quantised()
-        return self
+        require("export", "Quantising")
+        self._model.require_weights()
+        chosen = self._sessions.by_size(evenly_spread(faces, INT8_FACES))
+        return self._become(quantise(self._model, chosen))
 
     def calibrate(self, data: Labelled, *, seed: int = 0) -> Self:
-        """Learn the temperature that makes scores tell how often they are right.
+        """Fit a temperature, so that scores match accuracy.
 
-        Temperature scaling (Guo et al. 2017) changes no label. A random half of the faces
-        teaches it, each class in the same proportion; ``training.calibration`` tells what it
-        is worth on the other half. Reports that were noted before are dropped, because their
-        log loss holds no longer.
+        Temperature scaling (Guo et al. 2017) changes no label. It is fitted on a random half of
+        the faces, with the same proportion of each class, and measured on the other half: see
+        ``record.calibration``. Reports noted before are dropped, because log loss changes.
 
         Args:
-            data: faces that no network learnt from.
-            seed: of the halves.
+            data: faces that no network was trained on.
+            seed: seed of the halves.
 
         Returns:
             The recognizer itself.
 
         Raises:
-            ConfigError: the seed is none.
-            DataError: there are too few faces, or the labels are others.
-            NotFittedError: the recognizer was neither fitted nor loaded.
+            MissingDependencyError: scikit-learn or SciPy is not installed.
+            ConfigError: the seed is not legal.
+            DataError: there are too few faces, or a label is unknown to the recognizer.
+            NotFittedError: the recognizer has no weights.
         """
+        require("evaluate", "Calibration")
         seed = require_seed("calibrate", seed)
-        learning, others = self._dataset(data).hold_out(0.5, seed=seed)
-        raw = replace(self._get_ensemble(), temperature=1.0)
-        temperature = learn_temperature(
-            raw.predict_proba(self._by_size(learning.images)), learning.classes
-        )
-        before = raw.predict_proba(self._by_size(others.images))
-        self._config = replace(self._config, temperature=temperature)
-        self._ensemble = replace(raw, temperature=temperature)
-        calibration = measure_calibration(
-            temperature, before, others.classes, self.labels, learnt_on=len(learning), seed=seed
-        )
-        self._training = replace(self._training, evaluation={}, calibration=calibration)
-        return self
+        dataset, sessions = self._dataset(data), self._sessions
+        raw = replace(sessions.ensemble, temperature=1.0)
+
+        def predict_proba(faces: NDArray[np.uint8]) -> NDArray[np.float32]:
+            return raw.predict_proba(sessions.by_size(faces))
+
+        return self._become(calibrate(self._model, predict_proba, dataset, seed=seed))
 
     def measure_framing(self, faces: NDArray[np.uint8]) -> Self:
-        """Learn how training faces are framed in terms of the detector's boxes.
+        """Measure how training faces are framed in terms of the detector's boxes.
 
-        ``fit`` does it; do it again after loading the recognizer with another detector.
+        ``fit`` does it. Do it again after loading a model with another detector.
 
         Args:
-            faces: uint8 (n, height, width) grey faces as the training set frames them.
+            faces: uint8 (n, height, width) grey faces, framed as the training faces are.
 
         Returns:
             The recognizer itself; unchanged if the detector finds too few of the faces.
@@ -338,13 +611,207 @@ class EmotionRecognizer(Predictor):
         Raises:
             ImageError: the faces are no such array.
         """
-        if (framing := self._framing_of(faces)) is not None:
-            self._config = self._config.with_framing(*framing)
-        return self
+        with self._sessions.detectors.borrow() as detector:
+            return self._become(measure_framing(self._model, detector, faces))
 
-    def _framing_of(self, faces: NDArray[np.uint8]) -> tuple[str, Framing] | None:
-        """Measure how faces are framed in terms of the detector, which is named beside it."""
-        size = self._config.face_sizes[0]
-        with self._get_detectors().borrow() as detector:
-            framing = measure_framing(detector, self._by_size(faces)[size])
-        return None if framing is None else (self._config.detector.name, framing)
+    def with_test_time_augmentation(self, augmentation: TestTimeAugmentation) -> Self:
+        """Return a copy that averages over several views of each face.
+
+        The copy shares weights, networks and detectors with this recognizer. Its record has no
+        figures, because they do not hold for it. Calibrate it again if the model is calibrated.
+
+        Args:
+            augmentation: ``"none"``: the face alone; ``"horizontal_flip"``: the face and its
+                mirror image, in twice the time; ``"shift"``: both, in place and shifted by 2 of
+                48 pixels in four directions, in ten times the time.
+
+        Raises:
+            ConfigError: there is no such augmentation.
+        """
+        config = replace(self._model.config, test_time_augmentation=augmentation)
+        changed = copy.copy(self)
+        if config == self._model.config:
+            return changed
+        record = self._model.record.without_figures()
+        return changed._become(replace(self._model, config=config, record=record))
+
+    def note_evaluation(
+        self, split: str, report: Report, robustness: Robustness | None = None
+    ) -> Self:
+        """Add figures to the record, so that the model card shows them.
+
+        Args:
+            split: name of the faces that were evaluated.
+            report: the result of evaluate.
+            robustness: the result of measure_robustness.
+
+        Returns:
+            The recognizer itself.
+
+        Raises:
+            ConfigError: a value has another type.
+        """
+        if not (
+            isinstance(split, str)
+            and isinstance(report, Report)
+            and isinstance(robustness, Robustness | None)
+        ):
+            raise ConfigError(
+                f"note_evaluation takes a split's name, a Report and optionally a Robustness, got "
+                f"{split!r:.80}, {type(report).__name__} and {type(robustness).__name__}"
+            )
+        return self.set_record(self._model.record.with_evaluation(split, report, robustness))
+
+    def set_record(self, record: TrainingRecord) -> Self:
+        """Replace the record, for example ``replace(recognizer.record, command="...")``."""
+        return self._become(replace(self._model, record=record))
+
+    def save_pretrained(
+        self,
+        folder: str | Path,
+        *,
+        dtype: Dtype = "float32",
+        title: str | None = None,
+        license: str | None = None,
+    ) -> None:
+        """Write a model folder: config.json, weights, graphs, training.json and a model card.
+
+        Settings of this machine, such as a detector's file, are left out. A network that Keras
+        can't export to ONNX is saved without a graph; Keras will run it.
+
+        Args:
+            folder: made when needed.
+            dtype: ``"float32"``, or ``"float16"`` for half the size.
+            title: headline of the card; by default the folder's name.
+            license: licence of the weights for the card, as the Hub abbreviates it.
+
+        Raises:
+            ConfigError: the Hub knows no such licence, or the folder has a README.md or a
+                config.json of another project.
+            NotFittedError: there is nothing to save yet.
+            WeightsError: a weight is not finite, or too large for float16.
+        """
+        self._model.require_weights()
+        require_no_other(Path(folder))
+        model = with_graphs(self._model.in_float32())
+        config = replace(portable(model.config), emonet_version=version("emonet"))
+        model = replace(model, config=config)
+        write_model(Path(folder), model, title=title, license=license, dtype=dtype)
+
+    def export(
+        self,
+        file: str | Path,
+        *,
+        format: ExportFormat | None = None,
+        int8_faces: NDArray[np.uint8] | None = None,
+    ) -> None:
+        """Write networks, calibration and views as one file for other programs.
+
+        Its input ``faces`` is float32 (n, height, width), grey 0..255, framed as the training
+        faces are, in the largest size of ``config.face_sizes``. Its output ``probabilities`` is
+        float32 (n, classes) in the order of ``labels``. The other program finds and crops faces.
+
+        Args:
+            file: replaced if it exists.
+            format: ``"onnx"`` or ``"litert"`` (formerly TensorFlow Lite); by default LiteRT if
+                the file ends in ``.tflite``, else ONNX.
+            int8_faces: training faces, uint8 (n, height, width). With them, an ONNX file
+                computes convolutions in int8; value ranges are measured on 128 of them.
+
+        Raises:
+            ConfigError: there is no such format, or it has no int8.
+            ExportError: a network has feature extractors, or the format lacks an operation.
+            MissingDependencyError: Keras, TensorFlow or tf2onnx is not installed.
+            NotFittedError: there is nothing to export yet.
+        """
+        if format is None:
+            format = export_format(file)
+        if format not in get_args(ExportFormat):
+            raise ConfigError(f"format must be 'onnx' or 'litert', got {format!r:.80}")
+        self._model.require_weights()
+        if int8_faces is None:
+            if any(part.graph_precision == "int8" for part in self._model.config.networks):
+                logger.warning("The model computes in int8; the exported file computes in float32")
+        else:
+            if format != "onnx":
+                raise ConfigError(f"int8_faces needs format 'onnx', got {format!r}")
+            size = self._model.config.face_sizes[0]
+            int8_faces = self._sessions.by_size(evenly_spread(int8_faces, INT8_FACES))[size]
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+        data = export(self._model, format, int8_faces=int8_faces)
+        with atomic_write(Path(file)) as temporary:
+            temporary.write_bytes(data)
+
+    def push_to_hub(
+        self,
+        repository: str,
+        *,
+        private: bool | None = None,
+        commit_message: str = "Upload an emonet model",
+        token: str | None = None,
+        dtype: Dtype = "float32",
+        license: str | None = None,
+    ) -> str:
+        """Upload the model folder as one commit; the repository is made when needed.
+
+        Args:
+            repository: ``"org/name"``.
+            private: whether a new repository is private; by default as the organisation says.
+            commit_message: message of the commit.
+            token: token with write access; by default the one you logged in with.
+            dtype: as for save_pretrained.
+            license: as for save_pretrained.
+
+        Returns:
+            The commit's hash, which ``from_pretrained(revision=...)`` takes.
+
+        Raises:
+            ConfigError: the repository is not named ``"org/name"``.
+            NotFittedError: there is nothing to share yet.
+            WeightsError: the model is larger than emonet loads from the Hub.
+            HubError: the Hub can't be reached or refuses.
+        """
+        require_repository_name(repository)
+        with TemporaryDirectory() as folder:
+            self.save_pretrained(folder, dtype=dtype, title=repository, license=license)
+            return push_folder(
+                Path(folder),
+                repository,
+                private=private,
+                commit_message=commit_message,
+                token=token,
+            )
+
+    def _dataset(
+        self, data: Labelled, *, exactly: bool = False, every_label: bool = False
+    ) -> FaceDataset:
+        """Check labelled data; training, unlike evaluation, takes no other face size."""
+        return as_dataset(
+            data,
+            labels=self.labels,
+            face_size=self._model.config.face_sizes[0],
+            exactly=exactly,
+            every_label=every_label,
+        )
+
+    def _framed(self, faces: NDArray[np.uint8]) -> Model:
+        """Return the model with the framing of its detector alone, measured on new faces."""
+        with self._sessions.detectors.borrow() as detector:
+            framed = measure_framing(self._model, detector, faces)
+        if framed is self._model:
+            return framed
+        name = framed.config.detector.name
+        config = replace(framed.config, framing={name: framed.config.framing[name]})
+        return replace(framed, config=config)
+
+
+def require_recognizers(function: str, *given: Any) -> None:
+    """Raise ConfigError for anything but recognizers, such as a model's name."""
+    for one in given:
+        if not isinstance(one, EmotionRecognizer):
+            raise ConfigError(f"{function} takes loaded recognizers, got {one!r:.200}")
+
+
+def _require_known(device: str) -> None:
+    if device not in get_args(Device):
+        raise ConfigError(f"device must be 'auto', 'cpu' or 'cuda', got {device!r:.80}")

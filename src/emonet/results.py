@@ -1,4 +1,4 @@
-"""What detection and prediction return: small frozen dataclasses."""
+"""Results of detection and prediction: small frozen dataclasses."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -9,8 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emonet.errors import EmonetError
-
-__all__ = ["Box", "Detection", "Face", "ImageResult"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +22,7 @@ class Box:
 
     def clipped(self, image_width: int, image_height: int) -> "Box":
         """Return the part of the box inside the image, in whole pixels, at least 1x1."""
-        # Halves are rounded one way, so that a whole width stays what it is.
+        # Halves are always rounded up, so that a box of whole width keeps its width.
         left = min(max(floor(self.x + 0.5), 0), image_width - 1)
         top = min(max(floor(self.y + 0.5), 0), image_height - 1)
         right = min(max(floor(self.x + self.width + 0.5), left + 1), image_width)
@@ -38,13 +36,13 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """One face that a detector found.
+    """A face that a detector found.
 
     Attributes:
-        box: where the face is; may reach over the image's edge.
-        score: the detector's own confidence; larger is surer, the scale is the detector's.
-        landmarks: (n, 2) float x, y in pixels of the image, where the detector has them.
-        framed: the box is cut out as it is, because it is framed as a face crop already.
+        box: bounding box of the face; it may extend beyond the image.
+        score: confidence of the detector, in its own scale; larger is more confident.
+        landmarks: (n, 2) float x, y in pixels of the image; None if the detector has none.
+        framed: crop the face along the box itself, because the box is framed as a face crop.
     """
 
     box: Box
@@ -55,15 +53,14 @@ class Detection:
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """One face of an image and its emotion.
+    """A face in an image, with its emotion.
 
     Attributes:
-        box: where the face is, clipped to the image, whole pixels.
-        label: the most probable class; None where its score is below the lowest that was
-            asked for.
-        score: the most probable class's probability, 0..1.
-        probabilities: every class's probability in label order; they sum to 1.
-        detection: what the detector reported.
+        box: bounding box of the face, clipped to the image, whole pixels.
+        label: the most probable class; None if its score is below the score threshold.
+        score: probability of the most probable class, 0..1.
+        probabilities: probability of each class, in label order; they sum to 1.
+        detection: the detector's result.
     """
 
     box: Box
@@ -84,14 +81,14 @@ class Face:
 
 @dataclass(frozen=True, slots=True)
 class ImageResult:
-    """The faces of one image, or why the image could not be used.
+    """The faces of one image, or an error if the image could not be used.
 
     Attributes:
-        path: the image's path where it was given as one, else None.
+        path: the path of an image given as a path, else None.
         width: pixels, after the EXIF rotation; 0 if the image could not be read.
         height: likewise.
-        faces: the surest detection first; empty when no face was found.
-        error: set when the image could not be used; only a batch reports errors this way.
+        faces: the most confident detection first; empty if no face was found.
+        error: the error of a failed image among many; ``predict`` of one image raises it.
     """
 
     path: str | None
@@ -101,7 +98,7 @@ class ImageResult:
     error: EmonetError | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the result as plain JSON values; ``error`` stands alone with ``path``."""
+        """Return the result as plain JSON values; after an error, only ``path`` and ``error``."""
         if self.error is not None:
             return {"path": self.path, "error": str(self.error)}
         return {

@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 from tests.conftest import make_faces
 
+from emonet import sample_photo
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
@@ -30,20 +32,20 @@ def rows(file):
         return list(csv.DictReader(opened))
 
 
-def test_a_folder_becomes_a_table(run, astronaut, tmp_path, capsys):
+def test_a_folder_becomes_a_table(run, tmp_path, capsys):
     photos = tmp_path / "photos"
     (photos / "below").mkdir(parents=True)
-    shutil.copy(astronaut, photos / "below" / "astronaut.PNG")
+    shutil.copy(sample_photo(), photos / "below" / "sample.JPG")
     (photos / "broken.jpg").write_bytes(b"no picture")
     (photos / "notes.txt").write_text("no picture either")
     run("folder_to_csv.py", photos, tmp_path / "faces.csv")
     (row,) = rows(tmp_path / "faces.csv")
-    assert (row["label"], Path(row["path"]).name) == ("happiness", "astronaut.PNG")
+    assert (row["label"], Path(row["path"]).name) == ("happiness", "sample.JPG")
     assert float(row["score"]) == float(row["happiness"]) > 0.5
     output = capsys.readouterr().out
-    assert "left out" in output
+    assert "skipped" in output
     assert "broken.jpg" in output
-    assert "1 faces in 2 pictures" in output
+    assert "1 faces in 2 images" in output
 
     run("folder_to_csv.py", photos, tmp_path / "sure.csv", "--min-score", 1)
     (row,) = rows(tmp_path / "sure.csv")
@@ -84,8 +86,8 @@ def test_a_folder_teaches_the_backbone_in_one_file(run, tmp_path, capsys, custom
     from emonet import EmotionRecognizer
 
     recognizer = EmotionRecognizer.from_pretrained(str(tmp_path / "model"))
-    assert recognizer.training.evaluation["test"].n == 14
-    assert len(recognizer.training.history) == 1
+    assert recognizer.record.evaluation["test"].n == 14
+    assert len(recognizer.record.history) == 1
     assert not (tmp_path / "model" / "checkpoints").exists()
 
 

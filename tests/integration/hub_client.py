@@ -16,6 +16,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from emonet import EmotionRecognizer
 from emonet.errors import EmonetError
@@ -34,7 +35,7 @@ def fingerprint(recognizer: EmotionRecognizer) -> dict[str, Any]:
             }
             for network, arrays in recognizer.weights.items()
         },
-        "training": repr(recognizer.training),
+        "training": repr(recognizer.record),
     }
 
 
@@ -56,6 +57,15 @@ def load_on_a_full_disk(source: str, largest: int, **options: Any) -> dict[str, 
         return load(source, **options)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def with_hub_limit(limit: int, name: str, *arguments: Any, **options: Any) -> Any:
+    """Call a function where all weights of a model on the Hub may have so many bytes."""
+    with (
+        patch("emonet.storage.sources.MAX_HUB_BYTES", limit),
+        patch("emonet.storage.hub.MAX_HUB_BYTES", limit),
+    ):
+        return globals()[name](*arguments, **options)
 
 
 def locate(source: str) -> str:

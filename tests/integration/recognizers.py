@@ -3,13 +3,13 @@
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from tests.conftest import TINY
 
 from emonet import EmotionRecognizer
-from emonet.composition import build_network
+from emonet.assembly.networks import build_network
 from emonet.network.network import KerasNetwork
-from emonet.registry.catalog import get_catalog
 
 
 def mini(**options) -> EmotionRecognizer:
@@ -20,14 +20,14 @@ def mini(**options) -> EmotionRecognizer:
 def untrained_network(recognizer: EmotionRecognizer, seed: int = 0) -> KerasNetwork:
     """Build a recognizer's only network with the weights that training starts from."""
     (config,) = recognizer.config.networks
-    return build_network(get_catalog(), config, num_classes=len(recognizer.labels), seed=seed)
+    return build_network(config, num_classes=len(recognizer.labels), seed=seed)
 
 
 def with_random_weights(recognizer: EmotionRecognizer, seed: int = 0) -> EmotionRecognizer:
     """Give a recognizer initial weights: what it says then is arbitrary, but its own."""
     (config,) = recognizer.config.networks
-    recognizer._weights = {config.name: untrained_network(recognizer, seed).get_weights()}
-    return recognizer
+    weights = {config.name: untrained_network(recognizer, seed).get_weights()}
+    return recognizer._become(replace(recognizer.model, weights=weights))
 
 
 def random_tiny(seed: int, **options) -> EmotionRecognizer:

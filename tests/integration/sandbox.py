@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -94,28 +94,30 @@ def small_model(folder: Path) -> Path:
     from tests.integration.small_graph import small_graph
 
     from emonet import EmotionRecognizer
-    from emonet.storage.folder import write_folder
-    from emonet.training.record import RECORD_FILE, record_to_json
+    from emonet.storage.folder import write_model
 
     bundled = EmotionRecognizer.from_pretrained("fast")
     (arrays,) = bundled.weights.values()
     few = {name: array for name, array in arrays.items() if array.size <= 1024}
-    texts = {RECORD_FILE: record_to_json(bundled.training)}
     (name,) = bundled.weights
-    write_folder(folder, bundled.config, {name: few}, graphs={name: small_graph(few)}, texts=texts)
+    graphs = {name: small_graph(few)}
+    write_model(folder, replace(bundled.model, weights={name: few}, graphs=graphs))
     return folder
 
 
-def load(folder: str) -> Any:
-    """Load a model and tell what it holds."""
+def load(folder: str, *, memory: int | None = None) -> Any:
+    """Load a model and tell what it holds, on a machine where a model may have so many bytes."""
     from emonet import EmotionRecognizer
-    from emonet.training.record import UNKNOWN
+    from emonet.records import UNKNOWN
+    from emonet.storage import sources
 
+    if memory is not None:
+        sources.max_memory = lambda: memory
     recognizer = EmotionRecognizer.from_pretrained(Path(folder))
     return {
         "labels": recognizer.labels,
         "arrays": {name: len(arrays) for name, arrays in recognizer.weights.items()},
-        "record": recognizer.training != UNKNOWN,
+        "record": recognizer.record != UNKNOWN,
     }
 
 
@@ -142,7 +144,7 @@ def crop(folder: str, *, image: str) -> Any:
 
     recognizer = EmotionRecognizer.from_pretrained(Path(folder))
     config, pixels = recognizer.config, load_image(image)
-    with recognizer._get_detectors().borrow() as detector:
+    with recognizer._sessions.detectors.borrow() as detector:
         found = detect_faces(detector, pixels)
     framing = config.framing_for(config.detector.name)
     crop_faces(pixels, found, framing, config.face_sizes)
@@ -175,6 +177,7 @@ def serve() -> None:
     import encodings.utf_8_sig  # noqa: F401
 
     import huggingface_hub.repocard  # noqa: F401
+    import packaging.version  # noqa: F401
 
     import emonet.cli  # noqa: F401
     from emonet.storage.sources import BUNDLED

@@ -74,7 +74,7 @@ def test_an_interrupted_run_goes_on(results: Path, tmp_path: Path) -> None:
     assert len(done["continued"]) == 1
     assert done["machine"] == found["machine"]
 
-    failed = {"bovw": [{"extractor": measured["extractor"], "error": "process ended with 1"}]}
+    failed = {"bovw": [{"extractor": measured["extractor"], "error": "process exited with 1"}]}
     path.write_text(json.dumps({**found, "complete": False, "parts": failed}))
     assert benchmarks(*command, **SOON).returncode == 0
     (again,) = read(path)["parts"]["bovw"]
@@ -135,8 +135,7 @@ def test_render_names_the_peers_that_none_surpasses(results: Path, tmp_path: Pat
     assert "| acme | slow | 10 | 0.7 |" in page
     assert "| acme | untrained | 1000000 |  | random weights |" in page
     assert (
-        "Surpassed in both by no other row: peer acme, variant slow; peer acme, variant fast."
-        in page
+        "No other row is better in both: peer acme, variant slow; peer acme, variant fast." in page
     )
     assert (tmp_path / "page" / "peers_accuracy.png").read_bytes().startswith(b"\x89PNG")
 
@@ -178,10 +177,10 @@ def test_compare_says_what_is_not_comparable(results: Path, tmp_path: Path) -> N
     ("arguments", "expected"),
     [
         (["run", "bovw", "--quick", "--require-gpu"], "--require-gpu: Keras sees no GPU"),
-        (["run", "bowv"], "No part bowv"),
+        (["run", "bowv"], "No part named bowv"),
         (["run", "--precisions", "float8"], "--precisions takes float32, bfloat16, float16"),
-        (["run", "--split", "PublicTest"], "--split PublicTest says which part of --data"),
-        (["run", "--batch-sizes", "0"], "--batch-sizes takes whole numbers"),
+        (["run", "--split", "PublicTest"], "--split PublicTest is a split of --data"),
+        (["run", "--batch-sizes", "0"], "--batch-sizes takes comma-separated whole numbers"),
         (["compare", "noxfile.py", "noxfile.py"], "noxfile.py is not JSON"),
     ],
 )
@@ -228,7 +227,7 @@ def test_too_large_a_batch_is_halved_and_the_other_rows_are_measured(
     assert (large["batch_size"], large["ran_batch_size"]) == (32, 4)
     assert large["too_large"] == [32, 16, 8]
     assert broken["error"] == "ValueError: no such thing"
-    assert crash["error"].startswith("process ended with -6")
+    assert crash["error"].startswith("process exited with status -6")
     assert last["pid"] not in {small["pid"], large["pid"]}
 
 

@@ -24,8 +24,8 @@ def recognizer(tiny_folder: Path) -> EmotionRecognizer:
 def test_it_is_learnt_on_one_half_and_told_of_the_other(recognizer: EmotionRecognizer) -> None:
     raw = recognizer.predict_proba(FACES.images)
     assert recognizer.calibrate(FACES, seed=3) is recognizer
-    calibration = recognizer.training.calibration
-    assert (calibration.learnt_on, calibration.faces, calibration.seed) == (70, 70, 3)
+    calibration = recognizer.record.calibration
+    assert (calibration.fitted_on, calibration.faces, calibration.seed) == (70, 70, 3)
     assert recognizer.config.temperature == calibration.temperature != 1
     said = recognizer.predict_proba(FACES.images)
     np.testing.assert_allclose(said, apply_temperature(raw, calibration.temperature), atol=1e-6)
@@ -41,24 +41,24 @@ def test_it_is_learnt_on_one_half_and_told_of_the_other(recognizer: EmotionRecog
 
 
 def test_to_do_it_again_gives_the_same(recognizer: EmotionRecognizer) -> None:
-    once = recognizer.calibrate(FACES).training.calibration
-    assert recognizer.calibrate(FACES).training.calibration == once
-    assert recognizer.calibrate(FACES, seed=1).training.calibration != once
+    once = recognizer.calibrate(FACES).record.calibration
+    assert recognizer.calibrate(FACES).record.calibration == once
+    assert recognizer.calibrate(FACES, seed=1).record.calibration != once
 
 
 def test_what_held_before_is_dropped(recognizer: EmotionRecognizer) -> None:
     costs = recognizer.measure_robustness(FACES)
     recognizer.note_evaluation("PublicTest", recognizer.evaluate(FACES), costs)
     recognizer.calibrate(FACES)
-    assert recognizer.training.evaluation == {}
+    assert recognizer.record.evaluation == {}
     # The temperature changes no label.
-    assert recognizer.training.robustness == {"PublicTest": recognizer.measure_robustness(FACES)}
-    mirrored = recognizer.with_test_time_augmentation("mirror").training
+    assert recognizer.record.robustness == {"PublicTest": recognizer.measure_robustness(FACES)}
+    mirrored = recognizer.with_test_time_augmentation("horizontal_flip").record
     assert (mirrored.calibration, mirrored.robustness) == (None, {})
     twice = EmotionRecognizer.ensemble([recognizer, recognizer]).calibrate(FACES)
     assert twice.config.temperature != 1
     twice.fit_weights(FACES)
-    assert (twice.config.temperature, twice.training.calibration) == (1, None)
+    assert (twice.config.temperature, twice.record.calibration) == (1, None)
     calm = twice.predict_proba(FACES.images)
     # A calibrated member brings its calibration along.
     np.testing.assert_allclose(calm, recognizer.predict_proba(FACES.images), atol=1e-5)
@@ -70,13 +70,13 @@ def test_a_calibrated_ensemble_can_be_saved_but_not_merged(
     whole = EmotionRecognizer.ensemble([recognizer, recognizer]).calibrate(FACES)
     whole.save_pretrained(tmp_path)
     loaded = EmotionRecognizer.from_pretrained(tmp_path)
-    assert loaded.training.calibration == whole.training.calibration
-    with pytest.raises(ConfigError, match="give its own members, and calibrate the whole"):
+    assert loaded.record.calibration == whole.record.calibration
+    with pytest.raises(ConfigError, match="Pass its members, and calibrate"):
         EmotionRecognizer.ensemble([loaded, recognizer])
 
 
 def test_too_few_faces_are_refused(recognizer: EmotionRecognizer) -> None:
-    with pytest.raises(DataError, match="can't be held out"):
+    with pytest.raises(DataError, match="Cannot hold out"):
         recognizer.calibrate((FACES.images[:0], FACES.classes[:0]))
     for seed in (-1, 2**32, True, "0"):
         with pytest.raises(ConfigError, match="calibrate: seed must be a whole number"):
@@ -87,7 +87,7 @@ def test_the_only_face_of_a_class_is_no_hindrance(recognizer: EmotionRecognizer)
     lonely = np.r_[FACES.classes[:20], 6]
     calibrated = EmotionRecognizer.ensemble([recognizer])
     calibrated.calibrate((FACES.images[:21], lonely))
-    assert calibrated.training.calibration.learnt_on == 11
+    assert calibrated.record.calibration.fitted_on == 11
 
 
 def test_the_command_changes_what_the_folder_says_and_not_its_weights(
@@ -102,21 +102,21 @@ def test_the_command_changes_what_the_folder_says_and_not_its_weights(
     changed = {name for name in after if after[name] != before.get(name)}
     assert changed == {"README.md", "config.json", "training.json"}
     loaded = EmotionRecognizer.from_pretrained(folder)
-    calibration = loaded.training.calibration
+    calibration = loaded.record.calibration
     assert told == json.loads(json.dumps(asdict(calibration)))
     assert (calibration.seed, calibration.faces) == (4, 21)
     stored = json.loads(before["config.json"])
     assert json.loads(after["config.json"]) == {**stored, "temperature": calibration.temperature}
-    assert loaded.training.history == tiny_recognizer.training.history
-    assert loaded.training.evaluation["PublicTest"].n == 42
+    assert loaded.record.history == tiny_recognizer.record.history
+    assert loaded.record.evaluation["PublicTest"].n == 42
     card = after["README.md"].decode()
     lines = before["README.md"].decode().splitlines()
     assert next(line for line in lines if line.startswith("# A")) in card.splitlines()
     assert "\nlicense: mit\n" in card
-    assert f"by the temperature {calibration.temperature:.3f}, which 21 faces taught" in card
+    assert f"by the temperature {calibration.temperature:.3f}, fitted on 21 faces" in card
     assert "| 0.9 | " in card
     table = run(*command)
-    assert "faces that keep a label" in table.out
+    assert "faces with a label" in table.out
 
 
 def test_only_a_folder_can_be_calibrated(run: Run, fer2013_csv: Path, tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_an_uncertain_face_has_no_label(recognizer: EmotionRecognizer, astronaut
     (streamed,) = recognizer.stream([astronaut], min_score=above)
     assert streamed.faces == (unsure,)
     for wrong in (-0.1, 1.1, float("nan"), "high"):
-        with pytest.raises(ConfigError, match=r"min_score must be a number of 0\.\.1"):
+        with pytest.raises(ConfigError, match=r"min_score must be a number in 0\.\.1"):
             recognizer.stream([astronaut], min_score=wrong)
 
 
@@ -149,7 +149,7 @@ def test_the_command_shows_uncertain_faces(
     (face,) = record["faces"]
     assert face["label"] is None
     assert 0 < face["score"] < 1
-    assert list(tmp_path.iterdir()) == [tmp_path / "astronaut.png"]
+    assert list(tmp_path.iterdir()) == [tmp_path / "sample.png"]
     assert "uncertain" in run(*command).out
     refused = run("predict", astronaut, "--model", tiny_folder, "--min-score", "2")
     assert (refused.status, refused.out) == (2, "")

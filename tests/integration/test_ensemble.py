@@ -14,6 +14,7 @@ from emonet import EmotionRecognizer, load_dataset
 from emonet.config import NetworkConfig
 from emonet.errors import ConfigError, DataError, NotFittedError
 from emonet.labels import FER2013
+from emonet.model import Model
 
 FACES = make_faces(3, seed=5)
 HOG = {"bovw": {"landmarks": False}}
@@ -89,8 +90,8 @@ def test_it_is_saved_and_loaded_as_one_folder(
     np.testing.assert_allclose(
         loaded.predict_proba(FACES.images), whole.predict_proba(FACES.images), atol=1e-3
     )
-    assert list(loaded.training.members) == ["resnet18"]
-    assert loaded.training.members["resnet18"].history == tiny_recognizer.training.history
+    assert list(loaded.record.members) == ["resnet18"]
+    assert loaded.record.members["resnet18"].history == tiny_recognizer.record.history
 
 
 def test_fitted_weights_are_used_kept_and_told(
@@ -98,19 +99,19 @@ def test_fitted_weights_are_used_kept_and_told(
 ) -> None:
     whole = EmotionRecognizer.ensemble(members)
     assert whole.fit_weights(FACES, seed=np.int64(3)) is whole
-    learnt = whole.training.learnt_weights
+    found = whole.record.ensemble_weights
     # Only one member has learnt anything.
-    assert learnt.weights["resnet18"] == max(learnt.weights.values()) > 0.4
-    assert learnt.members["resnet18"] == members[0].evaluate(FACES).accuracy
-    assert (learnt.faces, learnt.seed) == (len(FACES), 3)
-    assert whole.evaluate(FACES).accuracy == learnt.learnt >= learnt.mean
+    assert found.weights["resnet18"] == max(found.weights.values()) > 0.4
+    assert found.members["resnet18"] == members[0].evaluate(FACES).accuracy
+    assert (found.faces, found.seed) == (len(FACES), 3)
+    assert whole.evaluate(FACES).accuracy == found.fitted >= found.mean
     shares = [network.weight for network in whole.config.networks]
-    assert shares == list(learnt.weights.values())
+    assert shares == list(found.weights.values())
     expected = np.tensordot(shares, [by_label(part, FACES.images) for part in members], 1)
     np.testing.assert_allclose(whole.predict_proba(FACES.images), expected, atol=2e-6)
     whole.save_pretrained(tmp_path)
     loaded = EmotionRecognizer.from_pretrained(tmp_path)
-    assert loaded.training.learnt_weights == learnt
+    assert loaded.record.ensemble_weights == found
     # onnxruntime and Keras, which resize faces for one member a little differently.
     np.testing.assert_allclose(
         loaded.predict_proba(FACES.images), whole.predict_proba(FACES.images), atol=1e-3
@@ -122,14 +123,14 @@ def test_weights_that_do_not_beat_the_mean_are_said_to_be_so(
     tiny_recognizer: EmotionRecognizer, caplog: pytest.LogCaptureFixture
 ) -> None:
     twice = EmotionRecognizer.ensemble([tiny_recognizer, tiny_recognizer]).fit_weights(FACES)
-    assert not twice.training.learnt_weights.beat_the_mean
+    assert not twice.record.ensemble_weights.beats_mean
     assert "do not beat the plain mean" in caplog.text
 
 
 def test_what_can_not_be_an_ensemble_is_refused(tiny_recognizer: EmotionRecognizer) -> None:
-    with pytest.raises(NotFittedError, match="No weights yet"):
+    with pytest.raises(NotFittedError, match="has no weights yet"):
         EmotionRecognizer.ensemble([tiny_recognizer, EmotionRecognizer()])
-    with pytest.raises(ConfigError, match="needs no weights"):
+    with pytest.raises(ConfigError, match="fit_weights needs an ensemble"):
         tiny_recognizer.fit_weights(FACES)
     other = random_tiny(0, labels=(*FER2013[:6], "contempt"))
     with pytest.raises(ConfigError, match=r"same labels: one has anger, .*, contempt"):
@@ -153,10 +154,10 @@ def test_only_graphs_that_are_missing_are_made(
     whole = EmotionRecognizer.ensemble([with_graph, random_tiny(1, face_size=(32, 40))])
     made = []
 
-    def make(catalog: object, network: NetworkConfig, classes: int) -> None:
+    def make(network: NetworkConfig, classes: int) -> None:
         made.append(network.name)
 
-    monkeypatch.setattr("emonet.exports._export_graph", make)
+    monkeypatch.setattr("emonet.assembly.exports._export_graph", make)
     whole.save_pretrained(tmp_path)
     assert made == ["resnet18_2"]
     assert [file.name for file in tmp_path.glob("*.onnx")] == ["resnet18.onnx"]
@@ -166,20 +167,19 @@ def test_members_of_two_releases_of_a_plugin_share_an_extractor(
     members: list[EmotionRecognizer],
 ) -> None:
     parts = [
-        EmotionRecognizer._of(replace(member.config, networks=(released(member, version),)))
+        EmotionRecognizer._of(released(member, version))
         for member, version in zip(members[1:3], ("0.1.0", "0.1.1"), strict=True)
     ]
-    for part, member in zip(parts, members[1:3], strict=True):
-        part._weights = member.weights
-    built = EmotionRecognizer.ensemble(parts)._get_ensemble()
+    built = EmotionRecognizer.ensemble(parts)._sessions.ensemble
     first, second = (network.extractors["bovw"] for network in built.networks)
     assert first is second
 
 
-def released(member: EmotionRecognizer, version: str) -> NetworkConfig:
+def released(member: EmotionRecognizer, version: str) -> Model:
     (network,) = member.config.networks
     features = tuple(replace(part, distribution_version=version) for part in network.features)
-    return replace(network, features=features)
+    config = replace(member.config, networks=(replace(network, features=features),))
+    return replace(member.model, config=config)
 
 
 def test_faces_of_a_csv_file_reach_every_member_as_they_are(
@@ -201,14 +201,14 @@ def test_the_command_makes_a_model_folder(
     other, out = tmp_path / "other", tmp_path / "whole"
     random_tiny(1, features=HOG).save_pretrained(other)
     command = ("ensemble", tiny_folder, other, "--data", fer2013_csv, "--out", out)
-    (learnt,) = run(*command, "--json").records
-    assert list(learnt["weights"]) == ["resnet18", "resnet18_bovw"]
-    assert set(learnt) >= {"members", "mean", "learnt", "held_out", "log_loss", "faces", "seed"}
+    (found,) = run(*command, "--json").records
+    assert list(found["weights"]) == ["resnet18", "resnet18_bovw"]
+    assert set(found) >= {"members", "mean", "fitted", "held_out", "log_loss", "faces", "seed"}
     recognizer = EmotionRecognizer.from_pretrained(out)
     validation = load_dataset(fer2013_csv, "PublicTest")
-    assert recognizer.evaluate(validation).accuracy == learnt["learnt"]
-    assert recognizer.training.command.startswith("emonet ensemble ")
-    assert recognizer.training.evaluation["PublicTest"].accuracy == learnt["learnt"]
+    assert recognizer.evaluate(validation).accuracy == found["fitted"]
+    assert recognizer.record.command.startswith("emonet ensemble ")
+    assert recognizer.record.evaluation["PublicTest"].accuracy == found["fitted"]
     refused = run(*command)
     assert (refused.status, refused.out) == (2, "")
     assert "holds a model already" in refused.err
@@ -226,7 +226,7 @@ def test_the_command_keeps_the_plain_mean_where_asked(
     (told,) = run(*command, out, "--json").records
     recognizer = EmotionRecognizer.from_pretrained(out)
     assert [network.weight for network in recognizer.config.networks] == [0.5, 0.5]
-    assert recognizer.training.learnt_weights is None
-    assert recognizer.training.command.startswith("emonet ensemble ")
+    assert recognizer.record.ensemble_weights is None
+    assert recognizer.record.command.startswith("emonet ensemble ")
     assert recognizer.evaluate(load_dataset(fer2013_csv, "PublicTest")).accuracy == told["mean"]
     assert f"{told['mean']:.4f} on {told['faces']} faces" in run(*command, tmp_path / "b").out

@@ -37,7 +37,7 @@ def test_robustness_is_measured_told_and_noted(run: Run, folder: Path, fer2013_c
     table = run(*evaluate, "--robustness", "--note")
     assert table.status == 0
     assert "JPEG quality 30" in table.out
-    noted = EmotionRecognizer.from_pretrained(folder).training
+    noted = EmotionRecognizer.from_pretrained(folder).record
     assert noted.evaluation["PrivateTest"].accuracy == figures["accuracy"]
     assert noted.robustness["PrivateTest"].to_dict() == costs
     after = {file.name: file.read_bytes() for file in folder.iterdir()}
@@ -56,7 +56,11 @@ def test_only_the_figures_of_a_folder_as_it_is_are_noted(
     evaluate = ("evaluate", "--data", fer2013_csv, "--split", "test", "--note")
     for model, options, part in (
         ("default", (), "Only a model folder can be changed"),
-        (folder, ("--test-time-augmentation", "mirror"), "leave out --test-time-augmentation"),
+        (
+            folder,
+            ("--test-time-augmentation", "horizontal_flip"),
+            "leave out --test-time-augmentation",
+        ),
     ):
         outcome = run(*evaluate, "--model", model, *options)
         assert (outcome.status, outcome.out) == (2, "")
@@ -74,7 +78,7 @@ def test_bundled_models_are_listed(run: Run) -> None:
     # float16: two bytes each, and a header.
     assert 2 * default["parameters"] < default["weights_bytes"] < 2.1 * default["parameters"]
     assert default["test_time_augmentation"] == recognizer.config.test_time_augmentation
-    assert default["accuracy"] == recognizer.training.evaluation["PublicTest"].accuracy
+    assert default["accuracy"] == recognizer.record.evaluation["PublicTest"].accuracy
     assert default["faces_per_second"] is None
 
 
@@ -84,4 +88,4 @@ def test_their_speed_is_measured(run: Run, monkeypatch: pytest.MonkeyPatch) -> N
     assert row["faces_per_second"] > 1
     table = run("models", "--no-speed")
     assert "default" in table.out
-    assert "faces per second" not in table.out
+    assert "faces/s" not in table.out

@@ -24,6 +24,7 @@ from tests.integration.sandbox import CPU_SECONDS, Outcome, Sandbox, small_model
 
 from emonet import EmotionRecognizer
 from emonet.errors import EmonetError, ModelNotFoundError
+from emonet.storage.folder import MAX_HUB_BYTES
 from emonet.storage.sources import BUNDLED
 
 WEIGHTS = "resnet18.safetensors"
@@ -166,7 +167,7 @@ def test_what_is_no_file_of_a_model_is_refused(
     sandbox: Sandbox, folder: Path, file: str, kind: str
 ) -> None:
     ODD[kind](folder / file)
-    (outcome,) = sandbox.run("load", folder)
+    (outcome,) = sandbox.run("load", folder, memory=MAX_HUB_BYTES)
     refused(outcome, "WeightsError" if file == WEIGHTS else "EmonetError")
 
 
@@ -214,6 +215,12 @@ CONFIGS: dict[str, Callable[[str], str | bytes]] = {
     "float of 200,000 digits": swap("temperature", f"{BIG}.0"),
     "exponent of 200,000 digits": swap("temperature", f"1e{BIG}"),
     "version of 4,000 digits": swap("format_version", "9" * 4000),
+    "release of 5,000 digits and an unknown key": lambda text: add('"later": 1')(
+        swap("emonet_version", json.dumps("9" * 5000))(text)
+    ),
+    "release between odd spaces and an unknown key": lambda text: add('"later": 1')(
+        swap("emonet_version", '"\\u001c99\\u2028"')(text)
+    ),
     "smallest number": swap("temperature", "5e-324"),
     "largest number": swap("temperature", "1.7e308"),
     "80,000 labels": swap("labels", "[" + '"",' * 80_000 + '""]'),
@@ -432,7 +439,8 @@ def many_networks(folder: Path, count: int, digest: str) -> None:
 def test_a_small_disk_does_not_fill_the_memory(sandbox: Sandbox, folder: Path, count: int) -> None:
     digest = zeros(folder / WEIGHTS, 250)
     many_networks(folder, count, digest)
-    (outcome,) = sandbox.run("load", folder)
+    # What a folder on this machine may take depends on the machine.
+    (outcome,) = sandbox.run("load", folder, memory=MAX_HUB_BYTES)
     harmless(outcome)
     if count > 1:
         refused(outcome, "WeightsError")
@@ -497,11 +505,11 @@ def hostile_record(record: dict[str, Any]) -> None:
         versions={TEXT: TEXT},
         evaluation={TEXT: report},
         seed=10**400,
-        learnt_weights={
+        ensemble_weights={
             "weights": {TEXT: 1.0},
             "members": {TEXT: 1.0},
             "mean": 1.0,
-            "learnt": 1.0,
+            "fitted": 1.0,
             "held_out": 1.0,
             "log_loss": 1e308,
             "faces": 10**400,
@@ -516,7 +524,7 @@ def test_a_record_that_contradicts_itself_can_be_saved(
     path = folder / "training.json"
     record = json.loads(path.read_text())
     hostile_record(record)
-    record["learnt_weights"]["members"] = {}
+    record["ensemble_weights"]["members"] = {}
     path.write_text(json.dumps(record))
     (outcome,) = sandbox.run("save", folder, out=str(tmp_path / "out"))
     assert outcome.value, outcome
@@ -569,7 +577,7 @@ def test_saving_does_not_write_through_links(
 def photo(tmp_path_factory: pytest.TempPathFactory, astronaut: Path) -> Path:
     """A photo of 2000 x 2000 pixels, most of it one face."""
     path = tmp_path_factory.mktemp("photo") / "photo.png"
-    Image.open(astronaut).crop((130, 0, 330, 200)).resize((2000, 2000)).save(path)
+    Image.open(astronaut).crop((90, 0, 290, 200)).resize((2000, 2000)).save(path)
     return path
 
 
@@ -683,7 +691,7 @@ def test_a_label_is_printed_as_it_is_by_evaluate(run: Run, tmp_path: Path, astro
         shutil.copy(astronaut, place)
     outcome = run("evaluate", "--data", tmp_path / "data", "--split", "test", "--model", folder)
     assert outcome.status == 0
-    assert outcome.out.count("[link=z]z[-link]0") == 3
+    assert outcome.out.count("[link=z]z[-link]0") == 2
 
 
 def test_an_images_name_is_printed_without_what_a_terminal_obeys(run: Run, tmp_path: Path) -> None:
@@ -705,7 +713,7 @@ def test_weights_whose_sums_are_beyond_numbers_give_no_probabilities(tmp_path: P
         arrays[name] = np.where(np.indices(array.shape).sum(axis=0) % 2, 3e38, -3e38)
     replace_weights(folder, save({name: a.astype(np.float32) for name, a in arrays.items()}))
     recognizer = EmotionRecognizer.from_pretrained(folder)
-    with pytest.raises(EmonetError, match="finite"):
+    with pytest.raises(EmonetError, match="NaN or infinity"):
         recognizer.predict_proba(np.zeros((1, 48, 48), np.uint8))
 
 

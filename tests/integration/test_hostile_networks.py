@@ -21,19 +21,16 @@ from emonet.config import (
     MAX_NETWORKS,
     MAX_UNITS,
     ComponentConfig,
+    ModelConfig,
     NetworkConfig,
-    RecognizerConfig,
 )
 from emonet.errors import WeightsError
+from emonet.model import Model
 from emonet.pipeline.images import MAX_PIXELS
 from emonet.storage.config_json import MAX_CONFIG_BYTES
-from emonet.storage.folder import (
-    MAX_HEADER_BYTES,
-    MAX_WEIGHTS_BYTES,
-    write_folder,
-)
+from emonet.storage.folder import MAX_HEADER_BYTES, MAX_HUB_BYTES, write_model
+from emonet.storage.record_json import MAX_RECORD_BYTES
 from emonet.storage.sources import BUNDLED
-from emonet.training.record import MAX_RECORD_BYTES
 
 (WEIGHTS,) = (file.name for file in (BUNDLED / "fast").glob("*.safetensors"))
 GIGABYTE = 10**9
@@ -178,12 +175,12 @@ def test_the_largest_networks_that_are_legal_take_little_time_and_memory(tmp_pat
 
 def write_networks(folder: Path, *names: str, value: float = 1.0) -> None:
     part = ComponentConfig(name="resnet18")
-    config = RecognizerConfig(
+    config = ModelConfig(
         detector=ComponentConfig(name="dlib_hog"),
         networks=tuple(NetworkConfig(name=name, backbone=part) for name in names),
     )
     weights = {name: {"bias": np.full(7, value, np.float32)} for name in names}
-    write_folder(folder, config, weights, texts={})
+    write_model(folder, Model(config=config, weights=weights))
 
 
 def names(folder: Path) -> set[str]:
@@ -195,7 +192,7 @@ def test_overwriting_removes_the_weights_of_networks_that_are_gone(tmp_path: Pat
     (tmp_path / "other.safetensors").write_bytes(b"of no config")
     write_networks(tmp_path, "kept", "new")
     weights = {"kept.safetensors", "new.safetensors", "other.safetensors"}
-    assert names(tmp_path) == {"config.json", *weights}
+    assert names(tmp_path) == {"README.md", "config.json", *weights}
     assert set(EmotionRecognizer.from_pretrained(tmp_path).weights) == {"kept", "new"}
 
 
@@ -203,7 +200,7 @@ def test_overwriting_that_fails_removes_nothing(tmp_path: Path) -> None:
     write_networks(tmp_path, "old")
     with pytest.raises(WeightsError):
         write_networks(tmp_path, "new", value=np.nan)
-    assert names(tmp_path) == {"config.json", "old.safetensors"}
+    assert names(tmp_path) == {"README.md", "config.json", "old.safetensors"}
     assert set(EmotionRecognizer.from_pretrained(tmp_path).weights) == {"old"}
 
 
@@ -220,7 +217,8 @@ def test_overwriting_a_strangers_folder_removes_nothing_else(tmp_path: Path, fil
     edit_config(folder, lambda config: config.update(files=files))
     write_networks(folder, "new")
     # Whose the old weights were can't be told, so they stay.
-    assert names(folder) == {"config.json", "new.safetensors", "old.safetensors", "precious"}
+    ours = {"README.md", "config.json", "new.safetensors"}
+    assert names(folder) == ours | {"old.safetensors", "precious"}
     assert names(tmp_path) == {"model", "precious.safetensors"}
 
 
@@ -233,7 +231,7 @@ def test_weights_that_are_a_link_are_replaced_not_followed(tmp_path: Path) -> No
         (folder / f"{name}.safetensors").symlink_to(victim)
     write_networks(folder, "kept")
     assert victim.read_text() == "mine"
-    assert names(folder) == {"config.json", "kept.safetensors"}
+    assert names(folder) == {"README.md", "config.json", "kept.safetensors"}
     assert not (folder / "kept.safetensors").is_symlink()
 
 
@@ -294,8 +292,8 @@ def test_the_documentation_names_the_limits() -> None:
     for row in (
         f"| `config.json` | {MAX_CONFIG_BYTES // 2**10} KiB |",
         f"| `training.json` | {MAX_RECORD_BYTES // 2**20} MiB",
-        f"| weights of one network | {MAX_WEIGHTS_BYTES // 2**20} MiB, with "
-        f"{MAX_HEADER_BYTES // 2**20} MiB of header |",
+        f"| weights of all networks | from the Hub {MAX_HUB_BYTES // 2**20} MiB",
+        f"| header of a weights file | {MAX_HEADER_BYTES // 2**20} MiB |",
         f"| networks | {MAX_NETWORKS}",
         f"| labels | {MAX_LABELS},",
         f"| dense layers of a head | {MAX_LAYERS}, of {MAX_UNITS} units",

@@ -37,9 +37,10 @@ from tests.integration.recognizers import with_random_weights
 
 from emonet import EmotionRecognizer, TrainingRecord
 from emonet.errors import ConfigError
+from emonet.model import Model
 from emonet.storage.card import model_card
 from emonet.storage.config_json import config_from_json, config_to_json
-from emonet.storage.folder import write_folder
+from emonet.storage.folder import write_model
 from emonet.storage.sources import BUNDLED
 
 NAME = "org/model"
@@ -87,12 +88,13 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (first,), (weights,) = model.config.networks, model.weights.values()
     networks = (replace(first, name="a"), replace(first, name="b", weight=0.5))
     folder = tmp_path_factory.mktemp("models") / "pair"
-    write_folder(
+    write_model(
         folder,
-        replace(model.config, networks=networks),
-        {"a": weights, "b": {name: array / 2 for name, array in weights.items()}},
-        graphs={name: (BUNDLED / "fast" / GRAPH).read_bytes() for name in "ab"},
-        texts={},
+        Model(
+            config=replace(model.config, networks=networks),
+            weights={"a": weights, "b": {name: array / 2 for name, array in weights.items()}},
+            graphs={name: (BUNDLED / "fast" / GRAPH).read_bytes() for name in "ab"},
+        ),
         dtype="float16",
     )
     return folder
@@ -125,10 +127,10 @@ def test_what_is_loaded_is_the_folder_and_only_what_is_needed_is_asked_for(
         f"GET {file}/config.json",
         f"HEAD {file}/{WEIGHTS}",
         f"GET /storage/{digests[WEIGHTS]}",
-        f"HEAD {file}/training.json",
-        f"GET {file}/training.json",
         f"HEAD {file}/{GRAPH}",
         f"GET /storage/{digests[GRAPH]}",
+        f"HEAD {file}/training.json",
+        f"GET {file}/training.json",
     ]
     for request in hub.requests:
         assert request.headers["user-agent"].startswith(USER_AGENT)
@@ -252,12 +254,17 @@ LARGE = "GET /storage/"
 @pytest.mark.parametrize(
     ("pattern", "fault", "error", "part"),
     [
-        (API, instead(refusal(403, "No")), "HubError", "that has this right"),
-        (API, instead(refusal(429, "Slow down")), "HubError", "asked too often"),
+        (API, instead(refusal(403, "No")), "HubError", "with this permission"),
+        (API, instead(refusal(429, "Slow down")), "HubError", "Too many requests"),
         (API, instead(refusal(500, "Oops")), "HubError", "500"),
         (API, hang_up, "HubError", "disconnected"),
-        (API, instead(Answer(body=b"<p>Welcome to our hotel</p>")), "HubError", "Something else"),
-        (CONFIG, instead(refusal(403, "No")), "HubError", "that has this right"),
+        (
+            API,
+            instead(Answer(body=b"<p>Welcome to our hotel</p>")),
+            "HubError",
+            "does not come from the Hub",
+        ),
+        (CONFIG, instead(refusal(403, "No")), "HubError", "with this permission"),
         (LARGE, instead(refusal(500, "Oops")), "HubError", "500"),
         (LARGE, altered, "WeightsError", "SHA-256"),
     ],
@@ -299,7 +306,7 @@ def test_what_is_not_there_is_said(hub: Hub, client: HubClient, tmp_path: Path) 
         hub.repositories[f"org/no-{name}"].commit({key: files[key] for key in FILES - {name}})
     hub.add("org/gated", BUNDLED / "fast", gated=True)
     for arguments, options, error, part in (
-        (["org/nothing"], {}, "ModelNotFoundError", "There is no folder org/nothing here either"),
+        (["org/nothing"], {}, "ModelNotFoundError", "There is no folder org/nothing either"),
         ([NAME], {"revision": "v9"}, "ModelNotFoundError", "v9"),
         ([NAME], {"revision": "1" * 40}, "ModelNotFoundError", "1" * 40),
         (["org/no-config.json"], {}, "ModelNotFoundError", "config.json"),
@@ -386,7 +393,7 @@ def test_a_download_goes_on_where_it_was_cut(
         (API, ignore, "HubError", "timed out", AT_ONCE),
         ("HEAD .*/config.json", instead(refusal(503, "Busy")), "HubError", "503", 90),
         (LARGE, stall, "HubError", "timed out", 60),
-        (LARGE, instead(refusal(429, "Slow down")), "HubError", "asked too often", 90),
+        (LARGE, instead(refusal(429, "Slow down")), "HubError", "Too many requests", 90),
     ],
 )
 def test_a_hub_that_keeps_failing_is_given_up(
@@ -409,6 +416,20 @@ def test_a_hub_that_keeps_failing_is_given_up(
     client = HubClient(hub.url, tmp_path)
     assert client("load", NAME).value == default
     client.close()
+
+
+def test_a_model_that_is_too_large_for_the_hub_loads_from_a_folder_alone(
+    hub: Hub, client: HubClient, default: dict[str, Any], tmp_path: Path
+) -> None:
+    size = (BUNDLED / "fast" / WEIGHTS).stat().st_size
+    outcome = client("with_hub_limit", size - 1, "load", NAME, cache_dir=tmp_path)
+    assert (outcome.error, f"larger than {size - 1} bytes" in outcome.message) == (
+        "WeightsError",
+        True,
+    ), outcome
+    assert client("with_hub_limit", size, "load", NAME, cache_dir=tmp_path).value == default
+    folder = shutil.copytree(BUNDLED / "fast", tmp_path / "fast")
+    assert client("with_hub_limit", 1, "load", str(folder)).value == default
 
 
 # Sharing
@@ -474,6 +495,17 @@ def test_another_model_leaves_nothing_of_the_last_but_what_people_added(
     assert len(repository.commits) == count + 1
     expected = fingerprint(EmotionRecognizer.from_pretrained(pair))
     assert client("load", NAME, cache_dir=tmp_path).value["weights"] == expected["weights"]
+
+
+def test_a_model_that_the_hub_could_not_give_back_is_not_pushed(
+    hub: Hub, client: HubClient
+) -> None:
+    outcome = client("with_hub_limit", 2**20, "push", "fast", "me/mine", token=WRITER)
+    assert (outcome.error, "loads up to 1.0 MiB from the Hub" in outcome.message) == (
+        "WeightsError",
+        True,
+    ), outcome
+    assert hub.lines == []
 
 
 CREATE, COMMIT, UPLOAD = "POST /api/repos/create", "POST .*/commit/main", "PUT /storage/"
@@ -549,7 +581,7 @@ def test_the_card_on_the_hub_has_metadata_that_the_client_reads(
 ) -> None:
     client("push", "fast", "me/mine", token=WRITER, dtype="float16", license="mit")
     card = client("card", "me/mine")
-    report = EmotionRecognizer.from_pretrained("fast").training.evaluation["PublicTest"]
+    report = EmotionRecognizer.from_pretrained("fast").record.evaluation["PublicTest"]
     metrics = [
         {"type": "accuracy", "name": "Accuracy", "value": report.accuracy},
         {
@@ -586,7 +618,7 @@ def test_a_card_claims_no_more_than_is_known() -> None:
     data = ModelCard(given).data
     assert (data.license, data.datasets, data.eval_results) == ("mit", None, None)
 
-    record = model.training
+    record = model.record
     report = record.evaluation["PublicTest"]
     elsewhere = replace(record, evaluation={"mine": replace(report, n=100)})
     data = ModelCard(model_card(model.config, title, elsewhere)).data

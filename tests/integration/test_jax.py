@@ -37,7 +37,7 @@ BALANCED = get_recipe("scratch").with_settings({"class_weight_power": 1.0})
 def test_a_network_is_trained_saved_and_loaded(recipe, mini_backbone, tmp_path):
     train, valid = make_faces(20), make_faces(4, seed=1)
     recognizer = EmotionRecognizer("mini").fit(train, valid, recipe=recipe, epochs=3)
-    assert len(recognizer.training.history) == 3
+    assert len(recognizer.record.history) == 3
     recognizer.save_pretrained(tmp_path)
     loaded = EmotionRecognizer.from_pretrained(tmp_path)
     np.testing.assert_array_equal(loaded.predict_proba(FACES), recognizer.predict_proba(FACES))
@@ -50,18 +50,18 @@ def test_a_run_goes_on_where_it_was_interrupted(mini_backbone, tmp_path, monkeyp
     def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
-    from emonet.training import fit
+    from emonet.training import loop
 
-    run_epoch = fit._run_epoch
+    run_epoch = loop._run_epoch
     monkeypatch.setattr(
-        fit,
+        loop,
         "_run_epoch",
-        lambda *a: interrupted() if len(a[-1]) == 1 else run_epoch(*a),
+        lambda *a: interrupted() if len(a[-2]) == 1 else run_epoch(*a),
     )
     with pytest.raises(KeyboardInterrupt):
         EmotionRecognizer("mini").fit(train, valid, epochs=3, seed=3, checkpoint_dir=tmp_path)
     monkeypatch.undo()
     parts = EmotionRecognizer("mini").fit(train, valid, epochs=3, seed=3, checkpoint_dir=tmp_path)
-    assert get_recipe("scratch", epochs=3).epochs == len(parts.training.history)
+    assert get_recipe("scratch", epochs=3).epochs == len(parts.record.history)
     for name, array in whole.weights["mini"].items():
         np.testing.assert_allclose(parts.weights["mini"][name], array, atol=1e-6)

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,8 @@ from tests.conftest import TINY, make_faces
 from tests.integration.conftest import Run, edit_config
 
 from emonet import EmotionRecognizer
-from emonet.composition import build_network
-from emonet.config import RecognizerConfig
+from emonet.assembly.networks import build_network
+from emonet.config import Framing, HeadConfig, ModelConfig
 from emonet.errors import (
     ComponentNotFoundError,
     ConfigError,
@@ -34,12 +34,13 @@ from emonet.errors import (
     PluginVersionError,
     WeightsError,
 )
-from emonet.registry.catalog import get_catalog
+from emonet.model import Model
+from emonet.records import UNKNOWN
 from emonet.storage import folder as folder_module
 from emonet.storage import sources
-from emonet.storage.folder import write_folder
-from emonet.storage.update import update_folder
-from emonet.training.record import UNKNOWN
+from emonet.storage.config_json import config_from_json, config_to_json
+from emonet.storage.folder import write_model
+from emonet.storage.update import update_model
 
 FACES = make_faces(1, seed=3).images
 NETWORK = "resnet18"
@@ -52,6 +53,10 @@ FILES = {"README.md", "config.json", "training.json", WEIGHTS, GRAPH}
 def folder(tiny_folder: Path, tmp_path: Path) -> Path:
     """A copy of the small model to break."""
     return shutil.copytree(tiny_folder, tmp_path / "model")
+
+
+def unchanged(model: Model) -> Model:
+    return model
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -112,8 +117,8 @@ def test_configuration_and_record_survive(
     assert replace(loaded.config, files={}) == replace(tiny_recognizer.config, files={})
     assert loaded.config.framing
     assert loaded.labels == tiny_recognizer.labels
-    assert loaded.training == tiny_recognizer.training
-    assert len(loaded.training.history) == 16
+    assert loaded.record == tiny_recognizer.record
+    assert len(loaded.record.history) == 16
 
 
 def test_a_folder_holds_five_plain_files(tiny_folder: Path) -> None:
@@ -135,11 +140,84 @@ def test_what_was_loaded_saves_the_same_bytes(tiny_folder: Path, tmp_path: Path)
     assert contents(again) == contents(tiny_folder)
 
 
+def test_a_change_of_the_record_leaves_weights_and_graphs_alone(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
+    """Whatever dtype they have, although they are read and written in full."""
+    loaded = EmotionRecognizer.from_pretrained(tiny_folder)
+    loaded.save_pretrained(tmp_path / "single")
+    loaded.save_pretrained(tmp_path / "half", dtype="float16")
+    loaded.quantise(FACES).save_pretrained(tmp_path / "int8")
+    for folder in (tmp_path / "single", tmp_path / "half", tmp_path / "int8"):
+        before, old = contents(folder), json.loads((folder / "config.json").read_text())
+        written = {name: (folder / name).stat().st_mtime_ns for name in (WEIGHTS, GRAPH)}
+        update_model(folder, lambda m: replace(m, record=replace(m.record, command="my command")))
+        after, new = contents(folder), json.loads((folder / "config.json").read_text())
+        assert {name for name in before if before[name] != after[name]} == {
+            "README.md",
+            "training.json",
+        }
+        assert new == old
+        for name, at in written.items():
+            assert (folder / name).stat().st_mtime_ns == at
+        assert EmotionRecognizer.from_pretrained(folder).record.command == "my command"
+
+
+def test_a_model_is_written_elsewhere_with_its_own_dtype(tiny_folder: Path, tmp_path: Path) -> None:
+    half, again = tmp_path / "half", tmp_path / "again" / "half"
+    EmotionRecognizer.from_pretrained(tiny_folder).save_pretrained(half, dtype="float16")
+    write_model(again, EmotionRecognizer.from_pretrained(half).model)
+    assert contents(again) == contents(half)
+
+
+def test_config_json_leaves_out_defaults(
+    tiny_recognizer: EmotionRecognizer, tiny_folder: Path
+) -> None:
+    text = (tiny_folder / "config.json").read_text()
+    stored = json.loads(text)
+    assert stored["temperature"] == 1.0, "for readers of the file"
+    assert "test_time_augmentation" not in stored
+    assert stored["networks"][0].keys() == {"name", "backbone"}
+    config = config_from_json(text, where="config.json")
+    assert replace(config, files={}) == replace(tiny_recognizer.config, files={})
+    assert config_to_json(config) == text
+
+
+@pytest.mark.parametrize("written_out", [True, False])
+def test_a_config_reads_back_equal(tiny_recognizer: EmotionRecognizer, written_out: bool) -> None:
+    """With every value like its default, or unlike it."""
+    config = tiny_recognizer.config
+    if written_out:
+        # As releases wrote it that left nothing out.
+        text = json.dumps(asdict(config))
+    else:
+        (network,) = config.networks
+        network = replace(
+            network,
+            features=(replace(config.detector, name="bovw", config={}),),
+            head=HeadConfig(units=(8,), feature_units=16),
+            face_size=(40, 44),
+            subtract_mean_face=True,
+            weight=0.5,
+            graph_precision="int8",
+        )
+        framing = {"dlib_hog": Framing(), "yunet": Framing(shift_y=0.1)}
+        config = replace(
+            config,
+            networks=(network,),
+            framing=framing,
+            temperature=1.5,
+            test_time_augmentation="shift",
+        )
+        text = config_to_json(config)
+    assert config_from_json(text, where="config.json") == config
+
+
 @pytest.fixture(scope="module")
 def other_weights(tiny_recognizer: EmotionRecognizer) -> dict[str, np.ndarray]:
     """Weights of the same architecture that answer otherwise."""
     config = tiny_recognizer.config
-    network = build_network(get_catalog(), config.networks[0], num_classes=7, seed=9)
+    network = build_network(config.networks[0], num_classes=7, seed=9)
     return network.get_weights()
 
 
@@ -150,7 +228,7 @@ def write_ensemble(
     *,
     weights: tuple[float, float] = (0.25, 0.75),
     temperature: float = 1.0,
-) -> RecognizerConfig:
+) -> ModelConfig:
     (network,) = tiny.config.networks
     config = replace(
         tiny.config,
@@ -161,7 +239,7 @@ def write_ensemble(
         temperature=temperature,
     )
     arrays = {"first": tiny.weights[NETWORK], "second": other_weights}
-    write_folder(folder, config, arrays, texts={})
+    write_model(folder, Model(config=config, weights=arrays))
     return config
 
 
@@ -208,13 +286,13 @@ def test_overwriting_leaves_nothing_of_the_old_model(
     tmp_path: Path,
 ) -> None:
     untold = tmp_path / "untold"
-    write_folder(untold, tiny_recognizer.config, {NETWORK: other_weights}, texts={})
+    write_model(untold, Model(config=tiny_recognizer.config, weights={NETWORK: other_weights}))
     EmotionRecognizer.from_pretrained(untold).save_pretrained(folder)
     loaded = EmotionRecognizer.from_pretrained(folder)
     kernel = "head/probabilities/kernel"
     np.testing.assert_array_equal(loaded.weights[NETWORK][kernel], other_weights[kernel])
     # How the old weights were trained says nothing about these.
-    assert loaded.training == UNKNOWN
+    assert loaded.record == UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -233,28 +311,56 @@ def test_weights_that_can_not_be_stored_replace_nothing(
 
 
 @pytest.mark.parametrize(
-    ("limit", "what"),
+    ("limit", "value", "what"),
     [
-        ("MAX_WEIGHTS_BYTES", f"{NETWORK}.safetensors"),
-        ("MAX_GRAPH_BYTES", f"{NETWORK}.onnx"),
-        ("MAX_MODEL_BYTES", "all weights together"),
+        ("MAX_GRAPH_BYTES", 10_000, f"{NETWORK}.onnx"),
+        ("max_memory", lambda: 10_000, "all weights together"),
     ],
 )
 def test_what_could_not_be_loaded_is_not_saved(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, limit: str, what: str
+    folder: Path, monkeypatch: pytest.MonkeyPatch, limit: str, value: Any, what: str
 ) -> None:
     recognizer, before = EmotionRecognizer.from_pretrained(folder), contents(folder)
-    monkeypatch.setattr(folder_module, limit, 10_000)
-    with pytest.raises(WeightsError, match=f"{what} would have .* save with dtype 'float16'"):
+    monkeypatch.setattr(folder_module, limit, value)
+    with pytest.raises(WeightsError, match=f"{what} would have .* Save with dtype='float16'"):
         recognizer.save_pretrained(folder)
     assert contents(folder) == before
 
 
+def test_a_folder_may_be_larger_than_a_model_on_the_hub(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = (folder / WEIGHTS).stat().st_size
+    for module in (sources, folder_module):
+        monkeypatch.setattr(module, "MAX_HUB_BYTES", size // 2)
+        monkeypatch.setattr(module, "max_memory", lambda: size)
+    EmotionRecognizer.from_pretrained(folder).save_pretrained(tmp_path / "again")
+    assert (tmp_path / "again" / WEIGHTS).read_bytes() == (folder / WEIGHTS).read_bytes()
+    monkeypatch.setattr(sources, "max_memory", lambda: size - 1)
+    with pytest.raises(WeightsError, match=rf"{WEIGHTS} .*larger than {size - 1} bytes"):
+        EmotionRecognizer.from_pretrained(folder)
+
+
+def test_the_memory_bounds_all_networks_together(
+    tiny_recognizer: EmotionRecognizer,
+    other_weights: dict[str, np.ndarray],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write_ensemble(tmp_path, tiny_recognizer, other_weights)
+    size = (tmp_path / "first.safetensors").stat().st_size
+    monkeypatch.setattr(sources, "max_memory", lambda: 3 * size // 2)
+    with pytest.raises(WeightsError, match=r"second\.safetensors .*larger than"):
+        EmotionRecognizer.from_pretrained(tmp_path)
+    monkeypatch.setattr(sources, "max_memory", lambda: 2 * size)
+    EmotionRecognizer.from_pretrained(tmp_path)
+
+
 def test_a_graph_in_int8_may_be_as_large_as_its_weights(folder: Path) -> None:
     (network,) = EmotionRecognizer.from_pretrained(folder).config.networks
-    assert folder_module.most_graph_bytes(network, 10**8) == 2**22
+    assert folder_module.max_graph_bytes(network, 10**8) == 2**22
     network = replace(network, graph_precision="int8")
-    assert folder_module.most_graph_bytes(network, 10**8) == 2**22 + 10**8
+    assert folder_module.max_graph_bytes(network, 10**8) == 2**22 + 10**8
 
 
 def test_a_bad_second_network_does_not_replace_the_first(
@@ -302,7 +408,7 @@ def test_a_full_disk_leaves_the_old_model_as_it_was(
     assert len(written) == failing + 1
     assert contents(folder) == before
     loaded = EmotionRecognizer.from_pretrained(folder)
-    assert loaded.training == tiny_recognizer.training
+    assert loaded.record == tiny_recognizer.record
 
 
 def test_saving_needs_weights_and_a_dtype_that_exists(
@@ -373,6 +479,16 @@ BROKEN = {
         ConfigError,
         r"config\.json: temperatur: unknown key. Did you mean 'temperature'\?",
     ),
+    "unknown key of an older emonet": (
+        set_key(emonet_version="0.0.1", something_new=True),
+        ConfigError,
+        r"config\.json: something_new: unknown key",
+    ),
+    "unknown key of a newer emonet": (
+        set_key(emonet_version="99.0", something_new=True),
+        ConfigVersionError,
+        r"config\.json: something_new: unknown key.* emonet 99\.0 wrote the file.* Upgrade emonet",
+    ),
     "unknown key inside": (
         set_network(wieght=2.0),
         ConfigError,
@@ -442,8 +558,9 @@ BROKEN = {
 def test_a_broken_folder_is_an_error_that_names_file_and_problem(folder: Path, case: str) -> None:
     break_it, error, message = BROKEN[case]
     break_it(folder)
-    with pytest.raises(error, match=message):
+    with pytest.raises(error, match=message) as caught:
         EmotionRecognizer.from_pretrained(folder)
+    assert caught.type is error
 
 
 @pytest.mark.parametrize(
@@ -489,7 +606,7 @@ def test_weights_of_another_network_are_refused(
             lambda folder: edit_weights(folder, lambda a: a.update(surplus=np.zeros(3))),
             r"onnxruntime can't load the graph: .*surplus",
         ),
-        (set_key(labels=["good", "bad"]), r"The graph is another network's: .*\(7,\)"),
+        (set_key(labels=["good", "bad"]), r"The graph belongs to another network: .*\(7,\)"),
     ],
     ids=["missing", "extra", "other labels"],
 )
@@ -546,7 +663,7 @@ def bundled(tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_bundled_models_go_by_their_names(
     bundled: Path, tiny_recognizer: EmotionRecognizer, source: str | None
 ) -> None:
-    assert EmotionRecognizer.from_pretrained(source).training == tiny_recognizer.training
+    assert EmotionRecognizer.from_pretrained(source).record == tiny_recognizer.record
 
 
 def test_only_what_is_on_the_hub_has_revisions(
@@ -626,7 +743,7 @@ def test_a_damaged_record_stops_neither_loading_nor_saving(
     if text is not None:
         (folder / "training.json").write_bytes(text)
     loaded = EmotionRecognizer.from_pretrained(folder)
-    assert loaded.training == UNKNOWN
+    assert loaded.record == UNKNOWN
     loaded.save_pretrained(tmp_path / "again")
     assert contents(tmp_path / "again").keys() == FILES - {"training.json"}
 
@@ -636,7 +753,7 @@ def test_a_record_that_can_not_be_read_is_not_written_over(folder: Path) -> None
     text = json.dumps({**record, "of_a_newer_emonet": 1})
     (folder / "training.json").write_text(text)
     with pytest.raises(ConfigError, match=r"training\.json can't be read"):
-        update_folder(folder)
+        update_model(folder, unchanged)
     assert (folder / "training.json").read_text() == text
 
 
@@ -645,7 +762,7 @@ def test_the_folder_that_one_is_in_has_a_name(
 ) -> None:
     (folder / "README.md").unlink()
     monkeypatch.chdir(folder)
-    update_folder(Path())
+    update_model(Path(), unchanged)
     assert f"\n# {folder.name}\n" in (folder / "README.md").read_text()
 
 
@@ -658,8 +775,8 @@ def test_an_evaluation_is_kept_and_shown(folder: Path, tmp_path: Path, recorded:
     recognizer.note_evaluation("PrivateTest", report)
     recognizer.save_pretrained(tmp_path / "again", title="My own model")
     again = EmotionRecognizer.from_pretrained(tmp_path / "again")
-    assert again.training == recognizer.training
-    assert again.training.evaluation == {"PrivateTest": report}
+    assert again.record == recognizer.record
+    assert again.record.evaluation == {"PrivateTest": report}
     card = (tmp_path / "again" / "README.md").read_text()
     assert "# My own model" in card
     assert f"PrivateTest: accuracy {100 * report.accuracy:.2f} %" in card
@@ -701,7 +818,7 @@ def test_a_save_that_fails_takes_no_record_away(
 ) -> None:
     before = contents(folder)
     bare = EmotionRecognizer.from_pretrained(folder)
-    bare._training = UNKNOWN
+    bare.set_record(UNKNOWN)
 
     def full(*arguments: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -730,12 +847,12 @@ def test_a_licence_is_kept_with_and_without_quotes(folder: Path, license: str) -
     text = card.read_text()
     for quote in ("", "'", '"'):
         card.write_text(text.replace("---\n", f"---\nlicense: {quote}{license}{quote}\n", 1))
-        update_folder(folder)
+        update_model(folder, unchanged)
         assert ModelCard.load(card).data.license == license
 
 
 def test_one_crop_alone_is_told_to_be_put_into_a_list(tiny_recognizer: EmotionRecognizer) -> None:
-    with pytest.raises(ImageError, match=r"got shape \(48, 48\): .* put it into a list"):
+    with pytest.raises(ImageError, match=r"got shape \(48, 48\): put a single image into a list"):
         tiny_recognizer.predict_proba(np.zeros((48, 48), np.uint8))
 
 
@@ -744,7 +861,7 @@ def test_another_projects_files_are_not_overwritten(
     name: str, tiny_recognizer: EmotionRecognizer, run: Run, fer2013_csv: Path, tmp_path: Path
 ) -> None:
     (tmp_path / name).write_text("my project")
-    with pytest.raises(ConfigError, match=rf"{name} is no emonet model's"):
+    with pytest.raises(ConfigError, match=rf"{name} does not belong to an emonet model"):
         tiny_recognizer.save_pretrained(tmp_path)
     outcome = run("quantise", "tiny", "--data", fer2013_csv, "--out", tmp_path)
     assert outcome.status != 0
@@ -763,5 +880,5 @@ def test_a_file_of_a_model_is_not_looked_for_on_the_hub(
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "config.json").write_text("{}")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ModelNotFoundError, match="is a file, and a model is a folder: give model"):
+    with pytest.raises(ModelNotFoundError, match="is a file, and a model is a folder: pass model"):
         EmotionRecognizer.from_pretrained("model/config.json")

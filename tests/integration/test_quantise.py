@@ -1,6 +1,7 @@
 """Models whose graphs compute in int8: made, saved, loaded, trained again, and refused."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ def test_a_saved_model_answers_in_int8(folder: Path, tiny_folder: Path) -> None:
     loaded = EmotionRecognizer.from_pretrained(folder)
     assert precisions(loaded) == ["int8"]
     assert set(loaded.runtimes.values()) == {"onnxruntime"}
-    assert loaded.training.quantised == "EmotionRecognizer.quantise"
+    assert loaded.record.quantised == "EmotionRecognizer.quantise"
     answers = loaded.predict_proba(FACES)
     assert 0 < np.abs(answers - whole).mean() < 0.05
     (graph,) = folder.glob("*.onnx")
@@ -47,7 +48,7 @@ def test_keras_runs_what_it_ran_before(folder: Path, tiny_folder: Path, tmp_path
     reference.save_pretrained(tmp_path)
     again = EmotionRecognizer.from_pretrained(tmp_path)
     assert precisions(again) == ["float32"]
-    assert (again.training.quantised, again.training.evaluation) == (None, {})
+    assert (again.record.quantised, again.record.evaluation) == (None, {})
     # To the graph in float32 that it had before; Keras rounds otherwise, each machine its own way.
     before = EmotionRecognizer.from_pretrained(tiny_folder)
     np.testing.assert_allclose(
@@ -71,8 +72,8 @@ def test_figures_of_before_are_dropped(tiny_folder: Path) -> None:
     data = make_faces(3)
     recognizer.note_evaluation("PublicTest", recognizer.evaluate(data))
     recognizer.quantise(FACES)
-    assert recognizer.training.evaluation == {}
-    assert recognizer.training.history
+    assert recognizer.record.evaluation == {}
+    assert recognizer.record.history
 
 
 def test_what_is_trained_anew_computes_in_float32(folder: Path) -> None:
@@ -83,8 +84,9 @@ def test_what_is_trained_anew_computes_in_float32(folder: Path) -> None:
 def test_a_network_of_more_than_pixels_is_refused(tmp_path: Path) -> None:
     hog = {"bovw": {"landmarks": False}}
     recognizer = EmotionRecognizer("resnet18", hog, backbone_config={"width": 4})
-    recognizer._weights = {recognizer.config.networks[0].name: {}}
-    with pytest.raises(ExportError, match="needs the feature extractor bovw"):
+    weights = {recognizer.config.networks[0].name: {}}
+    recognizer._become(replace(recognizer.model, weights=weights))
+    with pytest.raises(ExportError, match="uses the feature extractor bovw"):
         recognizer.quantise(FACES)
 
 
@@ -98,7 +100,7 @@ def test_the_command_tells_the_cost(
     made = EmotionRecognizer.from_pretrained(tmp_path / "int8")
     assert precisions(made) == ["int8"]
     report = made.evaluate(load_dataset(fer2013_csv, "PublicTest"))
-    assert made.training.evaluation["PublicTest"].accuracy == pytest.approx(report.accuracy)
+    assert made.record.evaluation["PublicTest"].accuracy == pytest.approx(report.accuracy)
     again = run("quantise", tiny_folder, "--out", tmp_path / "int8", *options)
     assert again.status == 2
     assert "holds a model already" in again.err
@@ -116,7 +118,7 @@ def test_the_command_refuses_to_lose_too_much(
 
 
 def test_no_faces_give_no_ranges(tiny_folder: Path) -> None:
-    with pytest.raises(DataError, match="none were given"):
+    with pytest.raises(DataError, match="ranges of int8 on 0 faces"):
         EmotionRecognizer.from_pretrained(tiny_folder).quantise(FACES[:0])
 
 

@@ -21,9 +21,8 @@ from tests.integration.conftest import Outcome, Run
 
 from emonet import EmotionRecognizer, Phase, Recipe
 from emonet.data.augmentation import Augmentation
-from emonet.runs import is_finished
-from emonet.training.record import UNKNOWN
-from emonet.training.schedule import EpochRecord
+from emonet.experiments.runs import is_finished
+from emonet.records import UNKNOWN, EpochRecord
 
 TRAIN = make_faces(8)
 VALID = make_faces(4, seed=1)
@@ -42,11 +41,13 @@ RECIPES = {
             ),
         ),
         batch_size=14,
-        augmentation=Augmentation(rotation=10, mirror=True, contrast=0.2, erase=0.2),
+        augmentation=Augmentation(
+            rotation=10, horizontal_flip=True, contrast=0.2, random_erasing=0.2
+        ),
         label_smoothing=0.1,
         mixup=0.2,
-        calm_epochs=1,
-        average=0.9,
+        no_mixup_epochs=1,
+        ema_decay=0.9,
         monitor="val_accuracy",
     ),
     "two_phases": Recipe(
@@ -63,7 +64,7 @@ RECIPES = {
             ),
         ),
         batch_size=14,
-        augmentation=Augmentation(shear=10, mirror=True),
+        augmentation=Augmentation(shear=10, horizontal_flip=True),
     ),
     "batch_norm_thawed": Recipe(
         name="batch_norm_thawed",
@@ -139,7 +140,7 @@ def uninterrupted(
         checkpoints, copies = (tmp_path_factory.mktemp(name) for _ in range(2))
         with Copying(checkpoints, copies):
             recognizer = fit(recipe, checkpoints)
-        assert len(recognizer.training.history) == recipe.epochs
+        assert len(recognizer.record.history) == recipe.epochs
         outcomes[name] = (recognizer, copies)
     return outcomes
 
@@ -149,7 +150,7 @@ def timeless(history: tuple[EpochRecord, ...]) -> list[EpochRecord]:
 
 
 def assert_same_outcome(resumed: EmotionRecognizer, expected: EmotionRecognizer) -> None:
-    assert timeless(resumed.training.history) == timeless(expected.training.history)
+    assert timeless(resumed.record.history) == timeless(expected.record.history)
     ours, theirs = resumed.weights["mini"], expected.weights["mini"]
     assert ours.keys() == theirs.keys()
     differing = [name for name in ours if not np.array_equal(ours[name], theirs[name])]
@@ -197,7 +198,7 @@ def test_an_interrupted_run_goes_on_in_the_same_process(
     for epoch in (1, 3):
         with Interrupting(epoch), pytest.raises(KeyboardInterrupt):
             recognizer.fit(TRAIN, VALID, **arguments)
-        assert recognizer.training == UNKNOWN
+        assert recognizer.record == UNKNOWN
     assert_same_outcome(recognizer.fit(TRAIN, VALID, **arguments), expected)
 
 
@@ -264,7 +265,7 @@ def test_a_killed_command_started_again_writes_the_same_bytes(
     kill_after(start(command), out, epochs=1)
 
     errors = finish(start(command))
-    assert "Going on after epoch" in errors
+    assert "Continuing after epoch" in errors
     finish(undisturbed)
     assert_same_model(out, tmp_path / "undisturbed")
     assert {file.name for file in out.iterdir()} == {
@@ -334,7 +335,7 @@ def test_a_command_killed_while_it_cleans_up_is_finished(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("emonet.runs.shutil", SimpleNamespace(rmtree=interrupted))
+        patch.setattr("emonet.experiments.runs.shutil", SimpleNamespace(rmtree=interrupted))
         assert run_train(tmp_path, "--epochs", "2").status == 130
     assert is_finished(tmp_path)
     assert not (tmp_path / ".finished").exists()
@@ -356,10 +357,10 @@ SLOW_COMMAND = """
 import sys, time
 from pathlib import Path
 from emonet.cli import app
-from emonet.files import beside
+from emonet.support.files import atomic_write
 
 def slow(folder: Path) -> None:
-    with beside(folder / "whole.txt") as file:
+    with atomic_write(folder / "whole.txt") as file:
         file.write_text("half")
         print("half of it is written", flush=True)
         time.sleep(600)

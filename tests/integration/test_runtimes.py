@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +14,19 @@ from onnx import TensorProto, helper
 from tests.integration.recognizers import with_random_weights
 
 from emonet import EmotionRecognizer
+from emonet.assembly.exports import with_graphs
+from emonet.assembly.networks import build_network
 from emonet.config import HeadConfig
 from emonet.errors import ConfigError, WeightsError
-from emonet.exports import export_graphs
+from emonet.model import Model
 from emonet.network.graph_check import check_graph
 from emonet.network.network import graph_weights
-from emonet.registry.catalog import get_catalog
-from emonet.storage.folder import graph_file, read_config, weights_file, write_folder
+from emonet.runtimes import RUNTIMES
+from emonet.storage.folder import graph_file, read_config, weights_file, write_model
 from emonet.storage.sources import BUNDLED, bundled_models
 
 TOLERANCE = 1e-4
+MODULES = {"onnxruntime": "onnx_runtime", "keras": "keras_runtime"}
 FACES = np.random.default_rng(0).integers(0, 256, (20, 48, 48), np.uint8)
 
 
@@ -47,7 +51,7 @@ def folder(mini_backbone: None, tmp_path_factory: pytest.TempPathFactory) -> Pat
 def rewrite_graph(folder: Path, graph: bytes, *, name: str = "mini") -> None:
     """Put another graph into a model folder, with its right digest."""
     recognizer = EmotionRecognizer.from_pretrained(folder, runtime="keras")
-    write_folder(folder, recognizer.config, recognizer.weights, graphs={name: graph}, texts={})
+    write_model(folder, replace(recognizer.model, graphs={name: graph}))
 
 
 @pytest.mark.parametrize("name", bundled_models())
@@ -62,8 +66,8 @@ def test_bundled_models_give_the_same_answers_on_both_runtimes(name, tmp_path):
     if config != fast.config:
         # Keras computes in float what the graph does in int8: alike, and measurably not the same.
         assert TOLERANCE < abs(answers - expected).mean() < 0.02
-        graphs = export_graphs(get_catalog(), config.networks, num_classes=7)
-        write_folder(tmp_path / "float", config, fast.weights, graphs=graphs, texts={})
+        model = with_graphs(Model(config=config, weights=fast.weights))
+        write_model(tmp_path / "float", model)
         fast = EmotionRecognizer.from_pretrained(tmp_path / "float", runtime="onnxruntime")
         answers = fast.predict_proba(FACES)
     np.testing.assert_allclose(answers, expected, atol=TOLERANCE)
@@ -98,11 +102,11 @@ def test_bundled_graphs_are_what_a_stranger_may_bring(name):
     "arguments",
     [
         {"head": HeadConfig(units=(16, 8))},
-        {"centred": True},
+        {"subtract_mean_face": True},
         {"face_size": (40, 44)},
         {"features": {"bovw": {"landmarks": False}}, "head": HeadConfig(feature_units=8)},
     ],
-    ids=["deep head", "centred", "resized", "features"],
+    ids=["deep head", "subtract_mean_face", "resized", "features"],
 )
 def test_every_part_of_a_network_has_its_place_in_the_graph(arguments, mini_backbone, tmp_path):
     recognizer = shaken(**arguments)
@@ -127,13 +131,11 @@ def test_every_part_of_a_network_has_its_place_in_the_graph(arguments, mini_back
     ],
 )
 def test_every_backbone_has_a_graph(backbone, options):
-    from emonet.composition import build_network
     from emonet.network.graphs import export_graph
-    from emonet.registry.catalog import get_catalog
 
     config = EmotionRecognizer(backbone, backbone_config=options).config.networks[0]
     # It compares onnxruntime's answers with Keras'.
-    assert len(export_graph(build_network(get_catalog(), config, num_classes=7).model)) < 2**21
+    assert len(export_graph(build_network(config, num_classes=7).model)) < 2**21
 
 
 def test_weights_lie_in_the_folder_once(folder):
@@ -159,14 +161,14 @@ def test_predicting_imports_neither_tensorflow_nor_keras():
 
 def test_a_folder_without_graphs_is_run_by_keras(folder, tmp_path):
     recognizer = EmotionRecognizer.from_pretrained(folder)
-    write_folder(tmp_path, recognizer.config, recognizer.weights, texts={})
+    write_model(tmp_path, replace(recognizer.model, graphs={}))
     assert not (tmp_path / graph_file("mini")).exists()
     bare = EmotionRecognizer.from_pretrained(tmp_path)
     assert bare.runtimes == {"mini": "keras"}
     np.testing.assert_allclose(
         bare.predict_proba(FACES), recognizer.predict_proba(FACES), atol=TOLERANCE
     )
-    with pytest.raises(WeightsError, match="no graph for onnxruntime"):
+    with pytest.raises(WeightsError, match="no graph of mini for onnxruntime"):
         EmotionRecognizer.from_pretrained(tmp_path, runtime="onnxruntime")
     bare.save_pretrained(tmp_path)
     assert EmotionRecognizer.from_pretrained(tmp_path).runtimes == {"mini": "onnxruntime"}
@@ -213,6 +215,30 @@ def test_a_network_that_onnx_lacks_a_form_for_is_saved_without_a_graph(
 def test_a_runtime_that_does_not_exist_is_named():
     with pytest.raises(ConfigError, match="runtime must be 'onnxruntime' or 'keras', got 'torch'"):
         EmotionRecognizer.from_pretrained(runtime="torch")
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "keras"])
+def test_a_gpu_that_is_not_there_is_said_with_what_to_do(runtime, folder, monkeypatch):
+    spec = replace(RUNTIMES[runtime], devices=lambda: ("cpu",))
+    monkeypatch.setitem(RUNTIMES, runtime, spec)
+    monkeypatch.setattr(f"emonet.runtimes.{MODULES[runtime]}._devices", spec.devices)
+    message = rf"device='cuda': {runtime} finds only cpu here\. Install .*, or use device='cpu'"
+    with pytest.raises(ConfigError, match=f"(?i){message}"):
+        EmotionRecognizer.from_pretrained(folder, runtime=runtime, device="cuda")
+    for device in ("auto", "cpu"):
+        there = EmotionRecognizer.from_pretrained(folder, runtime=runtime, device=device)
+        assert there.predict_proba(FACES).shape == (20, 7)
+
+
+def test_a_device_that_does_not_exist_is_named(folder):
+    for make in (
+        EmotionRecognizer,
+        lambda **options: EmotionRecognizer.from_pretrained(folder, **options),
+    ):
+        with pytest.raises(
+            ConfigError, match="device must be 'auto', 'cpu' or 'cuda', got 'nonsense'"
+        ):
+            make(device="nonsense")
 
 
 def test_threads_that_share_a_recognizer_get_what_one_gets(folder):
@@ -282,7 +308,7 @@ class TestStrangersGraphs:
         zeros = helper.make_node("ConstantOfShape", ["size"], ["zeros"])
         out = helper.make_node("ReduceMax", ["zeros"], ["probabilities"])
         graph = self.graph(zeros, out, initializers=[size])
-        self.refused(folder, tmp_path, graph, "makes more of its constants")
+        self.refused(folder, tmp_path, graph, "expands its constants")
 
     def test_one_that_hides_how_much_it_makes_is_refused(self, folder, tmp_path):
         half = helper.make_tensor("half", TensorProto.INT64, [1], [2**49])
@@ -293,9 +319,9 @@ class TestStrangersGraphs:
         for nodes in ((size, zeros, out), (zeros, size, out)):
             model = onnx.load_from_string(self.graph(*nodes, initializers=[half]))
             model.graph.value_info.append(said)
-            with pytest.raises(WeightsError, match="makes more of its constants"):
+            with pytest.raises(WeightsError, match="expands its constants"):
                 check_graph(model.SerializeToString(), (), where="the graph")
-        self.refused(folder, tmp_path, model.SerializeToString(), "makes more of its constants")
+        self.refused(folder, tmp_path, model.SerializeToString(), "expands its constants")
 
     def test_what_grows_with_the_batch_is_no_constant(self):
         token = helper.make_tensor("token", TensorProto.FLOAT, [1, 7], [0.0] * 7)
@@ -381,7 +407,7 @@ class TestStrangersGraphs:
 def test_keras_compiles_once_per_batch_size_however_many_faces_come(mini_backbone):
     import keras
 
-    from emonet.network.runtimes import BATCH_SIZES, KerasRuntime
+    from emonet.runtimes.keras_runtime import BATCH_SIZES, KerasRuntime
 
     traced = []
 

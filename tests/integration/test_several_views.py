@@ -25,7 +25,7 @@ def members(tiny_recognizer: EmotionRecognizer) -> list[EmotionRecognizer]:
     ]
 
 
-@pytest.mark.parametrize("augmentation", ["mirror", "shift"])
+@pytest.mark.parametrize("augmentation", ["horizontal_flip", "shift"])
 def test_an_answer_is_the_mean_over_the_views(
     augmentation: str, tiny_recognizer: EmotionRecognizer
 ) -> None:
@@ -45,10 +45,10 @@ def test_an_answer_is_the_mean_over_the_views(
 def test_extractors_run_on_each_view_and_members_are_averaged_first(
     members: list[EmotionRecognizer],
 ) -> None:
-    whole = EmotionRecognizer.ensemble(members).with_test_time_augmentation("mirror")
+    whole = EmotionRecognizer.ensemble(members).with_test_time_augmentation("horizontal_flip")
     expected = np.mean(
         [
-            member.with_test_time_augmentation("mirror").predict_proba(FACES.images)
+            member.with_test_time_augmentation("horizontal_flip").predict_proba(FACES.images)
             for member in members
         ],
         axis=0,
@@ -57,7 +57,7 @@ def test_extractors_run_on_each_view_and_members_are_averaged_first(
 
 
 def test_it_is_refused_where_there_is_no_such_view(tiny_recognizer: EmotionRecognizer) -> None:
-    with pytest.raises(ConfigError, match="none, mirror, shift, got 'flip'"):
+    with pytest.raises(ConfigError, match="none, horizontal_flip, shift, got 'flip'"):
         tiny_recognizer.with_test_time_augmentation("flip")
 
 
@@ -67,8 +67,8 @@ def test_it_is_saved_and_told_and_figures_of_other_views_are_gone(
     noted = EmotionRecognizer.ensemble([tiny_recognizer])
     noted.note_evaluation("PublicTest", noted.evaluate(FACES))
     several = noted.with_test_time_augmentation("shift")
-    assert several.training.evaluation == {}
-    assert list(noted.training.evaluation) == ["PublicTest"]
+    assert several.record.evaluation == {}
+    assert list(noted.record.evaluation) == ["PublicTest"]
     several.note_evaluation("PublicTest", several.evaluate(FACES))
     several.save_pretrained(tmp_path)
     loaded = EmotionRecognizer.from_pretrained(tmp_path)
@@ -91,22 +91,22 @@ def test_the_commands_take_it(
     tmp_path: Path,
 ) -> None:
     data = ("--data", fer2013_csv, "--split", "PublicTest")
-    mirror = ("--test-time-augmentation", "mirror")
+    mirror = ("--test-time-augmentation", "horizontal_flip")
     evaluate = ("evaluate", *data, "--model", tiny_folder, "--json")
     (plain,), (several,) = run(*evaluate).records, run(*evaluate, *mirror).records
     recognizer = EmotionRecognizer.from_pretrained(tiny_folder)
     dataset = load_dataset(fer2013_csv, "PublicTest")
-    mirrored = recognizer.with_test_time_augmentation("mirror").evaluate(dataset)
+    mirrored = recognizer.with_test_time_augmentation("horizontal_flip").evaluate(dataset)
     assert several == json.loads(json.dumps(mirrored.to_dict()))
     assert several["log_loss"] != plain["log_loss"]
 
     other, out = tmp_path / "other", tmp_path / "whole"
     members[1].save_pretrained(other)
     outcome = run("ensemble", tiny_folder, other, *data, *mirror, "--out", out, "--json")
-    (learnt,) = outcome.records
-    # The weights were learnt on the mean over views.
-    assert learnt["members"]["resnet18"] == mirrored.accuracy
+    (fitted,) = outcome.records
+    # The weights were fitted on the mean over views.
+    assert fitted["members"]["resnet18"] == mirrored.accuracy
     whole = EmotionRecognizer.from_pretrained(out)
-    assert whole.config.test_time_augmentation == "mirror"
-    assert whole.evaluate(dataset).accuracy == learnt["learnt"]
+    assert whole.config.test_time_augmentation == "horizontal_flip"
+    assert whole.evaluate(dataset).accuracy == fitted["fitted"]
     assert run(*evaluate, "--test-time-augmentation", "flip").status == 2

@@ -29,14 +29,16 @@ from emonet.errors import (
     TrainingError,
 )
 from emonet.labels import FERPLUS
+from emonet.model import Model
 from emonet.training.batches import Examples, even_size
-from emonet.training.fit import _measure_statistics, _warn_of_long_average
+from emonet.training.loop import _measure_statistics, _warn_of_long_average
 from emonet.training.recipes import RECIPES
 
 TRAIN = make_faces(8)
 VALID = make_faces(4, seed=1)
 
 States = list[dict[str, np.ndarray]]
+HOG = {"bovw": {"landmarks": False}}
 
 
 pytestmark = pytest.mark.usefixtures("mini_backbone")
@@ -52,14 +54,14 @@ def one_phase(*, epochs: int = 3, recipe: Mapping[str, Any] | None = None, **pha
 
 
 def fit(recipe: Recipe, train: FaceDataset = TRAIN, **arguments) -> EmotionRecognizer:
-    names = ("features", "head", "labels", "centred")
+    names = ("features", "head", "labels", "subtract_mean_face")
     described = {name: arguments.pop(name) for name in names if name in arguments}
     arguments = {"validation_data": VALID, **arguments}
     return mini(**described).fit(train, recipe=recipe, **arguments)
 
 
 def column(recognizer: EmotionRecognizer, name: str) -> list[Any]:
-    return [getattr(record, name) for record in recognizer.training.history]
+    return [getattr(record, name) for record in recognizer.record.history]
 
 
 def weights(recognizer: EmotionRecognizer) -> dict[str, np.ndarray]:
@@ -124,7 +126,7 @@ def test_a_network_learns_to_tell_faces_apart(network: dict[str, Any], accuracy:
 def test_fit_returns_the_recognizer_and_records_the_run() -> None:
     recognizer = mini()
     assert recognizer.fit(TRAIN, VALID, recipe=one_phase(epochs=2), seed=3) is recognizer
-    record = recognizer.training
+    record = recognizer.record
     assert record.seed == 3
     assert [epoch.epoch for epoch in record.history] == [1, 2]
     assert (record.data["training"].faces, record.data["validation"].faces) == (56, 28)
@@ -227,6 +229,37 @@ def test_sgd_is_nesterovs_with_decoupled_decay_of_kernels(tmp_path: Path) -> Non
     np.testing.assert_allclose(trained["head/probabilities/bias"], bias, atol=2e-5)
 
 
+@pytest.mark.parametrize("decay", [0.0, 0.5])
+def test_adamw_is_adam_with_decoupled_decay_of_kernels(decay: float, tmp_path: Path) -> None:
+    """Against softmax regression on the frozen backbone's features, written out."""
+    rate, steps = 0.01, 3
+    recipe = one_phase(
+        epochs=steps,
+        backbone="frozen",
+        optimizer="adamw",
+        learning_rate=rate,
+        weight_decay=decay,
+        recipe={"batch_size": len(TRAIN)},
+    )
+    recognizer = fit(recipe, head=HeadConfig(dropout=0.0), checkpoint_dir=tmp_path)
+    trained = raw_weights(tmp_path, steps)
+
+    features, *arrays = regression(recognizer, TRAIN)
+    means, squares = [[np.zeros_like(array) for array in arrays] for _ in range(2)]
+    for step in range(1, steps + 1):
+        error = (softmax(features @ arrays[0] + arrays[1]) - TRAIN.targets) / len(TRAIN)
+        arrays[0] = arrays[0] * (1 - rate * decay)
+        for index, gradient in enumerate((features.T @ error, error.sum(axis=0))):
+            means[index] = 0.9 * means[index] + 0.1 * gradient
+            squares[index] = 0.999 * squares[index] + 0.001 * gradient**2
+            mean, square = means[index] / (1 - 0.9**step), squares[index] / (1 - 0.999**step)
+            arrays[index] = arrays[index] - rate * mean / (np.sqrt(square) + 1e-7)
+    np.testing.assert_allclose(trained["head/probabilities/bias"], arrays[1], atol=2e-4)
+    # Features that are 0 for almost all faces have gradients so small that rounding decides.
+    errors = np.abs(trained["head/probabilities/kernel"] - arrays[0])
+    assert np.quantile(errors, 0.95) < 1e-4
+
+
 def test_faces_of_rare_classes_count_for_more_in_the_loss(tmp_path: Path) -> None:
     """Against one step of weighted softmax regression, written out."""
     rate = 0.01
@@ -291,7 +324,7 @@ def test_a_rare_class_is_found_more_often_where_it_counts_for_more() -> None:
 @pytest.fixture(scope="module")
 def averaged(tmp_path_factory: pytest.TempPathFactory) -> tuple[EmotionRecognizer, States]:
     return fit_with_states(
-        one_phase(epochs=4, recipe={"average": 0.9}), tmp_path_factory.mktemp("averaged")
+        one_phase(epochs=4, recipe={"ema_decay": 0.9}), tmp_path_factory.mktemp("averaged")
     )
 
 
@@ -343,7 +376,11 @@ def test_the_average_is_what_is_validated_and_kept(
     [
         {"mixup": 0.4},
         {"label_smoothing": 0.1},
-        {"augmentation": Augmentation(mirror=True, exposure=1, compress=0.5, erase=0.5)},
+        {
+            "augmentation": Augmentation(
+                horizontal_flip=True, exposure=1, jpeg_compression=0.5, random_erasing=0.5
+            )
+        },
         {"precision": "bfloat16"},
     ],
     ids=lambda changes: next(iter(changes)),
@@ -359,17 +396,17 @@ def test_a_recipe_with_extras_trains_and_differs(
 
 
 def test_mixing_and_erasing_stop_for_the_calm_epochs(plain: EmotionRecognizer) -> None:
-    extras = {"mixup": 0.4, "augmentation": Augmentation(erase=1.0)}
-    calm = fit(one_phase(recipe={**extras, "calm_epochs": 3}))
+    extras = {"mixup": 0.4, "augmentation": Augmentation(random_erasing=1.0)}
+    calm = fit(one_phase(recipe={**extras, "no_mixup_epochs": 3}))
     assert column(calm, "loss") == column(plain, "loss")
-    half_calm = fit(one_phase(recipe={**extras, "calm_epochs": 2}))
+    half_calm = fit(one_phase(recipe={**extras, "no_mixup_epochs": 2}))
     assert column(half_calm, "loss")[0] != column(plain, "loss")[0]
 
 
 def test_bfloat16_keeps_float32_weights() -> None:
     recognizer = fit(one_phase(), precision="bfloat16")
     assert {str(array.dtype) for array in weights(recognizer).values()} == {"float32"}
-    assert recognizer.training.recipe["precision"] == "bfloat16"
+    assert recognizer.record.recipe["precision"] == "bfloat16"
 
 
 def test_cosine_rises_to_its_peak_and_ends_at_nothing() -> None:
@@ -452,10 +489,10 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("data", {"train": make_faces(8, seed=9)}),
         ("data", {"validation_data": make_faces(4, seed=9)}),
         ("network", {"head": HeadConfig(units=(8,))}),
-        ("network", {"centred": True}),
+        ("network", {"subtract_mean_face": True}),
         ("network", {"features": {"bovw": {"landmarks": False}}}),
     ],
-    ids=["seed", "recipe", "training", "validation", "head", "centred", "features"],
+    ids=["seed", "recipe", "training", "validation", "head", "subtract_mean_face", "features"],
 )
 def test_another_runs_checkpoints_are_refused(
     finished_run: Path, differing: str, changes: dict[str, Any]
@@ -518,13 +555,13 @@ def without_class(dataset: FaceDataset, kind: int) -> FaceDataset:
         ({"train": without_class(TRAIN, 2)}, "No face of class fear"),
         (
             {"train": replace(TRAIN, labels=FERPLUS)},
-            "have the labels neutral, .*'s: anger",
+            "have the labels neutral, .*'s labels: anger",
         ),
         ({"validation_data": replace(VALID, labels=FERPLUS)}, "have the labels neutral"),
-        ({"train": make_faces(8, size=64)}, r"\(64, 64\) pixels; the recognizer's are \(48, 48\)"),
+        ({"train": make_faces(8, size=64)}, r"recognizer needs \(48, 48\)"),
         ({"validation_data": make_faces(4, size=64)}, r"\(64, 64\) pixels"),
         ({"validation_data": VALID.subset(np.array([], np.int64))}, "validat"),
-        ({"train": make_faces(1), "validation_data": None}, r"held out"),
+        ({"train": make_faces(1), "validation_data": None}, r"Cannot hold out"),
     ],
     ids=[
         "missing class",
@@ -549,7 +586,7 @@ def test_a_class_that_only_the_validation_faces_lack_is_no_error() -> None:
 def test_a_tenth_is_held_out_where_there_are_no_validation_data() -> None:
     train = make_faces(10)
     recognizer = fit(one_phase(epochs=1), train, validation_data=None)
-    data = recognizer.training.data
+    data = recognizer.record.data
     assert (data["training"].faces, data["validation"].faces) == (63, 7)
     # One of each class, so that every accuracy is a number of sevenths.
     (accuracy,) = column(recognizer, "val_accuracy")
@@ -557,8 +594,9 @@ def test_a_tenth_is_held_out_where_there_are_no_validation_data() -> None:
 
 
 def test_hog_features_train_together_with_the_backbone(tmp_path: Path) -> None:
-    recipe = one_phase(epochs=8, recipe={"augmentation": Augmentation(mirror=True), "mixup": 0.2})
-    recognizer = fit(recipe, features={"bovw": {"landmarks": False}})
+    settings = {"augmentation": Augmentation(horizontal_flip=True), "mixup": 0.2}
+    recipe = one_phase(epochs=8, recipe=settings)
+    recognizer = fit(recipe, features=HOG)
     assert recognizer.evaluate(VALID).accuracy > 0.4
     recognizer.save_pretrained(tmp_path)
     again = EmotionRecognizer.from_pretrained(tmp_path)
@@ -568,7 +606,7 @@ def test_hog_features_train_together_with_the_backbone(tmp_path: Path) -> None:
 
 
 def test_centring_subtracts_the_training_sets_mean_face() -> None:
-    recognizer = fit(one_phase(epochs=1), centred=True)
+    recognizer = fit(one_phase(epochs=1), subtract_mean_face=True)
     mean_face = weights(recognizer)["head/mean_centring/mean_face"]
     np.testing.assert_allclose(mean_face, TRAIN.images.mean(axis=0), rtol=1e-6)
 
@@ -581,7 +619,7 @@ def test_fitting_again_forgets_the_first_time(plain: EmotionRecognizer) -> None:
     assert np.array_equal(recognizer.predict_proba(VALID.images), plain.predict_proba(VALID.images))
     assert equal(weights(recognizer), weights(plain))
     timeless = [
-        replace(run.training, history=tuple(replace(r, seconds=0) for r in run.training.history))
+        replace(run.record, history=tuple(replace(r, seconds=0) for r in run.record.history))
         for run in (recognizer, plain)
     ]
     assert timeless[0] == timeless[1]
@@ -666,11 +704,11 @@ def test_training_anew_says_what_it_forgets(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     once = EmotionRecognizer(**TINY).fit(TRAIN, VALID, recipe=one_phase(epochs=1))
-    assert "forgotten" not in caplog.text
+    assert "replaces the present ones" not in caplog.text
     once.fit(TRAIN, VALID, recipe=one_phase(epochs=1), start_from=once)
-    assert "forgotten" not in caplog.text
+    assert "replaces the present ones" not in caplog.text
     once.fit(TRAIN, VALID, recipe=one_phase(epochs=1))
-    assert "what this recognizer has learnt is forgotten: pass start_from=recognizer" in caplog.text
+    assert "replaces the present ones. Pass start_from=recognizer" in caplog.text
 
 
 def test_what_was_evaluated_is_noted_and_nothing_else(tiny_recognizer: EmotionRecognizer) -> None:
@@ -681,7 +719,7 @@ def test_what_was_evaluated_is_noted_and_nothing_else(tiny_recognizer: EmotionRe
 
 
 def test_faces_that_can_not_be_read_are_numbered(tiny_recognizer: EmotionRecognizer) -> None:
-    with pytest.raises(ImageError, match="Face 1: The image in memory is in no image format"):
+    with pytest.raises(ImageError, match="Face 1: The image in memory is not in a supported"):
         tiny_recognizer.predict_proba([VALID.images[0], b"no picture"])
     with pytest.raises(ImageNotFoundError, match=r"Face 0: No image file at no\.png"):
         tiny_recognizer.predict_proba(["no.png"])
@@ -695,7 +733,7 @@ def test_a_recognizer_can_be_copied_and_sent(tiny_recognizer: EmotionRecognizer,
     assert np.array_equal(other.predict_proba(VALID.images), said)
     assert other.predict(np.zeros((60, 60), np.uint8)).faces == ()
     assert other.config == tiny_recognizer.config
-    assert other.training == tiny_recognizer.training
+    assert other.record == tiny_recognizer.record
 
 
 def test_faces_without_classes_are_no_labelled_data(tiny_recognizer: EmotionRecognizer) -> None:
@@ -703,12 +741,22 @@ def test_faces_without_classes_are_no_labelled_data(tiny_recognizer: EmotionReco
         tiny_recognizer.evaluate(make_faces(1).images)
 
 
+def test_a_recognizer_is_printed_in_one_line(tiny_recognizer: EmotionRecognizer) -> None:
+    assert str(tiny_recognizer) == "EmotionRecognizer(resnet18; 7 labels, detector dlib_hog)"
+    untrained = EmotionRecognizer("vgg", HOG, labels=("yes", "no"), detector="whole_image")
+    assert (
+        str(untrained) == "EmotionRecognizer(vgg_bovw; 2 labels, detector whole_image, not fitted)"
+    )
+    both = EmotionRecognizer.ensemble([tiny_recognizer, tiny_recognizer])
+    assert str(both).startswith("EmotionRecognizer(resnet18, resnet18_2; 7 labels")
+
+
 @pytest.mark.parametrize("backbone", ["frozen", "trained"])
 def test_a_head_alone_on_random_weights_is_warned_of(
     backbone: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     fit(one_phase(epochs=1, backbone=backbone))
-    warned = any("weights are random" in record.message for record in caplog.records)
+    warned = any("the backbone has random weights" in record.message for record in caplog.records)
     assert warned == (backbone == "frozen")
 
 
@@ -722,7 +770,7 @@ def test_statistics_do_not_depend_on_the_order_of_the_faces(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Folders come class by class; batches of one class vary less than all faces do."""
-    monkeypatch.setattr("emonet.training.fit.STATISTICS_BATCHES", 7)
+    monkeypatch.setattr("emonet.training.loop.STATISTICS_BATCHES", 7)
     network = untrained_network(mini())
     faces = np.repeat(np.linspace(0, 255, 7).astype(np.uint8), 8)  # a brightness for each class
     faces = np.broadcast_to(faces[:, None, None], (56, 48, 48))
@@ -741,8 +789,9 @@ def test_a_run_goes_on_with_another_release_of_its_plugin(tmp_path: Path) -> Non
     (network,) = first.config.networks
     backbone = replace(network.backbone, distribution_version="9.9")
     config = replace(first.config, networks=(replace(network, backbone=backbone),))
-    again = EmotionRecognizer._of(config).fit(TRAIN, VALID, recipe=recipe, checkpoint_dir=tmp_path)
-    assert again.training.history == first.training.history
+    again = EmotionRecognizer._of(Model(config=config))
+    again.fit(TRAIN, VALID, recipe=recipe, checkpoint_dir=tmp_path)
+    assert again.record.history == first.record.history
 
 
 def test_votes_are_what_is_learnt() -> None:
@@ -759,8 +808,8 @@ def test_votes_are_what_is_learnt() -> None:
 
 def test_an_average_that_is_longer_than_the_run_is_told(caplog: pytest.LogCaptureFixture) -> None:
     _warn_of_long_average(RECIPES["scratch"], 28709)
-    _warn_of_long_average(replace(RECIPES["scratch"].with_epochs(2), average=0.0), 252)
+    _warn_of_long_average(replace(RECIPES["scratch"].with_epochs(2), ema_decay=0.0), 252)
     assert caplog.text == ""
     _warn_of_long_average(RECIPES["scratch"], 252)
-    assert "averaged over some 500 steps, and the whole run has 64" in caplog.text
-    assert "--recipe-option average=0.84" in caplog.text
+    assert "Weight averaging spans 500 steps, but this run has 64" in caplog.text
+    assert "--recipe-option ema_decay=0.84" in caplog.text

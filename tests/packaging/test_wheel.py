@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 import sysconfig
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -13,15 +14,8 @@ from tests.packaging.conftest import ROOT, execute
 
 pytestmark = pytest.mark.slow
 
-PACKAGES = {
-    "emonet",
-    "emonet_bovw",
-    "emonet_detectors",
-    "emonet_inception_resnet_v2",
-    "emonet_resnet18",
-    "emonet_resnet50",
-    "emonet_vgg",
-}
+#: The built-in plugins: their packages by name.
+BUILT_IN = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]["emonet"]
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +39,7 @@ def test_the_wheel_is_pure_python(wheel: Path) -> None:
 def test_the_wheel_holds_emonet_and_the_built_in_plugins(files: dict[str, int]) -> None:
     top = {name.split("/")[0] for name in files}
     (info,) = {name for name in top if name.endswith(".dist-info")}
-    assert top - {info} == PACKAGES
+    assert top - {info} == {"emonet", *BUILT_IN.values()}
 
 
 def test_the_wheel_holds_every_module_of_the_checkout(files: dict[str, int]) -> None:
@@ -60,8 +54,7 @@ def test_the_wheel_holds_every_module_of_the_checkout(files: dict[str, int]) -> 
 def test_the_built_in_plugins_are_entry_points(wheel: Path) -> None:
     parser = configparser.ConfigParser()
     parser.read_string(metadata(wheel, "entry_points.txt"))
-    plugins = {package.removeprefix("emonet_"): package for package in PACKAGES - {"emonet"}}
-    assert dict(parser["emonet"]) == plugins
+    assert dict(parser["emonet"]) == BUILT_IN
     assert dict(parser["console_scripts"]) == {"emonet": "emonet.cli:main"}
 
 
@@ -137,7 +130,7 @@ def test_the_installed_wheel_works(installed: Path) -> None:
     assert "bovw" in extractors.split()
     assert {"dlib_hog", "whole_image", "yunet"} <= set(detectors.split())
     assert set(statuses.split()) == {"ok"}
-    ours = {str(installed / package / "__init__.py") for package in PACKAGES - {"emonet"}}
+    ours = {str(installed / package / "__init__.py") for package in BUILT_IN.values()}
     assert ours <= set(plugins)
 
 

@@ -9,16 +9,18 @@ import pytest
 
 import emonet
 from emonet import EmotionRecognizer, HeadConfig
-from emonet.composition import build_network, describe_network
+from emonet.assembly.components import describe_network
+from emonet.assembly.networks import build_network
 from emonet.errors import ConfigError, PluginContractError, WeightsError
 from emonet.network.fusion import keras_settings, set_mean_face
 from emonet.network.network import KerasNetwork
 from emonet.plugin import BackboneSpec
-from emonet.registry.catalog import Catalog, Kind, get_catalog
+from emonet.registry import catalog as catalog_module
+from emonet.registry.catalog import Catalog, Kind
 from emonet.registry.discovery import LoadedPlugin, PluginInfo
 from emonet.testing import Check, backbone_checks
 
-#: The least that each takes, so that tests are quick.
+#: Small settings, for quick tests. A backbone without an entry is tested with its defaults.
 SMALL = {
     "resnet18": {"width": 4, "input_size": [16, 16]},
     "resnet50": {"input_size": [32, 32]},
@@ -55,7 +57,6 @@ def network_for(
     options.setdefault("backbone_config", {"width": 4})
     config = EmotionRecognizer(backbone, **options).config
     return build_network(
-        get_catalog(),
         config.networks[0],
         num_classes=len(config.labels),
         precision=precision,
@@ -220,7 +221,7 @@ def test_pretrained_weights_that_cannot_be_fetched_say_what_to_do(
     message = str(raised.value)
     assert message.startswith(f"{backbone}: ")
     assert "the network is unreachable" in message
-    assert "where there is a connection" in message
+    assert "on a machine with a connection" in message
     assert "pretrained=False" in message
 
 
@@ -367,7 +368,7 @@ def test_initial_weights_follow_from_the_seed() -> None:
 
 def test_the_mean_face_is_subtracted_and_saved_with_the_weights() -> None:
     images = faces(30) // 2
-    network = network_for(centred=True)
+    network = network_for(subtract_mean_face=True)
     set_mean_face(network.model, images)
     weights = network.get_weights()
     (key,) = [key for key in weights if "mean_face" in key]
@@ -379,14 +380,14 @@ def test_the_mean_face_is_subtracted_and_saved_with_the_weights() -> None:
     expected = pixels - mean + mean.mean()
     np.testing.assert_allclose(np.asarray(rgb([pixels]))[..., 1], expected, atol=1e-3)
 
-    other = network_for(centred=True, seed=9)
+    other = network_for(subtract_mean_face=True, seed=9)
     other.set_weights(weights, where="test")
     np.testing.assert_array_equal(
         network.predict_proba(faces(3), []), other.predict_proba(faces(3), [])
     )
 
 
-def test_a_network_that_is_not_centred_stores_no_mean_face() -> None:
+def test_a_network_that_subtracts_no_mean_face_stores_none() -> None:
     assert not [key for key in network_for().get_weights() if "mean_face" in key]
 
 
@@ -406,23 +407,26 @@ def any_size() -> keras.Model:
 
 
 def test_a_weights_file_that_nobody_would_read_is_refused() -> None:
-    with pytest.raises(ConfigError, match="resnet50: weights goes with pretrained=True"):
+    with pytest.raises(ConfigError, match="resnet50: weights needs pretrained=True"):
         EmotionRecognizer("resnet50", backbone_config={"weights": "faces.h5"})
     EmotionRecognizer("resnet50", backbone_config={"weights": None})
 
 
 @pytest.mark.parametrize("built", [unpooled, grey_input, any_size, lambda: None, lambda: "model"])
-def test_a_build_that_returns_no_pooled_rgb_model_is_refused(built) -> None:
+def test_a_build_that_returns_no_pooled_rgb_model_is_refused(
+    built, monkeypatch: pytest.MonkeyPatch
+) -> None:
     spec = BackboneSpec(
         name="acme_net", build=lambda config, *, pretrained: built(), input_size=(8, 8)
     )
     info = PluginInfo(name="acme", distribution="acme", version="1", module="acme")
     catalog = Catalog([LoadedPlugin(info, {Kind.BACKBONE: (spec,)})])
+    monkeypatch.setattr(catalog_module, "_catalog", catalog)
     config = describe_network(
-        *(catalog, "acme_net", None, (), None),
-        face_size=(48, 48), centred=False, pretrained=False,
+        *("acme_net", None, (), None),
+        face_size=(48, 48), subtract_mean_face=False, pretrained=False,
     )  # fmt: skip
     with pytest.raises(
         PluginContractError, match=r"'acme_net' \(plugin 'acme' of acme 1\) must map"
     ):
-        build_network(catalog, config, num_classes=7)
+        build_network(config, num_classes=7)

@@ -17,7 +17,7 @@ import pytest
 from tests.plugins.conftest import Site, discover, plugin_of
 
 import emonet
-from emonet.composition import with_detector
+from emonet.assembly.components import with_detector
 from emonet.errors import (
     ComponentNotFoundError,
     ConfigError,
@@ -118,9 +118,9 @@ BROKEN = {
     "wrong kind of spec": (
         backbones("[DetectorSpec(name='acme', build=build)]"),
         PluginContractError,
-        "got one of DetectorSpec",
+        "got a list with DetectorSpec",
     ),
-    "names in place of specs": (backbones("['acme_net']"), PluginContractError, "got one of str"),
+    "names in place of specs": (backbones("['acme_net']"), PluginContractError, "list with str"),
     "a name twice": (backbones(f"[{SPEC}, {SPEC}]"), PluginContractError, "acme_net"),
     "a built-in's name": (
         backbones(f"[{SPEC.replace('acme_net', 'resnet50')}]"),
@@ -299,13 +299,12 @@ def test_a_detector_of_which_the_package_is_known_is_no_conflict(site: Site) -> 
     for name in ("one", "two"):
         site.install(f"{name}-emonet", hook, name=name)
     assert discover() == []
-    catalog = get_catalog()
     config = emonet.EmotionRecognizer("resnet18").config
     saved = replace(config.detector, name="acme_eye", config={}, distribution="two-emonet")
-    chosen = with_detector(catalog, replace(config, detector=saved), None, {})
+    chosen = with_detector(replace(config, detector=saved), None, {})
     assert chosen.detector.distribution == "two-emonet"
     with pytest.raises(PluginConflictError):
-        with_detector(catalog, config, "acme_eye", {})
+        with_detector(config, "acme_eye", {})
 
 
 @pytest.mark.parametrize("named", ["one", "one-emonet", "One_Emonet", " one , other"])
@@ -338,7 +337,7 @@ def test_a_failed_plugin_is_not_blamed_for_another_packages_component(site: Site
     source = GOOD + "raise ImportError('no_such_library')"
     site.install("broken-emonet", source, name="broken")
     discover()
-    with pytest.raises(ComponentNotFoundError, match="'other-emonet'; install that only if"):
+    with pytest.raises(ComponentNotFoundError, match="'other-emonet'; install it only if"):
         get_catalog().get(Kind.BACKBONE, "good_net", distribution="other-emonet")
     lengths = set()
     for _ in range(2):
@@ -352,7 +351,7 @@ def test_what_a_saved_model_needs_from_another_package_is_named(site: Site) -> N
     site.install("acme-emonet", GOOD)
     with pytest.raises(ComponentNotFoundError, match=r"'other-emonet'.*'acme-emonet'"):
         get_catalog().get(Kind.BACKBONE, "good_net", distribution="other-emonet")
-    with pytest.raises(ComponentNotFoundError, match="'other-emonet'; install that only if"):
+    with pytest.raises(ComponentNotFoundError, match="'other-emonet'; install it only if"):
         get_catalog().get(Kind.BACKBONE, "other_net", distribution="other-emonet")
 
 

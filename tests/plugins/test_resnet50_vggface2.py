@@ -124,10 +124,10 @@ def with_bias(layers: dict[str, list[np.ndarray]]) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (without("conv5_3_1x1_reduce/bn"), "fills 105 of the 106 layers .* conv5_3_1x1_reduce_bn"),
-        (lambda layers: layers.clear(), r"fills 0 of the 106 layers .* \.\.\."),
-        (reshaped, "conv2_1_3x3 has .*65"),
-        (with_bias, "conv2_1_3x3 has"),
+        (without("conv5_3_1x1_reduce/bn"), "for 105 of the 106 layers .* conv5_3_1x1_reduce_bn"),
+        (lambda layers: layers.clear(), r"for 0 of the 106 layers .* \.\.\."),
+        (reshaped, "conv2_1_3x3 has shapes .*65"),
+        (with_bias, "conv2_1_3x3 has shapes"),
     ],
     ids=["missing layer", "nothing", "other shape", "too many arrays"],
 )
@@ -165,7 +165,7 @@ def test_weights_that_can_not_be_had_say_how_to_get_them(
 
     assert vggface2.PUBLISHED.startswith("https://github.com/rcmalli/keras-vggface/")
     monkeypatch.setattr(vggface2, "PUBLISHED", "http://127.0.0.1:9/notop.h5")
-    with pytest.raises(HubError, match=r"Get notop\.h5 .* pass its path as weights"):
+    with pytest.raises(HubError, match=r"Download notop\.h5 .* pass its path as weights"):
         emonet.create_backbone("resnet50", pretrained=True, **SMALL)
     with pytest.raises(ModelNotFoundError, match="no file"):
         emonet.create_backbone("resnet50", pretrained=True, weights=str(tmp_path / "no"), **SMALL)

@@ -214,13 +214,13 @@ def test_other_numbers_are_refused_with_range_and_value(value: object, whole: bo
     with pytest.raises(ConfigError) as raised:
         require_number("acme", "width", value, 0, 10, whole=whole)
     kind = "a whole number" if whole else "a number"
-    assert str(raised.value) == f"acme: width must be {kind} of 0..10, got {value!r}"
+    assert str(raised.value) == f"acme: width must be {kind} in 0..10, got {value!r}"
 
 
 @pytest.mark.parametrize("value", [[48, 32], (48, 32)])
 def test_a_size_is_returned_as_height_and_width(value: object) -> None:
-    assert require_size("acme", "input_size", value, least=32) == (48, 32)
-    assert require_size("acme", "input_size", value, least=32, most=48) == (48, 32)
+    assert require_size("acme", "input_size", value, minimum=32) == (48, 32)
+    assert require_size("acme", "input_size", value, minimum=32, maximum=48) == (48, 32)
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_a_size_is_returned_as_height_and_width(value: object) -> None:
 )
 def test_other_sizes_are_refused(value: object) -> None:
     with pytest.raises(ConfigError, match="acme: input_size must be"):
-        require_size("acme", "input_size", value, least=32)
+        require_size("acme", "input_size", value, minimum=32)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +15,15 @@ from tests.plugins.sources import backbone, detector, extractor
 
 import emonet
 from emonet import EmotionRecognizer, Phase, Recipe
-from emonet.composition import build_network
+from emonet.assembly.networks import build_network
 from emonet.errors import (
     PluginContractError,
     PluginError,
     PluginRuntimeError,
     PluginVersionError,
 )
-from emonet.registry.catalog import get_catalog
-from emonet.storage.folder import read_config, write_folder
+from emonet.model import Model
+from emonet.storage.folder import read_config, write_model
 
 ROOT = Path(__file__).parents[2]
 MOBILENET = ROOT / "docs" / "plugins" / "emonet-mobilenet"
@@ -114,7 +115,8 @@ def test_an_extractors_state_goes_into_training_that_starts_from_it(site: Site) 
     first = EmotionRecognizer("resnet18", ["acme"], **options).fit(*data, recipe=recipe)
     (weights,) = first.weights.values()
     assert weights["features/acme/seen"] == 3
-    weights["features/acme/seen"] = np.array([5.0])
+    changed = {**weights, "features/acme/seen": np.array([5.0])}
+    first._become(replace(first.model, weights=dict.fromkeys(first.weights, changed)))
     again = EmotionRecognizer("resnet18", ["acme"], **options)
     (weights,) = again.fit(*data, recipe=recipe, start_from=first).weights.values()
     assert weights["features/acme/seen"] == 5
@@ -220,8 +222,8 @@ NEW = backbone(
 def save_with_acme(folder: Path, **settings: int) -> np.ndarray:
     """Save a model with random weights; returns its probabilities for FACES."""
     config = EmotionRecognizer("acme", backbone_config=settings, detector="whole_image").config
-    network = build_network(get_catalog(), config.networks[0], num_classes=7, seed=0)
-    write_folder(folder, config, {"acme": network.get_weights()}, texts={})
+    network = build_network(config.networks[0], num_classes=7, seed=0)
+    write_model(folder, Model(config=config, weights={"acme": network.get_weights()}))
     return network.predict_proba(FACES, [])
 
 
@@ -251,7 +253,7 @@ def test_a_model_of_a_newer_plugin_is_refused_with_both_versions(
         EmotionRecognizer.from_pretrained(tmp_path / "model")
     message = str(raised.value)
     assert "saved with config version 2" in message
-    assert "plugin 'acme' of acme-emonet 1.0 knows up to 1" in message
+    assert "plugin 'acme' of acme-emonet 1.0 reads up to 1" in message
 
 
 def test_a_model_of_an_older_plugin_without_an_upgrade_is_refused(

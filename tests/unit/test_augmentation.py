@@ -15,12 +15,12 @@ EVERYTHING = Augmentation(
     shear=10,
     zoom=0.2,
     shift=0.1,
-    mirror=True,
+    horizontal_flip=True,
     contrast=0.5,
     brightness=80,
     exposure=1,
-    compress=0.5,
-    erase=0.5,
+    jpeg_compression=0.5,
+    random_erasing=0.5,
 )
 
 
@@ -84,7 +84,7 @@ def test_nothing_is_changed_by_default(faces):
 @pytest.mark.parametrize("shape", [(48, 48), (40, 56), (49, 49)])
 def test_exactly_the_faces_reported_as_mirrored_are(shape):
     faces = np.random.default_rng(1).integers(0, 256, (64, *shape), np.uint8)
-    flipped, mirrored = changed(faces, mirror=True)
+    flipped, mirrored = changed(faces, horizontal_flip=True)
     assert 16 < mirrored.sum() < 48
     np.testing.assert_array_equal(flipped[mirrored], faces[mirrored][:, :, ::-1])
     np.testing.assert_array_equal(flipped[~mirrored], faces[~mirrored])
@@ -192,13 +192,13 @@ def jpeg(face, quality):
 @pytest.mark.parametrize(("probability", "least", "most"), [(1.0, 1, 1), (0.25, 0.2, 0.3)])
 def test_faces_are_compressed_with_the_probability_given(probability, least, most):
     faces = np.random.default_rng(1).integers(0, 256, (1000, 24, 24), np.uint8)
-    result, _ = changed(faces, compress=probability)
+    result, _ = changed(faces, jpeg_compression=probability)
     assert result.dtype == np.float32
     assert least <= (result != faces).any(axis=(1, 2)).mean() <= most
 
 
 def test_a_compressed_face_is_a_jpeg_of_quality_20_to_60(faces):
-    result, _ = changed(faces, compress=1.0)
+    result, _ = changed(faces, jpeg_compression=1.0)
     found = []
     for face, compressed in zip(faces, result, strict=True):
         # OpenCV and Pillow may be built with libraries that round otherwise.
@@ -211,13 +211,13 @@ def test_a_compressed_face_is_a_jpeg_of_quality_20_to_60(faces):
 
 def test_grey_values_between_whole_ones_are_rounded_before_compression():
     faces = np.full((200, 8, 8), 128, np.uint8)
-    (lit, _), (both, _) = (changed(faces, brightness=40, compress=share) for share in (0, 1))
+    (lit, _), (both, _) = (changed(faces, brightness=40, jpeg_compression=p) for p in (0, 1))
     # A face of one grey value is its mean, which JPEG keeps to within its steps.
     assert (both == both.round()).all()
     assert np.abs(both - lit).max() < 4
 
 
-@pytest.mark.parametrize("settings", [{"exposure": 2}, {"compress": 0.5}], ids=str)
+@pytest.mark.parametrize("settings", [{"exposure": 2}, {"jpeg_compression": 0.5}], ids=str)
 def test_light_and_compression_follow_from_the_seed(faces, settings):
     first, again, other = (changed(faces, seed, **settings)[0] for seed in (4, 4, 5))
     np.testing.assert_array_equal(first, again)
@@ -227,16 +227,15 @@ def test_light_and_compression_follow_from_the_seed(faces, settings):
 def test_exposure_and_compression_of_0_draw_nothing(faces):
     """Every other draw is where it was before the two came, so old runs can be repeated."""
     result, _ = changed(faces, 11, contrast=0.5, brightness=80)
-    both, _ = changed(faces, 11, contrast=0.5, brightness=80, erase=0.5)
+    both, _ = changed(faces, 11, contrast=0.5, brightness=80, random_erasing=0.5)
     random, count = np.random.default_rng(11), (len(faces), 1, 1)
-    for _ in ("mirror", "rotation", "shear", "zoom", "shift in x", "shift in y"):
+    for _ in ("horizontal_flip", "rotation", "shear", "zoom", "shift in x", "shift in y"):
         random.random(count)
-    gain, offset = 1 + random.uniform(-0.5, 0.5, count), random.uniform(-80, 80, count)
+    gain = (1 + random.uniform(-0.5, 0.5, count)).astype(np.float32)
+    offset = random.uniform(-80, 80, count).astype(np.float32)
     before = faces.astype(np.float32)
     mean = before.mean(axis=(1, 2), keepdims=True)
-    np.testing.assert_array_equal(
-        result, np.clip((before - mean) * gain + mean + offset, 0, 255).astype(np.float32)
-    )
+    np.testing.assert_array_equal(result, np.clip((before - mean) * gain + mean + offset, 0, 255))
     erased = random.random(len(faces)) < 0.5
     np.testing.assert_array_equal((both != result).any(axis=(1, 2)), erased)
 
@@ -244,20 +243,48 @@ def test_exposure_and_compression_of_0_draw_nothing(faces):
 def test_grey_values_stay_0_to_255():
     faces = np.random.default_rng(0).integers(0, 256, (100, 48, 48), np.uint8)
     light = {"contrast": 0.9, "brightness": 250, "exposure": 4}
-    result, _ = changed(faces, **light, compress=0.5, erase=1.0, rotation=90, zoom=0.5)
+    result, _ = changed(
+        faces, **light, jpeg_compression=0.5, random_erasing=1.0, rotation=90, zoom=0.5
+    )
     assert result.dtype == np.float32
     assert result.min() == 0
     assert result.max() == 255
 
 
+#: Of arrays that were computed from a Watched one.
+TYPES: set[np.dtype] = set()
+
+
+class Watched(np.ndarray):
+    """Notes the type of every array that NumPy computes from it."""
+
+    def __array_ufunc__(self, ufunc, method, *inputs, out=None, **options):
+        if out is not None:
+            options["out"] = tuple(np.asarray(array) for array in out)
+        result = getattr(ufunc, method)(*map(np.asarray, inputs), **options)
+        TYPES.add(result.dtype)
+        return out[0] if out is not None else result.view(Watched)
+
+
+def test_faces_are_changed_in_float32(faces):
+    changed = faces.astype(np.float32).view(Watched)
+    TYPES.clear()
+    augment_appearance(changed, EVERYTHING, np.random.default_rng(0))
+    assert {np.dtype(np.float32)} == TYPES
+    assert changed.dtype == np.float32
+    assert (np.asarray(changed) != faces).any()
+    assert changed.min() >= 0
+    assert changed.max() <= 255
+
+
 @pytest.mark.parametrize(("probability", "least", "most"), [(1.0, 1, 1), (0.25, 0.2, 0.3)])
 def test_faces_are_erased_with_the_probability_given(probability, least, most):
-    result, _ = changed(np.full((1000, 24, 24), 128, np.uint8), erase=probability)
+    result, _ = changed(np.full((1000, 24, 24), 128, np.uint8), random_erasing=probability)
     assert least <= (result != 128).any(axis=(1, 2)).mean() <= most
 
 
 def test_one_rectangle_of_2_to_20_percent_is_erased():
-    result, _ = changed(np.full((300, 48, 48), 128, np.uint8), erase=1.0)
+    result, _ = changed(np.full((300, 48, 48), 128, np.uint8), random_erasing=1.0)
     sizes = []
     for erased in result != 128:
         rows, columns = np.flatnonzero(erased.any(axis=1)), np.flatnonzero(erased.any(axis=0))
@@ -286,7 +313,7 @@ def test_layout_in_memory_makes_no_difference(view, faces):
     np.testing.assert_array_equal(result, expected)
 
 
-def batches(count=50, *, features=(), targets=None, epoch=1, ask=None, **settings):
+def batches(count=50, *, features=(), targets=None, epoch=1, teacher_targets=None, **settings):
     """Batches of plain faces, face i of grey value i, whose targets and features say i, too."""
     from emonet.training.batches import Examples, TrainingBatches
 
@@ -299,12 +326,11 @@ def batches(count=50, *, features=(), targets=None, epoch=1, ask=None, **setting
             targets=np.stack([share, 1 - share], axis=1) if targets is None else targets,
             features=features,
             mirrored_features=features,
-            ask=ask,
+            teacher_targets=teacher_targets,
         ),
         **{
             "batch_size": 8,
             "augmentation": Augmentation(),
-            "label_smoothing": 0.0,
             "mixup": 0.0,
             "seed": 0,
             "epoch": epoch,
@@ -330,7 +356,7 @@ def equal(first, second):
 
 
 def test_same_seed_and_epoch_give_the_same_batches():
-    settings = {"augmentation": EVERYTHING, "mixup": 0.2, "label_smoothing": 0.1}
+    settings = {"augmentation": EVERYTHING, "mixup": 0.2}
     assert equal(batches(**settings), batches(**settings))
     assert not equal(batches(**settings), batches(**settings, epoch=2))
     assert not equal(batches(**settings), batches(**settings, seed=1))
@@ -374,9 +400,10 @@ def test_targets_and_features_follow_their_faces():
 
 
 def test_label_smoothing_takes_its_share_for_all_classes():
-    for _, targets in batches(
-        targets=np.eye(5, dtype=np.float32)[np.arange(50) % 5], label_smoothing=0.1
-    ):
+    from emonet.training.batches import smoothed
+
+    labels = np.eye(5, dtype=np.float32)[np.arange(50) % 5]
+    for _, targets in batches(targets=smoothed(labels, 0.1)):
         assert targets.dtype == np.float32
         np.testing.assert_allclose(targets.sum(axis=1), 1, rtol=1e-6)
         np.testing.assert_allclose(targets.max(axis=1), 0.9 + 0.1 / 5, rtol=1e-6)
@@ -398,26 +425,30 @@ def test_mixup_mixes_faces_features_and_targets_alike():
 def test_teacher_sees_faces_moved_and_mixed_but_not_spoilt():
     seen = []
 
-    def ask(faces, targets):
+    def teacher(faces, targets):
         assert faces.dtype == np.uint8
         np.testing.assert_allclose(targets[:, 0] * 50, faces[:, 0, 0], atol=0.51)
         seen.append(faces)
         return np.full_like(targets, 0.5)
 
-    dark = Augmentation(mirror=True, brightness=100, erase=1)
-    for index, ((faces,), targets) in enumerate(batches(ask=ask, mixup=1.0, augmentation=dark)):
+    dark = Augmentation(horizontal_flip=True, brightness=100, random_erasing=1)
+    for index, ((faces,), targets) in enumerate(
+        batches(teacher_targets=teacher, mixup=1.0, augmentation=dark)
+    ):
         np.testing.assert_array_equal(targets, 0.5)
         assert (np.abs(faces - seen[index]).max(axis=(1, 2)) > 1).all()
     assert len(seen) == 6
     # Without mixing, and with nothing to spoil, both see the same.
     seen.clear()
-    for index, ((faces,), _) in enumerate(batches(ask=ask)):
+    for index, ((faces,), _) in enumerate(batches(teacher_targets=teacher)):
         np.testing.assert_array_equal(faces, seen[index])
 
 
 def test_smoothed_and_mixed_targets_still_sum_to_one():
-    targets = np.eye(5, dtype=np.float32)[np.arange(50) % 5]
-    for _, mixed in batches(targets=targets, label_smoothing=0.2, mixup=0.3):
+    from emonet.training.batches import smoothed
+
+    targets = smoothed(np.eye(5, dtype=np.float32)[np.arange(50) % 5], 0.2)
+    for _, mixed in batches(targets=targets, mixup=0.3):
         np.testing.assert_allclose(mixed.sum(axis=1), 1, rtol=1e-6)
         assert (mixed >= 0.04 - 1e-6).all()
 
@@ -434,8 +465,7 @@ def test_mirrored_faces_come_with_the_features_of_the_mirrored_face(faces):
             mirrored_features=[hog.transform(np.ascontiguousarray(faces[:, :, ::-1]))],
         ),
         batch_size=len(faces),
-        augmentation=Augmentation(mirror=True),
-        label_smoothing=0.0,
+        augmentation=Augmentation(horizontal_flip=True),
         mixup=0.0,
         seed=0,
         epoch=1,

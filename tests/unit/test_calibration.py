@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from emonet.evaluation.calibration import coverage_curve, learn_temperature, perfect_ece
+from emonet.evaluation.calibration import coverage_curve, fit_temperature, perfect_ece
 from emonet.evaluation.report import expected_calibration_error
 from emonet.network.ensemble import apply_temperature
 
@@ -21,7 +21,7 @@ def drawn(temperature: float, *, faces: int = 20_000, seed: int = 0):
 @pytest.mark.parametrize("temperature", [0.4, 1.0, 1.7, 4.0])
 def test_the_temperature_that_was_put_in_is_found(temperature):
     probabilities, classes = drawn(temperature)
-    found = learn_temperature(probabilities, classes)
+    found = fit_temperature(probabilities, classes)
     assert found == pytest.approx(temperature, rel=0.03)
     elsewhere, other_classes = drawn(temperature, seed=1)
     after = apply_temperature(elsewhere, found)
@@ -39,14 +39,14 @@ def test_perfect_scores_show_an_error_that_shrinks_with_the_number_of_faces():
 
 def test_it_stays_within_bounds_where_nothing_limits_it():
     sure = np.array([[0.9, 0.1], [0.1, 0.9]], np.float32)
-    assert learn_temperature(sure, np.array([0, 1])) == pytest.approx(0.1, abs=1e-3)
-    assert learn_temperature(sure, np.array([1, 0])) == pytest.approx(10, abs=1e-3)
+    assert fit_temperature(sure, np.array([0, 1])) == pytest.approx(0.1, abs=1e-3)
+    assert fit_temperature(sure, np.array([1, 0])) == pytest.approx(10, abs=1e-3)
 
 
 def test_a_probability_of_zero_for_the_truth_does_not_break_it():
     probabilities, classes = drawn(2.0, faces=500)
     probabilities[0] = np.eye(7)[(classes[0] + 1) % 7]
-    assert 1 < learn_temperature(probabilities, classes) < 10
+    assert 1 < fit_temperature(probabilities, classes) < 10
 
 
 def test_coverage_falls_as_the_lowest_score_rises():
@@ -66,5 +66,5 @@ def test_coverage_falls_as_the_lowest_score_rises():
 
 def test_a_temperature_at_the_end_of_the_search_is_told(caplog):
     sure = np.tile(np.array([0.9, 0.1], np.float32), (20, 1))
-    assert learn_temperature(sure, np.zeros(20, np.int64)) == pytest.approx(0.1, rel=1e-2)
-    assert "20 faces, of which 100 % are labelled rightly" in caplog.text
+    assert fit_temperature(sure, np.zeros(20, np.int64)) == pytest.approx(0.1, rel=1e-2)
+    assert "labels 100 % of 20 faces correctly" in caplog.text

@@ -5,7 +5,7 @@ import pytest
 from sklearn.utils.class_weight import compute_class_weight
 
 from emonet.data.augmentation import Augmentation
-from emonet.training.batches import Examples, TrainingBatches, class_weighted
+from emonet.training.batches import Examples, TrainingBatches, class_weighted, smoothed
 
 #: Faces of each class in FER-2013's Training split.
 FER2013 = np.array([3995, 436, 4097, 7215, 4830, 3171, 4965])
@@ -17,12 +17,18 @@ def examples(targets):
     return Examples(faces=faces.astype(np.uint8), targets=np.asarray(targets, np.float32))
 
 
+def weighted(labels, power, smoothing=0.0):
+    """The examples of these labels, whose targets are smoothed, with weights by the labels."""
+    labels = np.asarray(labels, np.float32)
+    return class_weighted(examples(smoothed(labels, smoothing)), labels, power)
+
+
 def one_hot(counts):
     return np.eye(len(counts), dtype=np.float32)[np.repeat(np.arange(len(counts)), counts)]
 
 
 def weight_of_each_class(counts, power):
-    weights = class_weighted(examples(one_hot(counts)), power).weights
+    weights = weighted(one_hot(counts), power).weights
     return weights[np.cumsum(counts) - 1]
 
 
@@ -44,7 +50,7 @@ def test_no_power_weighs_all_alike():
 @pytest.mark.parametrize("power", [0.3, 0.5, 1])
 def test_weights_are_float32_of_mean_1(power):
     for targets in (one_hot([60, 3, 7]), np.random.default_rng(0).dirichlet([5, 1, 1], 50)):
-        weights = class_weighted(examples(targets), power).weights
+        weights = weighted(targets, power).weights
         assert weights.dtype == np.float32
         assert weights.mean() == pytest.approx(1, rel=1e-6)
 
@@ -52,7 +58,7 @@ def test_weights_are_float32_of_mean_1(power):
 def test_a_soft_target_weighs_the_mean_of_its_classes():
     targets = np.concatenate([one_hot([6, 2]), [[0.75, 0.25], [0.25, 0.75]]])
     common, rare, mostly_common, mostly_rare = (
-        class_weighted(examples(targets), 1).weights[i] for i in (0, 6, 8, 9)
+        weighted(targets, 1).weights[i] for i in (0, 6, 8, 9)
     )
     # Ten faces in two classes, of 7 and 3 faces by their targets.
     np.testing.assert_allclose([common, rare], [10 / 14, 10 / 6], rtol=1e-6)
@@ -61,27 +67,28 @@ def test_a_soft_target_weighs_the_mean_of_its_classes():
 
 
 def test_a_class_that_no_target_names_has_no_say():
-    weights = class_weighted(examples([[1, 0, 0]] * 3 + [[0, 1, 0]]), 1).weights
+    weights = weighted([[1, 0, 0]] * 3 + [[0, 1, 0]], 1).weights
     np.testing.assert_allclose(weights, [2 / 3, 2 / 3, 2 / 3, 2], rtol=1e-6)
 
 
 def test_a_class_of_less_than_one_face_weighs_as_if_it_had_one():
-    weights = class_weighted(examples([[1, 0]] * 99 + [[0.99, 0.01]]), 1).weights
+    weights = weighted([[1, 0]] * 99 + [[0.99, 0.01]], 1).weights
     common, rare = 100 / (2 * 99.99), 100 / 2
     # 0.01 faces would weigh a hundred times as much.
     assert weights[-1] / weights[0] == pytest.approx(0.99 + 0.01 * rare / common, rel=1e-5)
 
 
-def batches(power, **settings):
-    weighted = class_weighted(examples(one_hot([40, 8])), power)
+def batches(power, smoothing=0.0, **settings):
     common = {"batch_size": 8, "augmentation": Augmentation(), "seed": 0, "epoch": 1}
-    return TrainingBatches(weighted, **{**common, "label_smoothing": 0.0, "mixup": 0.0, **settings})
+    return TrainingBatches(
+        weighted(one_hot([40, 8]), power, smoothing), **{**common, "mixup": 0.0, **settings}
+    )
 
 
 # Smoothing does not make a face one of all classes.
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 def test_weights_follow_their_faces(smoothing):
-    for (faces,), _, weights in batches(1, label_smoothing=smoothing):
+    for (faces,), _, weights in batches(1, smoothing):
         assert weights.dtype == np.float32
         np.testing.assert_allclose(weights, np.where(faces[:, 0, 0] < 40, 0.6, 3), rtol=1e-6)
 
@@ -97,17 +104,16 @@ def test_mixed_faces_have_mixed_weights():
 
 def test_weights_leave_faces_and_targets_as_they_are():
     plain = TrainingBatches(
-        examples(one_hot([40, 8])),
+        examples(smoothed(one_hot([40, 8]), 0.1)),
         batch_size=8,
-        augmentation=Augmentation(contrast=0.5, mirror=True),
-        label_smoothing=0.1,
+        augmentation=Augmentation(contrast=0.5, horizontal_flip=True),
         mixup=0.2,
         seed=0,
         epoch=1,
     )
-    settings = {"augmentation": Augmentation(contrast=0.5, mirror=True)}
-    weighted = batches(0.5, label_smoothing=0.1, mixup=0.2, **settings)
+    settings = {"augmentation": Augmentation(contrast=0.5, horizontal_flip=True)}
+    heavier = batches(0.5, 0.1, mixup=0.2, **settings)
     for index in range(len(plain)):
-        ((faces,), targets), ((same_faces,), same_targets, _) = plain[index], weighted[index]
+        ((faces,), targets), ((same_faces,), same_targets, _) = plain[index], heavier[index]
         np.testing.assert_array_equal(faces, same_faces)
         np.testing.assert_array_equal(targets, same_targets)

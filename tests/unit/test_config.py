@@ -12,8 +12,8 @@ from emonet.config import (
     ComponentConfig,
     Framing,
     HeadConfig,
+    ModelConfig,
     NetworkConfig,
-    RecognizerConfig,
 )
 from emonet.errors import ConfigError, ConfigVersionError, EmonetError
 from emonet.labels import FER2013
@@ -34,14 +34,14 @@ def network(name="resnet18_bovw", **changes):
             ),
             "features": (ComponentConfig(name="bovw", config={"landmarks": False}),),
             "head": HeadConfig(units=(64, 32), feature_units=16, dropout=0.25),
-            "centred": True,
+            "subtract_mean_face": True,
             "weight": 0.5,
             **changes,
         }
     )
 
 
-CONFIG = RecognizerConfig(
+CONFIG = ModelConfig(
     detector=ComponentConfig(name="dlib_hog", config={"upsample": 1}),
     framing={"dlib_hog": Framing(scale=1.2, shift_y=-0.1)},
     networks=(network(), network("second", features=(), weight=1.5)),
@@ -164,8 +164,8 @@ def test_missing_key_is_named(path):
         (("labels",), ["anger", 3], "3"),
         (("networks",), {}, "{}"),
         (("networks", 0), "resnet18", "'resnet18'"),
-        (("networks", 0, "centred"), 1, "1"),
-        (("networks", 0, "centred"), "true", "'true'"),
+        (("networks", 0, "subtract_mean_face"), 1, "1"),
+        (("networks", 0, "subtract_mean_face"), "true", "'true'"),
         (("networks", 0, "weight"), "1", "'1'"),
         (("networks", 0, "head", "units"), 64, "64"),
         (("networks", 0, "head", "units"), [64.0], "64.0"),
@@ -277,26 +277,26 @@ def test_json_that_is_no_emonet_model_is_a_config_error(text):
     ("path", "value", "message"),
     [
         (("labels",), ["a"], "labels: two or more are needed, got ('a',)"),
-        (("labels",), ["a", "b", "a"], "labels: repeated in ('a', 'b', 'a')"),
+        (("labels",), ["a", "b", "a"], "labels: names must not repeat, got ('a', 'b', 'a')"),
         (("networks",), [], "networks: "),
-        (("networks", 1, "name"), "resnet18_bovw", "networks: names repeat in"),
-        (("networks", 0, "weight"), -0.5, "networks: weights must be >= 0 and have a sum"),
+        (("networks", 1, "name"), "resnet18_bovw", "networks: names must not repeat"),
+        (("networks", 0, "weight"), -0.5, "networks: weights must be 0 or more, with a sum"),
         (
             ("networks", 0, "face_size"),
             [0, 48],
-            "face_size: sides of 8 to 1024 pixels, got (0, 48)",
+            "face_size: sides must be 8 to 1024 pixels, got (0, 48)",
         ),
         (
             ("networks", 0, "face_size"),
             [48, 7],
-            "face_size: sides of 8 to 1024 pixels, got (48, 7)",
+            "face_size: sides must be 8 to 1024 pixels, got (48, 7)",
         ),
         (
             ("networks", 0, "face_size"),
             [-48, 48],
-            "face_size: sides of 8 to 1024 pixels, got (-48, 48)",
+            "face_size: sides must be 8 to 1024 pixels, got (-48, 48)",
         ),
-        (("networks", 0, "face_size"), [10**9, 48], "face_size: sides of 8 to 1024 pixels"),
+        (("networks", 0, "face_size"), [10**9, 48], "face_size: sides must be 8 to 1024 pixels"),
         (("temperature",), 0.0, "temperature: must be 0.1 to 100, got 0.0"),
         (("temperature",), -1.0, "temperature: must be 0.1 to 100, got -1.0"),
     ],
@@ -318,18 +318,18 @@ def test_a_file_from_before_test_time_augmentation_has_none():
 
 
 def test_weights_that_are_all_zero_are_refused():
-    with pytest.raises(ConfigError, match="weights must be >= 0 and have a sum of"):
+    with pytest.raises(ConfigError, match="weights must be 0 or more, with a sum of"):
         replace(CONFIG, networks=(network(weight=0.0),))
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"labels": ("a", "a")}, "labels: repeated"),
+        ({"labels": ("a", "a")}, "labels: names must not repeat"),
         ({"labels": ()}, "labels: two or more"),
         ({"networks": ()}, "networks: .* needed"),
         ({"networks": tuple(network(f"n{i}") for i in range(1000))}, "networks: .* needed"),
-        ({"networks": (network(), network())}, "names repeat"),
+        ({"networks": (network(), network())}, "names must not repeat"),
         ({"networks": (network(weight=-1.0),)}, "weights must be"),
         ({"networks": (network(weight=float("nan")),)}, "weights must be"),
         ({"temperature": 0.0}, "temperature"),
@@ -476,7 +476,7 @@ def test_face_sizes_are_those_of_the_networks_once_each_the_largest_first():
 
 
 def test_network_of_faces_too_small_to_build_is_refused():
-    with pytest.raises(ConfigError, match=r"face_size: sides of 8 to 1024 pixels, got \(4, 48\)"):
+    with pytest.raises(ConfigError, match=r"sides must be 8 to 1024 pixels, got \(4, 48\)"):
         network(face_size=(4, 48))
 
 

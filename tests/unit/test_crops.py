@@ -4,17 +4,12 @@ import numpy as np
 import pytest
 from tests.conftest import FixedDetector, make_faces
 
-from emonet.config import Framing
+from emonet.config import ComponentConfig, Framing, ModelConfig, NetworkConfig
 from emonet.errors import ImageError
-from emonet.pipeline.crops import (
-    LEAST_FOUND,
-    crop_faces,
-    faces_by_size,
-    measure_framing,
-    resampling,
-    whole_face,
-)
+from emonet.model import Model
+from emonet.pipeline.crops import crop_faces, faces_by_size, resampling, whole_face
 from emonet.pipeline.detection import detect_faces
+from emonet.pipeline.framing import MIN_FOUND, measure_framing
 from emonet.results import Box, Detection
 
 IMAGE = np.zeros((80, 100, 3), np.uint8)
@@ -31,6 +26,17 @@ def textured():
 def crop(image, box, size, framing=AS_IT_IS, *, framed=False):
     (face,) = crop_faces(image, [Detection(box, framed=framed)], framing, [size])[size]
     return face
+
+
+def measured(detector, faces):
+    """Return the framing that is measured; None if the model stays as it is."""
+    config = ModelConfig(
+        detector=ComponentConfig(name="fixed"),
+        networks=(NetworkConfig(name="net", backbone=ComponentConfig(name="resnet18")),),
+    )
+    model = Model(config=config)
+    framed = measure_framing(model, detector, faces)
+    return None if framed is model else framed.config.framing["fixed"]
 
 
 def test_surest_face_comes_first():
@@ -210,13 +216,13 @@ def test_image_is_not_changed(textured):
 def test_framing_of_a_known_detector_is_measured():
     # The face fills 64..256; this box is smaller than it, and right of and above its centre.
     box = Box(100, 70, 160, 160)
-    framing = measure_framing(FixedDetector(lambda image: [Detection(box)]), make_faces(2).images)
+    framing = measured(FixedDetector(lambda image: [Detection(box)]), make_faces(2).images)
     assert framing == Framing(scale=192 / 160, shift_x=-20 / 160, shift_y=round(10 / 160, 3))
 
 
 def test_boxes_out_of_all_proportion_are_no_measure(caplog):
     detector = FixedDetector(lambda image: [Detection(Box(160, 160, 15, 15))])
-    assert measure_framing(detector, make_faces(2).images) is None
+    assert measured(detector, make_faces(2).images) is None
     assert "framing.scale must be 0.05 to 10, got 12.8" in caplog.text.replace(":", "")
 
 
@@ -228,7 +234,7 @@ def test_framing_is_the_median_of_the_faces():
         return [Detection(Box(160 - side / 2, 160 - side / 2, side, side))]
 
     faces = make_faces(2).images[:10]
-    assert measure_framing(FixedDetector(detect), faces) == Framing(scale=1.2)
+    assert measured(FixedDetector(detect), faces) == Framing(scale=1.2)
 
 
 def test_measured_framing_crops_a_face_as_the_training_set_does():
@@ -240,7 +246,7 @@ def test_measured_framing_crops_a_face_as_the_training_set_does():
         return [Detection(Box(90, 110, 120, 120))]
 
     faces = make_faces(1).images
-    framing = measure_framing(FixedDetector(detect), faces)
+    framing = measured(FixedDetector(detect), faces)
     for image, face in zip(seen, faces, strict=True):
         again = crop(image, Box(90, 110, 120, 120), (48, 48), framing)
         assert np.abs(again.astype(int) - face).mean() < 4
@@ -252,20 +258,20 @@ def test_faces_with_another_number_of_detections_are_left_out():
     def detect(image):
         return [Detection(Box(160 - s / 2, 160 - s / 2, s, s)) for s in next(answers)]
 
-    framing = measure_framing(FixedDetector(detect), make_faces(2).images[:9])
+    framing = measured(FixedDetector(detect), make_faces(2).images[:9])
     assert framing == Framing(scale=1.2)
 
 
-@pytest.mark.parametrize("found", [0, LEAST_FOUND - 1])
+@pytest.mark.parametrize("found", [0, MIN_FOUND - 1])
 def test_too_few_found_faces_tell_nothing(found):
     answers = iter([[Detection(Box(80, 80, 160, 160))]] * found + [[]] * 20)
     detector = FixedDetector(lambda image: next(answers))
-    assert measure_framing(detector, make_faces(2).images) is None
+    assert measured(detector, make_faces(2).images) is None
 
 
 def test_no_faces_tell_nothing():
     detector = FixedDetector(lambda image: [Detection(Box(80, 80, 160, 160))])
-    assert measure_framing(detector, np.empty((0, 48, 48), np.uint8)) is None
+    assert measured(detector, np.empty((0, 48, 48), np.uint8)) is None
 
 
 def test_large_training_set_is_sampled_from_start_to_end():
@@ -276,7 +282,7 @@ def test_large_training_set_is_sampled_from_start_to_end():
         return [Detection(Box(80, 80, 160, 160))]
 
     faces = np.repeat(np.arange(250, dtype=np.uint8), 8)[:, np.newaxis, np.newaxis]
-    measure_framing(FixedDetector(detect), np.tile(faces, (1, 8, 8)))
+    measured(FixedDetector(detect), np.tile(faces, (1, 8, 8)))
     assert 100 <= len(looked_at) <= 300
     assert min(looked_at) < 5
     assert max(looked_at) >= 245
@@ -284,7 +290,7 @@ def test_large_training_set_is_sampled_from_start_to_end():
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
 def test_one_image_is_not_taken_for_many_faces(dtype):
-    with pytest.raises(ImageError, match=r"shape \(48, 48, 3\): if that is one image"):
+    with pytest.raises(ImageError, match=r"shape \(48, 48, 3\): put a single image into a list"):
         faces_by_size(np.zeros((48, 48, 3), dtype), ((48, 48),))
 
 

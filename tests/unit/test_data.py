@@ -101,15 +101,15 @@ def test_pixels_are_read_row_by_row(tmp_path):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        (row(pixels=PIXELS[:-2]), "2304 pixels expected, got 2303"),
-        (row(pixels=PIXELS + " 7"), "2304 pixels expected, got 2305"),
-        (row(pixels=""), "2304 pixels expected, got 0"),
-        (row(pixels="x" + PIXELS[1:]), "no number.*'x'"),
-        (row(pixels="7.5" + PIXELS[1:]), "no number.*'7.5'"),
-        (row(pixels="nan" + PIXELS[1:]), "no number.*'nan'"),
-        (row(pixels="256" + PIXELS[1:]), r"a pixel is outside 0\.\.255"),
-        (row(pixels="-1" + PIXELS[1:]), r"a pixel is outside 0\.\.255"),
-        (row(pixels="9" * 30 + PIXELS[1:]), r"a pixel is outside 0\.\.255"),
+        (row(pixels=PIXELS[:-2]), "expected 2304 pixels, got 2303"),
+        (row(pixels=PIXELS + " 7"), "expected 2304 pixels, got 2305"),
+        (row(pixels=""), "expected 2304 pixels, got 0"),
+        (row(pixels="x" + PIXELS[1:]), "pixels must be numbers.*'x'"),
+        (row(pixels="7.5" + PIXELS[1:]), "pixels must be numbers.*'7.5'"),
+        (row(pixels="nan" + PIXELS[1:]), "pixels must be numbers.*'nan'"),
+        (row(pixels="256" + PIXELS[1:]), r"pixels must be 0\.\.255"),
+        (row(pixels="-1" + PIXELS[1:]), r"pixels must be 0\.\.255"),
+        (row(pixels="9" * 30 + PIXELS[1:]), r"pixels must be 0\.\.255"),
         (row(emotion="7"), "unknown emotion '7'"),
         (row(emotion="-1"), "unknown emotion '-1'"),
         (row(emotion="happy"), "unknown emotion 'happy'"),
@@ -251,28 +251,28 @@ def test_votes_become_soft_labels_in_fer2013s_order(tmp_path):
 def test_votes_share_the_targets_with_the_label(tmp_path):
     path = two_splits(tmp_path, [0])
     votes = write_votes(tmp_path / "votes.csv", [{"anger": 5, "fear": 5}, {"fear": 10}], TWO_SPLITS)
-    dataset = load_dataset(path, ferplus=votes, ferplus_share=np.float64(0.25))
+    dataset = load_dataset(path, ferplus=votes, ferplus_weight=np.float64(0.25))
     np.testing.assert_array_equal(dataset.targets, [[0.875, 0, 0.125, 0, 0, 0, 0]])
     assert dataset.targets.dtype == np.float32
-    labels_alone = load_dataset(path, ferplus=votes, ferplus_share=0)
+    labels_alone = load_dataset(path, ferplus=votes, ferplus_weight=0)
     np.testing.assert_array_equal(labels_alone.targets, np.eye(7)[[0]])
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.1, True, "half"])
 def test_a_share_of_votes_that_is_none_is_refused(share, small_csv):
-    with pytest.raises(ConfigError, match=r"ferplus_share must be a number of 0\.\.1, got"):
-        load_dataset(small_csv, ferplus_share=share)
+    with pytest.raises(ConfigError, match=r"ferplus_weight must be a number in 0\.\.1, got"):
+        load_dataset(small_csv, ferplus_weight=share)
 
 
 def test_a_share_of_no_votes_is_refused(small_csv):
-    with pytest.raises(ConfigError, match=r"ferplus_share=0\.3 needs votes"):
-        load_dataset(small_csv, ferplus_share=0.3)
+    with pytest.raises(ConfigError, match=r"ferplus_weight=0\.3 needs votes"):
+        load_dataset(small_csv, ferplus_weight=0.3)
 
 
 @pytest.mark.parametrize("votes", [[7.0, 3.0], [np.nan, 1.0], [-0.5, 1.5]])
 def test_votes_that_are_no_shares_are_refused(votes):
     images = np.zeros((1, 48, 48), np.uint8)
-    with pytest.raises(DataError, match="votes must be shares"):
+    with pytest.raises(DataError, match="votes must be 0 or more"):
         FaceDataset(images, np.array([0]), ("a", "b"), np.array([votes], np.float32))
 
 
@@ -319,7 +319,7 @@ def test_votes_for_another_number_of_faces_are_not_this_data_sets(count, tmp_pat
     """As after filter-faces, which leaves faces out: all others would get a neighbour's votes."""
     path = write_lines(tmp_path / "a.csv", HEADER, row(), row(), row())
     votes = write_votes(tmp_path / "v.csv", [{"anger": 10}] * count)
-    message = rf"v\.csv has votes for {count} faces of Training, the data set has 3"
+    message = rf"v\.csv has votes for {count} faces of Training, but the data set has 3"
     with pytest.raises(DataError, match=message):
         load_dataset(path, ferplus=votes)
 
@@ -344,7 +344,7 @@ def test_missing_votes_are_a_data_error(small_csv, tmp_path):
 
 def test_votes_do_not_go_with_a_folder(tmp_path):
     write_images(tmp_path, {"train/angry": 1, "train/happy": 1})
-    with pytest.raises(DataError, match="not with the folder"):
+    with pytest.raises(DataError, match="got the folder"):
         load_dataset(tmp_path, ferplus=tmp_path / "votes.csv")
 
 
@@ -422,7 +422,7 @@ def test_folder_without_splits_is_a_training_set(tmp_path):
 
 def test_missing_split_folder_names_those_there_are(tmp_path):
     write_images(tmp_path, {"train/awake": 1, "train/tired": 1})
-    with pytest.raises(DataError, match=r"no folder for the split validation: found \['train'\]"):
+    with pytest.raises(DataError, match=r"no folder for the split validation; it has \['train'\]"):
         load_dataset(tmp_path, "validation")
 
 
@@ -539,14 +539,14 @@ def test_classes_and_votes_get_their_types():
 
 @pytest.mark.parametrize("counts", [(), (1, 1, 1)])
 def test_what_can_not_be_divided_is_refused(counts):
-    with pytest.raises(DataError, match="held out: give more faces, two or more of each class"):
+    with pytest.raises(DataError, match=r"Cannot hold out .*: add faces, at least two per class"):
         of_classes(*counts).hold_out(0.5)
 
 
 def test_pictures_that_were_shrunk_are_refused_where_more_pixels_are_needed(tmp_path):
     write_images(tmp_path, {"train/happy": 2, "train/sad": 2}, size=(60, 50))
     small, large = (load_dataset(tmp_path, face_size=(size, size)) for size in (48, 60))
-    assert (small.shrunk, large.shrunk) == (True, False)
+    assert (small.downscaled, large.downscaled) == (True, False)
     for faces in (
         small,
         small.subset(np.array([0])),
@@ -554,7 +554,7 @@ def test_pictures_that_were_shrunk_are_refused_where_more_pixels_are_needed(tmp_
     ):
         with pytest.raises(DataError, match=r"load_dataset\(\.\.\., face_size=\(60, 60\)\)"):
             as_dataset(faces, labels=faces.labels, face_size=(60, 60), exactly=False)
-    enlarged = replace(small, shrunk=False)
+    enlarged = replace(small, downscaled=False)
     for faces, size in ((large, (48, 48)), (small, (48, 48)), (enlarged, (60, 60))):
         assert as_dataset(faces, labels=faces.labels, face_size=size, exactly=False) is faces
 
@@ -565,7 +565,7 @@ def test_classes_may_be_a_list():
 
 
 def test_a_label_that_comes_twice_is_refused():
-    with pytest.raises(DataError, match="labels must differ from each other, got a, a"):
+    with pytest.raises(DataError, match="labels must be unique, got a, a"):
         FaceDataset(np.zeros((1, 8, 8), np.uint8), np.array([0]), ("a", "a"))
 
 
@@ -627,8 +627,8 @@ def test_pair_of_arrays_becomes_a_data_set():
 @pytest.mark.parametrize(
     ("labels", "face_size", "message"),
     [
-        (("a", "c"), (8, 8), "have the labels a, b; the recognizer's are a, c"),
-        (("a", "b"), (8, 9), r"\(8, 8\) pixels; the recognizer's are \(8, 9\)"),
+        (("a", "c"), (8, 8), "have the labels a, b, but the recognizer has a, c"),
+        (("a", "b"), (8, 9), r"\(8, 8\) pixels, but the recognizer needs \(8, 9\)"),
     ],
 )
 def test_data_set_for_another_recognizer_is_refused(labels, face_size, message):
@@ -644,7 +644,7 @@ def test_labels_may_be_some_of_the_recognizers_in_any_order():
     assert [wider.labels[kind] for kind in wider.classes] == [("a", "b")[k] for k in CLASSES]
     np.testing.assert_allclose(wider.votes, [[0.1, 0, 0.9], [0.8, 0, 0.2]], rtol=1e-6)
     for labels in (("b", "c", "a"), ("b", "a")):
-        with pytest.raises(DataError, match="to train they must be the recognizer's"):
+        with pytest.raises(DataError, match="training needs the recognizer's labels"):
             as_dataset(dataset, labels=labels, every_label=True)
 
 

@@ -1,4 +1,4 @@
-"""Merging recognizers and learning their weights, on arrays alone."""
+"""Merging models and searching their weights, on arrays alone."""
 
 from dataclasses import replace
 
@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from scipy import optimize
 
-from emonet.config import ComponentConfig, NetworkConfig, RecognizerConfig
+from emonet.config import ComponentConfig, ModelConfig, NetworkConfig
 from emonet.errors import ConfigError, DataError, WeightsError
 from emonet.labels import FER2013
+from emonet.model import Model
 from emonet.network.ensemble import apply_temperature
 from emonet.network.weights import adapt_output
-from emonet.training.ensembling import FOLDS, learn_weights, merge
+from emonet.training.ensembling import FOLDS, merge, search_weights
 
 CLASSES = np.random.default_rng(99).integers(0, 3, 400)
 
@@ -30,10 +31,10 @@ def member(share_right: float, seed: int, *, sure: float = 0.6) -> np.ndarray:
     return (chances / chances.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-def config(name: str = "net", *, weight: float = 1.0, **changes) -> RecognizerConfig:
+def config(name: str = "net", *, weight: float = 1.0, **changes) -> ModelConfig:
     network = NetworkConfig(name=name, backbone=ComponentConfig(name="resnet18"), weight=weight)
     detector = ComponentConfig(name="whole_image")
-    return RecognizerConfig(detector=detector, networks=(network,), **changes)
+    return ModelConfig(detector=detector, networks=(network,), **changes)
 
 
 def arrays(seed: int, count: int = 7) -> dict[str, np.ndarray]:
@@ -45,6 +46,10 @@ def arrays(seed: int, count: int = 7) -> dict[str, np.ndarray]:
     }
 
 
+def model(name: str = "net", *, seed: int = 0, count: int = 7, **changes) -> Model:
+    return Model(config=config(name, **changes), weights={name: arrays(seed, count)})
+
+
 def softmax(scores: np.ndarray) -> np.ndarray:
     powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
     return powers / powers.sum(axis=-1, keepdims=True)
@@ -52,28 +57,28 @@ def softmax(scores: np.ndarray) -> np.ndarray:
 
 def test_a_good_member_outweighs_bad_ones_that_agree_with_each_other():
     bad = member(0.35, seed=2, sure=0.7)
-    learnt = learn_weights({"good": member(0.9, seed=1), "bad": bad, "same": bad}, CLASSES, seed=0)
-    assert learnt.weights["good"] > learnt.weights["bad"] + learnt.weights["same"]
-    assert learnt.learnt == pytest.approx(learnt.members["good"], abs=0.03)
-    assert learnt.learnt > learnt.mean + 0.2
-    assert learnt.held_out > learnt.mean + 0.2
-    assert learnt.beat_the_mean
+    found = search_weights({"good": member(0.9, seed=1), "bad": bad, "same": bad}, CLASSES, seed=0)
+    assert found.weights["good"] > found.weights["bad"] + found.weights["same"]
+    assert found.fitted == pytest.approx(found.members["good"], abs=0.03)
+    assert found.fitted > found.mean + 0.2
+    assert found.held_out > found.mean + 0.2
+    assert found.beats_mean
 
 
 def test_learnt_weights_are_shares_and_their_figures_are_those_of_the_mean_with_them():
     members = {f"m{seed}": member(0.6, seed=seed) for seed in range(3)}
-    learnt = learn_weights(members, CLASSES, seed=0)
-    assert list(learnt.weights) == list(members)
-    assert min(learnt.weights.values()) >= 0
-    assert sum(learnt.weights.values()) == pytest.approx(1)
-    mean = sum(learnt.weights[name] * part.astype(np.float64) for name, part in members.items())
-    assert learnt.learnt == pytest.approx((mean.argmax(axis=1) == CLASSES).mean(), abs=0.003)
+    found = search_weights(members, CLASSES, seed=0)
+    assert list(found.weights) == list(members)
+    assert min(found.weights.values()) >= 0
+    assert sum(found.weights.values()) == pytest.approx(1)
+    mean = sum(found.weights[name] * part.astype(np.float64) for name, part in members.items())
+    assert found.fitted == pytest.approx((mean.argmax(axis=1) == CLASSES).mean(), abs=0.003)
     truth = mean[np.arange(len(CLASSES)), CLASSES]
-    assert learnt.log_loss == pytest.approx(-np.log(truth).mean(), abs=1e-5)
+    assert found.log_loss == pytest.approx(-np.log(truth).mean(), abs=1e-5)
     for name, part in members.items():
-        assert learnt.members[name] == (part.argmax(axis=1) == CLASSES).mean()
+        assert found.members[name] == (part.argmax(axis=1) == CLASSES).mean()
     plain = sum(part.astype(np.float64) for part in members.values())
-    assert learnt.mean == pytest.approx((plain.argmax(axis=1) == CLASSES).mean(), abs=0.003)
+    assert found.mean == pytest.approx((plain.argmax(axis=1) == CLASSES).mean(), abs=0.003)
 
 
 def test_search_goes_on_until_its_candidates_err_alike(monkeypatch: pytest.MonkeyPatch):
@@ -90,7 +95,7 @@ def test_search_goes_on_until_its_candidates_err_alike(monkeypatch: pytest.Monke
         f"m{seed}": np.concatenate([member(0.7, seed=10 * seed + part) for part in range(10)])
         for seed in range(4)
     }
-    learn_weights(members, classes, seed=0)
+    search_weights(members, classes, seed=0)
     assert len(searches) == FOLDS + 1
     for found in searches:
         assert found.success
@@ -100,76 +105,72 @@ def test_search_goes_on_until_its_candidates_err_alike(monkeypatch: pytest.Monke
 def test_learning_is_never_worse_than_the_mean_on_its_own_faces_and_says_what_it_is_elsewhere():
     """Equal members of pure chance: whatever is learnt is luck, and held-out faces show it."""
     members = {f"m{seed}": member(1 / 3, seed=seed) for seed in range(4)}
-    learnt = learn_weights(members, CLASSES, seed=0)
-    assert learnt.learnt >= learnt.mean
-    assert learnt.held_out < learnt.learnt
-    assert learnt.held_out < 0.45
+    found = search_weights(members, CLASSES, seed=0)
+    assert found.fitted >= found.mean
+    assert found.held_out < found.fitted
+    assert found.held_out < 0.45
 
 
 def test_of_members_that_are_right_equally_often_the_log_loss_decides():
     sure, unsure = member(1.0, seed=0, sure=0.98), member(1.0, seed=0, sure=0.4)
-    learnt = learn_weights({"unsure": unsure, "sure": sure}, CLASSES, seed=0)
-    assert learnt.weights["sure"] > 0.95
+    found = search_weights({"unsure": unsure, "sure": sure}, CLASSES, seed=0)
+    assert found.weights["sure"] > 0.95
 
 
 def test_the_same_seed_learns_the_same_weights():
     members = {f"m{seed}": member(0.6, seed=seed) for seed in range(3)}
-    assert learn_weights(members, CLASSES, seed=5) == learn_weights(members, CLASSES, seed=5)
+    assert search_weights(members, CLASSES, seed=5) == search_weights(members, CLASSES, seed=5)
 
 
 def test_too_few_faces_are_refused():
     few = {name: member(0.5, seed=0)[: FOLDS - 1] for name in "ab"}
     with pytest.raises(DataError, match="5 or more faces, got 4"):
-        learn_weights(few, CLASSES[: FOLDS - 1], seed=0)
+        search_weights(few, CLASSES[: FOLDS - 1], seed=0)
 
 
 def test_members_of_one_name_are_numbered_and_have_the_same_say():
-    merged, weights, _ = merge([(config(), {"net": arrays(seed)}, {}) for seed in range(3)])
-    assert [network.name for network in merged.networks] == ["net", "net_2", "net_3"]
-    assert [network.weight for network in merged.networks] == pytest.approx([1 / 3] * 3)
-    for seed, name in enumerate(weights):
+    merged = merge([model(seed=seed) for seed in range(3)])
+    assert [network.name for network in merged.config.networks] == ["net", "net_2", "net_3"]
+    assert [network.weight for network in merged.config.networks] == pytest.approx([1 / 3] * 3)
+    for seed, name in enumerate(merged.weights):
         for key, array in arrays(seed).items():
-            np.testing.assert_array_equal(weights[name][key], array)
+            np.testing.assert_array_equal(merged.weights[name][key], array)
 
 
 def test_long_names_stay_legal_when_numbered():
     name = "n" * 64
-    merged, _, _ = merge([(config(name), {name: arrays(0)}, {})] * 12)
-    names = [network.name for network in merged.networks]
+    merged = merge([model(name)] * 12)
+    names = [network.name for network in merged.config.networks]
     assert len(set(names)) == 12
     assert max(map(len, names)) <= 64
 
 
 def test_an_ensemble_among_the_members_has_the_say_of_one():
-    inner, inner_weights, _ = merge([(config(), {"net": arrays(seed)}, {}) for seed in range(2)])
+    inner = merge([model(seed=seed) for seed in range(2)])
     heavy, light = (
-        replace(part, weight=w) for part, w in zip(inner.networks, (3.0, 1.0), strict=True)
+        replace(part, weight=w) for part, w in zip(inner.config.networks, (3.0, 1.0), strict=True)
     )
-    inner = replace(inner, networks=(heavy, light))
-    merged, _, _ = merge([(inner, inner_weights, {}), (config(), {"net": arrays(2)}, {})])
-    assert [part.weight for part in merged.networks] == pytest.approx([0.375, 0.125, 0.5])
+    inner = replace(inner, config=replace(inner.config, networks=(heavy, light)))
+    merged = merge([inner, model(seed=2)])
+    assert [part.weight for part in merged.config.networks] == pytest.approx([0.375, 0.125, 0.5])
 
 
 def test_columns_follow_the_labels_of_the_first_member():
     turned = FER2013[::-1]
-    merged, weights, _ = merge(
-        [(config(), {"net": arrays(0)}, {}), (config(labels=turned), {"net": arrays(1)}, {})]
-    )
-    assert merged.labels == FER2013
+    merged = merge([model(), model(seed=1, labels=turned)])
+    assert merged.config.labels == FER2013
     features = np.random.default_rng(9).normal(size=(4, 5))
     own = features @ arrays(1)["head/probabilities/kernel"] + arrays(1)["head/probabilities/bias"]
-    new = weights["net_2"]
+    new = merged.weights["net_2"]
     now = features @ new["head/probabilities/kernel"] + new["head/probabilities/bias"]
     np.testing.assert_allclose(now, own[:, ::-1], rtol=1e-6)
 
 
 def test_calibration_of_a_member_goes_into_its_weights():
-    merged, weights, _ = merge(
-        [(config(temperature=2.5), {"net": arrays(0)}, {}), (config(), {"net": arrays(1)}, {})]
-    )
-    assert merged.temperature == 1
+    merged = merge([model(temperature=2.5), model(seed=1)])
+    assert merged.config.temperature == 1
     features = np.random.default_rng(9).normal(size=(4, 5))
-    old, new = arrays(0), weights["net"]
+    old, new = arrays(0), merged.weights["net"]
     own, now = (
         softmax(features @ part["head/probabilities/kernel"] + part["head/probabilities/bias"])
         for part in (old, new)
@@ -179,10 +180,11 @@ def test_calibration_of_a_member_goes_into_its_weights():
 
 def test_graphs_in_int8_do_not_outlive_a_change_of_what_they_hold(caplog):
     def one(precision, **changes):
-        made = config(**changes)
-        (part,) = made.networks
+        made = model(**changes)
+        (part,) = made.config.networks
         networks = (replace(part, graph_precision=precision),)
-        return replace(made, networks=networks), {"net": arrays(0)}, {"net": precision.encode()}
+        changed = replace(made.config, networks=networks)
+        return replace(made, config=changed, graphs={"net": precision.encode()})
 
     members = [
         one("float32", temperature=2.5),
@@ -190,9 +192,9 @@ def test_graphs_in_int8_do_not_outlive_a_change_of_what_they_hold(caplog):
         one("int8", temperature=2.5),
         one("int8", labels=FER2013[::-1]),
     ]
-    merged, _, graphs = merge(members)
-    assert graphs == {"net": b"float32", "net_2": b"int8"}
-    assert [part.graph_precision for part in merged.networks] == [
+    merged = merge(members)
+    assert merged.graphs == {"net": b"float32", "net_2": b"int8"}
+    assert [part.graph_precision for part in merged.config.networks] == [
         "float32", "int8", "float32", "float32",
     ]  # fmt: skip
     said = [record.getMessage() for record in caplog.records]
@@ -201,16 +203,16 @@ def test_graphs_in_int8_do_not_outlive_a_change_of_what_they_hold(caplog):
 
 
 def test_members_that_do_not_go_together_are_refused():
-    other = config(labels=("awake", "asleep"))
+    other = model(count=2, labels=("awake", "asleep"))
     with pytest.raises(
         ConfigError, match="same labels: one has awake, asleep, the first has anger"
     ):
-        merge([(config(), {"net": arrays(0)}, {}), (other, {"net": arrays(0, 2)}, {})])
+        merge([model(), other])
     with pytest.raises(ConfigError, match="at least one member"):
         merge([])
-    inner, weights, _ = merge([(config(), {"net": arrays(seed)}, {}) for seed in range(2)])
+    inner = merge([model(seed=seed) for seed in range(2)])
     with pytest.raises(ConfigError, match="calibrated ensemble"):
-        merge([(replace(inner, temperature=2.0), weights, {})])
+        merge([replace(inner, config=replace(inner.config, temperature=2.0))])
 
 
 def test_weights_without_the_output_layer_are_refused():

@@ -110,7 +110,7 @@ def test_a_detector_sees_pictures_large_enough_with_something_around_them(
 def test_a_stopped_filter_goes_on_from_what_it_had_found(
     csv_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("emonet.data.face_filter.CHUNK_PICTURES", 10)
+    monkeypatch.setattr("emonet.data.face_filter.CHUNK_IMAGES", 10)
 
     class Stopped(ByBrightness):
         def detect(self, image: np.ndarray) -> list[Detection]:
@@ -147,13 +147,13 @@ def test_a_filter_that_fails_leaves_nothing_behind(
 def test_a_copy_within_the_data_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "faces" / "happy"
     folder.mkdir(parents=True)
-    with pytest.raises(DataError, match="choose a folder outside"):
+    with pytest.raises(DataError, match="is inside the data set"):
         filter_faces(tmp_path / "faces", tmp_path / "faces" / "kept", ByBrightness())
     assert list((tmp_path / "faces").iterdir()) == [folder]
 
 
 def test_what_is_there_is_not_overwritten(csv_file: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="is there already"):
+    with pytest.raises(DataError, match="already exists"):
         filter_faces(csv_file, tmp_path, ByBrightness())
     with pytest.raises(DataError, match="No data set"):
         filter_faces(tmp_path / "nothing.csv", tmp_path / "out", ByBrightness())

@@ -13,8 +13,8 @@ import pytest
 
 from emonet import EmotionRecognizer
 from emonet.errors import ConfigError, HubError, ModelNotFoundError, TrainingError, WeightsError
-from emonet.files import beside
 from emonet.plugin import locate_file
+from emonet.support.files import atomic_write
 from emonet.training.checkpoint import Checkpoint
 from emonet.training.schedule import EpochRecord
 
@@ -91,14 +91,14 @@ def test_bytes_are_on_the_disk_before_a_file_takes_its_name(
 ) -> None:
     flushed = []
     monkeypatch.setattr(os, "fsync", lambda handle: flushed.append(os.fstat(handle).st_ino))
-    with beside(tmp_path / "a.txt") as file:
+    with atomic_write(tmp_path / "a.txt") as file:
         file.write_text("text")
         before = file.stat().st_ino
     assert flushed == [before] == [(tmp_path / "a.txt").stat().st_ino]
 
 
 def test_a_folder_is_no_file_to_write() -> None:
-    with pytest.raises(IsADirectoryError), beside(Path()):
+    with pytest.raises(IsADirectoryError), atomic_write(Path()):
         pass
 
 

@@ -295,14 +295,14 @@ def test_damaged_file_gives_a_picture_or_an_image_error(kind):
 
 @pytest.mark.parametrize("source", [b"", b"no picture", b"\x89PNG\r\n\x1a\n"])
 def test_bytes_that_are_no_picture_are_an_image_error(source):
-    with pytest.raises(ImageError, match="The image in memory is in no image format"):
+    with pytest.raises(ImageError, match="The image in memory is not in a supported image format"):
         load_image(source)
 
 
 def test_file_that_is_no_picture_is_named(tmp_path):
     file = tmp_path / "notes.txt"
     file.write_text("not a picture")
-    with pytest.raises(ImageError, match=r"notes\.txt is in no image format"):
+    with pytest.raises(ImageError, match=r"notes\.txt is not in a supported image format"):
         load_image(file)
 
 
@@ -325,16 +325,16 @@ def test_text_that_can_be_no_path_is_an_image_error(name):
 
 
 def test_a_path_without_a_file_says_what_to_do_instead(tmp_path):
-    with pytest.raises(FileNotFoundError, match="it is a folder; pass the files in it"):
+    with pytest.raises(FileNotFoundError, match="this is a folder; pass its files"):
         load_image(tmp_path)
-    with pytest.raises(ImageNotFoundError, match="download it and pass its bytes"):
+    with pytest.raises(ImageNotFoundError, match="download the image and pass its bytes"):
         load_image("https://example.org/a.jpg")
-    with pytest.raises(ImageError, match="BytesIO: pass what its read"):
+    with pytest.raises(ImageError, match=r"BytesIO: pass file\.read\(\)"):
         load_image(io.BytesIO())
-    with pytest.raises(ImageError, match=r"bytearray: pass bytes\(\.\.\.\) of it"):
+    with pytest.raises(ImageError, match=r"bytearray: pass bytes\(image\)"):
         load_image(bytearray())
     (tmp_path / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
-    with pytest.raises(ImageError, match=r"IMG_1\.HEIC is in no image format .* pillow-heif"):
+    with pytest.raises(ImageError, match=r"IMG_1\.HEIC is not in a supported .* pillow-heif"):
         load_image(tmp_path / "IMG_1.HEIC")
     (entry,) = os.scandir(tmp_path)
     with pytest.raises(ImageError, match=r"DirEntry: pass os\.fspath"):
@@ -408,7 +408,7 @@ def test_float_array_outside_0_to_1_is_refused_with_its_range(worst, received):
 def test_image_error_is_caught_as_emonet_error_and_as_value_error():
     with pytest.raises(EmonetError):
         load_image(b"")
-    with pytest.raises(ValueError, match="no image format"):
+    with pytest.raises(ValueError, match="not in a supported image format"):
         load_image(b"")
 
 
@@ -427,7 +427,7 @@ def test_one_image_is_told_from_many(source):
 
 def test_postscript_is_not_run():
     program = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n%%EOF\n"
-    with pytest.raises(ImageError, match="is PostScript, which is a program"):
+    with pytest.raises(ImageError, match="is PostScript, which is not supported"):
         load_image(program)
 
 

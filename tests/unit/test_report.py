@@ -122,7 +122,7 @@ def test_probabilities_in_seven_digits_are_good_enough():
 
 
 def test_nothing_to_evaluate_on_is_a_data_error():
-    with pytest.raises(DataError, match="no face to evaluate on"):
+    with pytest.raises(DataError, match="Cannot evaluate on 0 faces"):
         make_report(np.empty((0, 3), np.float32), np.empty(0, np.int64), LABELS)
 
 

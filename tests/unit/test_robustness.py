@@ -95,5 +95,5 @@ def test_accuracies_and_drops_are_those_of_the_changed_faces():
         "accuracy": 0.4,
         "drop": pytest.approx(60),
     }
-    with pytest.raises(DataError, match="no face"):
+    with pytest.raises(DataError, match="0 faces"):
         measure_robustness(by_brightness, faces[:0], classes[:0])

@@ -7,8 +7,9 @@ import pytest
 
 from emonet.data.augmentation import Augmentation
 from emonet.errors import ConfigError
+from emonet.records import EpochRecord, ValidationFigures
 from emonet.training.recipes import RECIPES, Phase, Recipe, get_recipe
-from emonet.training.schedule import EpochRecord, best_epoch, learning_rate, should_stop
+from emonet.training.schedule import best_index, learning_rate, should_stop
 
 
 def history(
@@ -73,7 +74,23 @@ def test_only_plateau_looks_at_the_validation_loss(schedule: str) -> None:
 def test_the_best_epoch_is_the_surest_and_then_the_earliest_of_the_best(
     losses: list[float], accuracies: list[float], monitor: str, best: int
 ) -> None:
-    assert best_epoch(history(losses, accuracies), monitor) == best
+    assert best_index(history(losses, accuracies), monitor) == best
+
+
+@pytest.mark.parametrize(
+    ("losses", "accuracies", "monitor", "best"),
+    [
+        ([0.8, 0.9], [0.3, 0.4], "val_loss", 0),
+        ([0.8, 0.9], [0.3, 0.4], "val_accuracy", 2),
+        ([0.7, 0.9], [0.5, 0.4], "val_loss", 0),  # the earliest of equals
+        ([0.6, 0.9], [0.3, 0.4], "val_loss", 1),
+    ],
+)
+def test_the_weights_before_training_compete_with_the_epochs(
+    losses: list[float], accuracies: list[float], monitor: str, best: int
+) -> None:
+    start = ValidationFigures(val_loss=0.7, val_accuracy=0.35)
+    assert best_index([start, *history(losses, accuracies)], monitor) == best
 
 
 @pytest.mark.parametrize(
@@ -120,8 +137,8 @@ def test_the_paper_recipe_is_the_papers() -> None:
     assert (everything.learning_rate, everything.schedule) == (1e-3, "plateau")
     assert everything.patience is not None
     assert everything.patience > everything.plateau_patience
-    assert (paper.batch_size, paper.monitor, paper.average, paper.mixup) == (64, "val_loss", 0, 0)
-    assert paper.augmentation == Augmentation(rotation=10, shear=10, zoom=0.1, mirror=True)
+    assert (paper.batch_size, paper.monitor, paper.ema_decay, paper.mixup) == (64, "val_loss", 0, 0)
+    assert paper.augmentation == Augmentation(rotation=10, shear=10, zoom=0.1, horizontal_flip=True)
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
@@ -150,12 +167,12 @@ def test_fewer_epochs_shorten_warmup_and_calm() -> None:
     recipe = Recipe(
         name="long",
         phases=(phase(epochs=40, schedule="cosine", warmup_epochs=4),),
-        calm_epochs=10,
+        no_mixup_epochs=10,
     )
     short = recipe.with_epochs(10)
     assert short.phases[0].warmup_epochs == 1
-    assert short.calm_epochs == 5
-    assert short == replace(recipe, phases=short.phases, calm_epochs=5)
+    assert short.no_mixup_epochs == 5
+    assert short == replace(recipe, phases=short.phases, no_mixup_epochs=5)
 
 
 def test_fewer_epochs_than_phases_are_refused() -> None:
@@ -227,16 +244,21 @@ def test_a_number_that_no_phase_can_have_is_refused(name: str, value: object) ->
 
 
 def test_a_warmup_that_no_schedule_would_make_is_refused() -> None:
-    with pytest.raises(ConfigError, match="warmup_epochs goes with the schedule 'cosine'"):
+    with pytest.raises(ConfigError, match="warmup_epochs needs the schedule 'cosine'"):
         phase(warmup_epochs=3, schedule="constant")
 
 
 def test_numbers_of_a_recipe_can_be_replaced():
     scratch = RECIPES["scratch"]
     changed = scratch.with_settings(
-        {"mixup": 0.4, "batch_size": 32, "augmentation.erase": 0.5, "augmentation.mirror": False}
+        {
+            "mixup": 0.4,
+            "batch_size": 32,
+            "augmentation.random_erasing": 0.5,
+            "augmentation.horizontal_flip": False,
+        }
     )
-    augmentation = replace(scratch.augmentation, erase=0.5, mirror=False)
+    augmentation = replace(scratch.augmentation, random_erasing=0.5, horizontal_flip=False)
     assert changed == replace(scratch, mixup=0.4, batch_size=32, augmentation=augmentation)
     assert scratch.with_settings({}) == scratch
 
@@ -245,21 +267,21 @@ def test_numbers_of_a_recipe_can_be_replaced():
     ("settings", "message"),
     [
         ({"mixpu": 1}, "no setting 'mixpu'. Did you mean 'mixup'?"),
-        ({"augmentation.erose": 1}, "Did you mean 'augmentation.erase'?"),
+        ({"augmentation.random_erase": 1}, "Did you mean 'augmentation.random_erasing'?"),
         ({"phases": 1}, "no setting 'phases'"),
         ({"monitor": "val_loss"}, "no setting 'monitor'"),
         ({"mixup": -0.1}, "mixup must be a number"),
         ({"mixup": "much"}, "mixup must be a number"),
-        ({"label_smoothing": 1.5}, "label_smoothing must be a number of 0..1"),
-        ({"class_weight_power": 1.5}, "class_weight_power must be a number of 0..1"),
-        ({"class_weight_power": "balanced"}, "class_weight_power must be a number of 0..1"),
-        ({"augmentation.exposure": 5}, "exposure must be a number of 0..4"),
-        ({"augmentation.compress": 1.5}, "compress must be a number of 0..1"),
-        ({"average": 2}, "average must be a number of 0..1"),
+        ({"label_smoothing": 1.5}, "label_smoothing must be a number in 0..1"),
+        ({"class_weight_power": 1.5}, "class_weight_power must be a number in 0..1"),
+        ({"class_weight_power": "balanced"}, "class_weight_power must be a number in 0..1"),
+        ({"augmentation.exposure": 5}, "exposure must be a number in 0..4"),
+        ({"augmentation.jpeg_compression": 1.5}, "jpeg_compression must be a number in 0..1"),
+        ({"ema_decay": 2}, "ema_decay must be a number in 0..1"),
         ({"batch_size": 0}, "batch_size must be a whole number"),
-        ({"calm_epochs": 1.5}, "calm_epochs must be a whole number"),
-        ({"augmentation.rotation": -1}, "rotation must be a number of 0..180"),
-        ({"augmentation.mirror": 1}, "mirror must be true or false, got 1"),
+        ({"no_mixup_epochs": 1.5}, "no_mixup_epochs must be a whole number"),
+        ({"augmentation.rotation": -1}, "rotation must be a number in 0..180"),
+        ({"augmentation.horizontal_flip": 1}, "horizontal_flip must be true or false, got 1"),
     ],
 )
 def test_numbers_that_no_recipe_has_are_refused(settings, message):
@@ -289,10 +311,10 @@ def test_what_is_no_recipe_makes_none(values: dict[str, object], message: str) -
 
 def test_augmentation_is_no_dictionary() -> None:
     with pytest.raises(ConfigError, match="must be an Augmentation, got"):
-        replace(RECIPES["scratch"], augmentation={"erase": 0.5})
+        replace(RECIPES["scratch"], augmentation={"random_erasing": 0.5})
 
 
 @pytest.mark.parametrize("epochs", ["3", True, 2.5, 0, -3])
 def test_epochs_are_a_whole_number(epochs):
-    with pytest.raises(ConfigError, match=r"recipe: epochs must be a whole number of 1\.\.inf"):
+    with pytest.raises(ConfigError, match=r"recipe: epochs must be a whole number in 1\.\.inf"):
         get_recipe("scratch", epochs=epochs)

@@ -14,7 +14,7 @@ from tests.conftest import TINY, FixedDetector, make_faces
 
 from emonet import EmotionRecognizer
 from emonet.config import Framing
-from emonet.errors import EmonetError, ImageError, NotFittedError, PluginRuntimeError
+from emonet.errors import ConfigError, EmonetError, ImageError, NotFittedError, PluginRuntimeError
 from emonet.labels import FER2013
 from emonet.pipeline.streaming import (
     CHUNK_FACES,
@@ -51,7 +51,14 @@ class Brightness:
         return np.stack([1 - bright, bright], axis=1).astype(np.float32)
 
 
-def stream(sources, *, detect=lambda image: faces_in_a_row(1), detectors=None, classify=None):
+def stream(
+    sources,
+    *,
+    detect=lambda image: faces_in_a_row(1),
+    detectors=None,
+    classify=None,
+    ahead=None,
+):
     fixed = DetectorPool(lambda: GuardedDetector(FixedDetector(detect), "detector fixed"))
     return stream_results(
         sources,
@@ -60,6 +67,7 @@ def stream(sources, *, detect=lambda image: faces_in_a_row(1), detectors=None, c
         face_sizes=[(8, 8)],
         classify=classify or Brightness(),
         labels=LABELS,
+        ahead=ahead,
     )
 
 
@@ -339,13 +347,13 @@ def blank(tmp_path_factory):
 
 def test_one_image_gives_one_result(tiny_recognizer, astronaut):
     result = tiny_recognizer.predict(astronaut)
-    assert (result.path, result.width, result.height) == (str(astronaut), 512, 512)
+    assert (result.path, result.width, result.height) == (str(astronaut), 400, 400)
     (face,) = result.faces
     assert list(face.probabilities) == list(tiny_recognizer.labels)
     assert sum(face.probabilities.values()) == pytest.approx(1, abs=1e-5)
     assert face.score == face.probabilities[face.label] == max(face.probabilities.values())
-    # Where her face is in this well-known photo.
-    assert 160 < face.box.x < 200
+    # Where her face is in the sample photo.
+    assert 120 < face.box.x < 160
     assert 60 < face.box.y < 120
 
 
@@ -467,3 +475,62 @@ def test_bad_face_among_many_raises(tiny_recognizer, blank):
 def test_recognizer_without_weights_says_so(use):
     with pytest.raises(NotFittedError, match="from_pretrained"):
         use(EmotionRecognizer(**TINY))
+
+
+@pytest.fixture(scope="module")
+def whole_image():
+    """A recognizer that takes every image for one face."""
+    return EmotionRecognizer.from_pretrained("tiny", detector="whole_image")
+
+
+@pytest.mark.parametrize("ahead", [0, 1, 2, IMAGES_AHEAD + 3, CHUNK_IMAGES + 50])
+def test_no_more_images_are_taken_than_allowed(whole_image, ahead):
+    taken = []
+
+    def camera():
+        for face in make_faces(30).images:
+            taken.append(len(taken))
+            yield face
+
+    results = 0
+    for result in whole_image.stream(camera(), ahead=ahead):
+        results += 1
+        assert len(result.faces) == 1
+        assert len(taken) <= results + ahead
+        if ahead == 0:
+            assert len(taken) == results
+    assert results == len(taken) == 210
+
+
+def test_a_live_camera_gets_the_same_answers_in_the_same_order(whole_image):
+    faces = make_faces(3).images
+    live = list(whole_image.stream(iter(faces), ahead=0))
+    for one, other in zip(live, whole_image.predict(list(faces)), strict=True):
+        assert one.faces[0].box == other.faces[0].box
+        assert one.faces[0].score == pytest.approx(other.faces[0].score, abs=1e-5)
+
+
+def test_as_many_faces_are_classified_together_as_images_may_be_ahead():
+    calls = {}
+    for ahead in (0, 2, 19, None):
+        classify = Brightness()
+        images = (plain_image(value) for value in range(200))
+        results = list(stream(images, classify=classify, ahead=ahead))
+        assert [round(r.faces[0].probabilities["bright"] * 255) for r in results] == [*range(200)]
+        calls[ahead] = len(classify.calls)
+        assert ahead is None or max(classify.calls) <= 1 + ahead
+    assert calls[0] == 200
+    assert calls[None] < calls[19] < 200
+
+
+def test_by_default_images_are_taken_ahead_and_faces_classified_together(whole_image):
+    taken = []
+    images = (taken.append(0) or face for face in make_faces(30).images)
+    next(whole_image.stream(images))
+    assert CHUNK_IMAGES <= len(taken) <= CHUNK_IMAGES + IMAGES_AHEAD
+
+
+@pytest.mark.parametrize("ahead", [-1, 1.5, True, "2"])
+def test_a_number_of_images_ahead_is_whole(whole_image, ahead):
+    with pytest.raises(ConfigError, match="ahead must be a whole number in 0"):
+        whole_image.stream([], ahead=ahead)

@@ -4,7 +4,7 @@ from importlib.metadata import version
 
 import pytest
 
-from emonet import versions
+from emonet.support import versions
 from emonet.training.record import installed_versions
 
 

@@ -14,7 +14,7 @@ def test_none_is_the_faces_themselves():
 
 
 def test_mirror_adds_the_mirrored_faces():
-    first, second = views(FACES, "mirror")
+    first, second = views(FACES, "horizontal_flip")
     np.testing.assert_array_equal(first, FACES)
     np.testing.assert_array_equal(second, FACES[:, :, ::-1])
 
@@ -50,7 +50,7 @@ def test_the_shift_grows_with_the_face(side, pixels):
     np.testing.assert_array_equal(shifted(face, -1, 0), face)
 
 
-@pytest.mark.parametrize("augmentation", ["none", "mirror", "shift"])
+@pytest.mark.parametrize("augmentation", ["none", "horizontal_flip", "shift"])
 def test_views_keep_form_and_leave_the_faces_alone(augmentation):
     before = FACES.copy()
     for view in views(FACES, augmentation):

@@ -1,4 +1,4 @@
-"""The command line: one file per command, each parses, calls the API and prints."""
+"""The command line: one file per command, which parses options, calls the API and prints."""
 
 from emonet.cli.app import main
 

@@ -1,27 +1,19 @@
-"""Draws the faces of a result into a copy of its image."""
+"""Draw the faces of a result on a copy of its image."""
 
 from collections.abc import Iterable
 from pathlib import Path
 
-from emonet.files import beside
 from emonet.pipeline.images import load_image
 from emonet.results import Face
-
-__all__ = ["annotate", "is_copy"]
+from emonet.support.files import atomic_write
 
 COLOUR = (255, 215, 0)
-#: PNG's own keyword for what made a file, and what copies say there.
+#: PNG text field that marks annotated copies.
 MADE_BY = ("Software", "emonet")
 
 
 def annotate(path: Path, faces: Iterable[Face], target: Path) -> None:
-    """Write the image with a box and a label for every face.
-
-    Args:
-        path: of the image.
-        faces: what to mark in it.
-        target: the PNG file to write.
-    """
+    """Write a PNG file of an image file, with a box and a label for every face."""
     from PIL import Image, ImageDraw, ImageFont
     from PIL.PngImagePlugin import PngInfo
 
@@ -31,7 +23,7 @@ def annotate(path: Path, faces: Iterable[Face], target: Path) -> None:
     font = ImageFont.load_default(size=10 * unit)
     for face in faces:
         x, y, width, height = (int(value) for value in face.box)
-        # Pillow's corners belong to the rectangle.
+        # Both corners belong to Pillow's rectangle.
         draw.rectangle((x, y, x + width - 1, y + height - 1), outline=COLOUR, width=unit)
         text = f"{face.label or 'uncertain'} {100 * face.score:.0f} %"
         place = (x, y - 12 * unit) if y >= 12 * unit else (x, y + height)
@@ -39,12 +31,12 @@ def annotate(path: Path, faces: Iterable[Face], target: Path) -> None:
         draw.text(place, text, fill=(0, 0, 0), font=font)
     info = PngInfo()
     info.add_text(*MADE_BY)
-    with beside(target) as file:
+    with atomic_write(target) as file:
         image.save(file, format="PNG", pnginfo=info)
 
 
-def is_copy(file: Path) -> bool:
-    """Tell whether a file is one that annotate wrote."""
+def is_annotated(file: Path) -> bool:
+    """Return whether annotate wrote a file."""
     from PIL import Image
 
     keyword, maker = MADE_BY

@@ -29,15 +29,13 @@ from emonet.cli import (
 from emonet.cli.printing import printable
 from emonet.errors import EmonetError
 
-__all__ = ["app", "main"]
-
 EXIT_FAILED = 2
 INTERRUPTED = 130
 TERMINATED = 143
 
 app = typer.Typer(
     name="emonet",
-    help="Facial expression recognition: which emotion does a face show?",
+    help="Find faces in images and classify their expressions.",
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -66,56 +64,56 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def common(
-    debug: Annotated[bool, typer.Option(help="Show tracebacks and debugging messages.")] = False,
+    debug: Annotated[bool, typer.Option(help="Show tracebacks and debug messages.")] = False,
     version: Annotated[
         bool,
         typer.Option(
-            "--version", help="Print emonet's version.", is_eager=True, callback=_print_version
+            "--version", help="Print the version of emonet.", is_eager=True, callback=_print_version
         ),
     ] = False,
 ) -> None:
-    """Facial expression recognition: which emotion does a face show?"""
-    # This process is ours, unlike one that imports emonet: TensorFlow may be quietened.
+    """Find faces in images and classify their expressions."""
+    # This process belongs to emonet, so it may silence TensorFlow.
     if not debug:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A file's name may hold what the terminal's encoding lacks.
+        # A file name may have characters that the terminal's encoding lacks.
         sys.stdout.reconfigure(errors="backslashreplace")
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("emonet")
     logger.addHandler(handler)
-    logger.propagate = False  # TensorFlow's converter gives the root a handler too
+    logger.propagate = False  # TensorFlow's converter adds a handler to the root logger
     logger.setLevel(logging.DEBUG if debug else logging.INFO)
 
 
 def main() -> NoReturn:
-    """Run the command line: 0 is success, 1 that some inputs failed, 2 that nothing ran."""
-    # --debug is read here too: usage errors come before any option is.
+    """Run the command line and exit: 0 success, 1 some inputs failed, 2 an error."""
+    # Read --debug here too: usage errors are raised before options are read.
     debug = "--debug" in sys.argv
-    # As a container is stopped: what is half written is to be cleared away then too.
+    # SIGTERM stops a container: exit normally, so that temporary files are removed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     try:
         status = app(standalone_mode=False)
     except (typer.Abort, KeyboardInterrupt):
         _fail("interrupted", INTERRUPTED)
     except (EmonetError, OSError) as error:
-        # OSError: a folder that can't be written to, a full disk.
+        # OSError: for example a read-only folder or a full disk.
         if debug:
             raise
         _fail(str(error), EXIT_FAILED)
     except Exception as error:
-        # Usage errors of the parser underneath know how to word themselves.
+        # Usage errors of the parser have their own message.
         if debug or not hasattr(error, "format_message"):
             raise
         _fail(error.format_message(), EXIT_FAILED)
-    if status == INTERRUPTED:  # typer's own answer to Ctrl-C
+    if status == INTERRUPTED:  # typer returns it after Ctrl-C
         _fail("interrupted", INTERRUPTED)
     sys.exit(status if isinstance(status, int) else 0)
 
 
 def _fail(message: str, status: int) -> NoReturn:
-    # It may repeat a name that a stranger chose, such as a folder's, which a terminal would obey.
+    # The message may repeat a stranger's file name with control characters for a terminal.
     shown = "\n".join(map(printable, message.split("\n")))
     print(f"emonet: {shown[:5000]}", file=sys.stderr)
     sys.exit(status)

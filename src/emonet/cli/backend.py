@@ -1,35 +1,33 @@
-"""Keras and TensorFlow without the lines that they write while they start."""
+"""Import Keras and TensorFlow without their start-up messages."""
 
 import logging
 import os
 import sys
 
-from emonet.network.keras_start import start_keras
 from emonet.recognizer import EmotionRecognizer
-
-__all__ = ["import_keras_quietly", "prepare"]
+from emonet.runtimes.keras_runtime import start_keras
 
 
 def prepare(recognizer: EmotionRecognizer) -> None:
-    """Import Keras now, quietly, if some network of the recognizer will be run by it."""
+    """Import Keras quietly if it runs a network of the recognizer."""
     if "keras" in recognizer.runtimes.values():
         import_keras_quietly()
 
 
 def import_keras_quietly() -> None:
-    """Import Keras now, with the process's standard error switched off meanwhile.
+    """Import Keras with the process's standard error switched off.
 
-    TensorFlow's C++ code writes there before it can be told not to. With ``--debug`` it may.
+    TensorFlow's C++ code writes there before it reads any setting. ``--debug`` shows its lines.
     """
     if "keras" in sys.modules or logging.getLogger("emonet").isEnabledFor(logging.DEBUG):
         return
     sys.stderr.flush()
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+    stderr = os.dup(2)
+    null = os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, 2)
+        os.dup2(null, 2)
         start_keras()
     finally:
-        os.dup2(kept, 2)
-        os.close(nowhere)
-        os.close(kept)
+        os.dup2(stderr, 2)
+        os.close(null)
+        os.close(stderr)

@@ -1,4 +1,4 @@
-"""``emonet ensemble``: several model folders -> one, with learnt weights."""
+"""``emonet ensemble``: combine several models into one, with fitted weights."""
 
 import json
 import logging
@@ -18,12 +18,12 @@ from emonet.cli.options import (
     load_faces,
     typed_command,
 )
+from emonet.cli.printing import print_table
 from emonet.data.splits import VALIDATION, split_name
-from emonet.evaluation.report import Report
 from emonet.recognizer import EmotionRecognizer
-from emonet.training.ensembling import LearntWeights
-
-__all__ = ["ensemble"]
+from emonet.records import EnsembleWeights
+from emonet.support.counting import counted
+from emonet.support.dependencies import require
 
 logger = logging.getLogger("emonet")
 
@@ -32,24 +32,25 @@ def ensemble(
     models: Annotated[list[str], typer.Argument(help="Model folders, or names as for predict.")],
     data: Data,
     out: NewModel,
-    split: Annotated[
-        str, typer.Option(help="The split that the weights are learnt on.")
-    ] = VALIDATION,
+    split: Annotated[str, typer.Option(help="The split to fit the weights on.")] = VALIDATION,
     mean: Annotated[
         bool,
-        typer.Option("--mean", help="Give all the same weight; the split only tells accuracy."),
+        typer.Option(
+            "--mean", help="Give all models the same weight; the split only measures accuracy."
+        ),
     ] = False,
     test_time_augmentation: Views = None,
-    seed: Annotated[int, typer.Option(help="Of the search.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the search.")] = 0,
     dtype: WeightsDtype = "float32",
     license: License = None,
     as_json: AsJson = False,
 ) -> None:
-    """Put several models into one, and learn their weights by differential evolution.
+    """Combine several models into one, and fit their weights.
 
-    The figures are those of faces that chose the weights; 'held out' is the one to compare
-    with the plain mean.
+    Differential evolution fits the weights. Accuracies are measured on the same faces; only 'held
+    out' is cross-validated, so compare it with the plain mean.
     """
+    require("evaluate", "emonet ensemble")
     members = [EmotionRecognizer.from_pretrained(model) for model in models]
     whole = EmotionRecognizer.ensemble(members)
     if test_time_augmentation is not None:
@@ -59,33 +60,28 @@ def ensemble(
     if not mean:
         whole.fit_weights(dataset, seed=seed)
     report = whole.evaluate(dataset)
-    whole.training = replace(whole.training, command=typed_command())
+    whole.set_record(replace(whole.record, command=typed_command()))
     whole.note_evaluation(split_name(data, split), report)
     whole.save_pretrained(out, dtype=dtype, license=license)
-    if learnt := whole.training.learnt_weights:
-        _print(learnt, as_json=as_json)
-    else:
-        _print_mean(report, as_json=as_json)
-
-
-def _print_mean(report: Report, *, as_json: bool) -> None:
-    if as_json:
+    if fitted := whole.record.ensemble_weights:
+        _print(fitted, as_json=as_json)
+    elif as_json:
         print(json.dumps({"mean": report.accuracy, "faces": report.n}))
     else:
-        print(f"plain mean: accuracy {report.accuracy:.4f} on {report.n} faces")
+        print(f"plain mean: accuracy {report.accuracy:.4f} on {counted(report.n, 'face')}")
 
 
-def _print(learnt: LearntWeights, *, as_json: bool) -> None:
+def _print(fitted: EnsembleWeights, *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(asdict(learnt)))
+        print(json.dumps(asdict(fitted)))
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("", "weight", f"accuracy on {learnt.faces} faces")
-    for name, accuracy in learnt.members.items():
-        table.add_row(name, f"{learnt.weights[name]:.4f}", f"{accuracy:.4f}")
-    table.add_row("plain mean", "", f"{learnt.mean:.4f}")
-    table.add_row("learnt weights", "", f"{learnt.learnt:.4f}")
-    table.add_row("learnt weights, held out", "", f"{learnt.held_out:.4f}")
-    Console().print(table)
+    rows = [
+        *(
+            (name, f"{fitted.weights[name]:.4f}", f"{accuracy:.4f}")
+            for name, accuracy in fitted.members.items()
+        ),
+        ("plain mean", "", f"{fitted.mean:.4f}"),
+        ("fitted weights", "", f"{fitted.fitted:.4f}"),
+        ("fitted weights, held out", "", f"{fitted.held_out:.4f}"),
+    ]
+    print_table(("", "weight", f"accuracy on {counted(fitted.faces, 'face')}"), rows)

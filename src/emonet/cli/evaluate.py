@@ -1,22 +1,23 @@
-"""``emonet evaluate``: a recognizer's figures on one split of a data set."""
+"""``emonet evaluate``: measure a recognizer on one split of a data set."""
 
 import json
+from dataclasses import replace
 from typing import Annotated
 
 import typer
 
 from emonet.cli.backend import prepare
-from emonet.cli.options import AsJson, Data, Model, Runtime, Views, load_faces
-from emonet.data import FaceDataset
+from emonet.cli.options import AsJson, Data, Model, OnDevice, Runtime, Views, load_faces
+from emonet.cli.printing import print_line, print_table
 from emonet.data.splits import split_name
 from emonet.errors import ConfigError
-from emonet.evaluation.report import Report
-from emonet.evaluation.robustness import CHANGES, Robustness
+from emonet.evaluation.robustness import CHANGES
 from emonet.recognizer import EmotionRecognizer
-from emonet.storage.update import require_folder, update_folder
-from emonet.training.progress import progress_bar
-
-__all__ = ["evaluate"]
+from emonet.records import Report
+from emonet.storage.update import require_folder, update_model
+from emonet.support.counting import counted
+from emonet.support.dependencies import require
+from emonet.support.progress import progress_bar
 
 
 def evaluate(
@@ -28,87 +29,82 @@ def evaluate(
     test_time_augmentation: Views = None,
     robustness: Annotated[
         bool,
-        typer.Option("--robustness", help="Also measure what changes to the faces cost."),
+        typer.Option("--robustness", help="Also measure the accuracy on changed faces."),
     ] = False,
     note: Annotated[
         bool,
-        typer.Option("--note", help="Write the figures into the model folder and its card."),
+        typer.Option("--note", help="Save the figures in the model folder and its card."),
     ] = False,
     runtime: Runtime = None,
+    device: OnDevice = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Measure accuracy, figures per class, confusion and calibration on face crops."""
+    """Measure accuracy, confusion and calibration on face crops."""
+    require("evaluate", "emonet evaluate")
     folder = require_folder(model) if note else None
-    # A folder, and not the bundled model of that name: it is where the figures will stand.
-    recognizer = EmotionRecognizer.from_pretrained(folder or model, runtime=runtime)
+    # --note needs the folder, even if a bundled model has the same name.
+    recognizer = EmotionRecognizer.from_pretrained(folder or model, runtime=runtime, device=device)
     own = recognizer.config.test_time_augmentation
     quantised = any(part.graph_precision != "float32" for part in recognizer.config.networks)
     if note and runtime == "keras" and quantised:
         raise ConfigError(
-            "--note writes down what the model does by itself, which is to compute in int8: "
+            "--note saves figures of the model's int8 graphs, and Keras computes in float32: "
             "leave out --runtime keras"
         )
     if note and test_time_augmentation not in (None, own):
         raise ConfigError(
-            f"--note writes down the model's own figures, whose test-time augmentation is "
-            f"{own}: leave out --test-time-augmentation {test_time_augmentation}"
+            f"--note saves figures with the model's own test-time augmentation, {own}: leave out "
+            f"--test-time-augmentation {test_time_augmentation}"
         )
     if test_time_augmentation is not None:
         recognizer = recognizer.with_test_time_augmentation(test_time_augmentation)
     dataset = load_faces(data, split, recognizer)
     prepare(recognizer)
     report = recognizer.evaluate(dataset)
-    costs = _measure(recognizer, dataset) if robustness else None
+    measured = None
+    if robustness:
+        with progress_bar("Robustness", 1 + len(CHANGES)) as advance:
+            measured = recognizer.measure_robustness(dataset, advance=advance)
     if folder is not None:
-        update_folder(
-            folder, lambda known: known.with_evaluation(split_name(data, split), report, costs)
+        name = split_name(data, split)
+        update_model(
+            folder,
+            lambda stored: replace(
+                stored, record=stored.record.with_evaluation(name, report, measured)
+            ),
         )
     if as_json:
-        more = {} if costs is None else {"robustness": costs.to_dict()}
+        more = {} if measured is None else {"robustness": measured.to_dict()}
         print(json.dumps({**report.to_dict(), **more}))
         return
-    _print_tables(report)
-    if costs is not None:
-        _print_robustness(costs)
+    _print(report)
+    if measured is not None:
+        rows = [("unchanged", f"{measured.unchanged:.4f}", "")]
+        rows += [
+            (name, f"{accuracy:.4f}", f"{measured.drop(name):.2f}")
+            for name, accuracy in measured.changed.items()
+        ]
+        print_table(("change", "accuracy", "points lost"), rows)
 
 
-def _measure(recognizer: EmotionRecognizer, dataset: FaceDataset) -> Robustness:
-    with progress_bar("Robustness", 1 + len(CHANGES)) as advance:
-        return recognizer.measure_robustness(dataset, advance=advance)
-
-
-def _print_robustness(robustness: Robustness) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("faces", "accuracy", "points lost")
-    table.add_row("unchanged", f"{robustness.unchanged:.4f}", "")
-    for name, accuracy in robustness.changed.items():
-        table.add_row(name, f"{accuracy:.4f}", f"{robustness.drop(name):.2f}")
-    Console().print(table)
-
-
-def _print_tables(report: Report) -> None:
-    from rich.console import Console
-    from rich.table import Column, Table
+def _print(report: Report) -> None:
     from rich.text import Text
 
     low, high = report.accuracy_interval_95
-    console = Console()
-    console.print(
+    print_line(
         f"accuracy {report.accuracy:.4f} (95 % interval {low:.4f} to {high:.4f}) on "
-        f"{report.n} faces, macro F1 {report.macro_f1:.4f}, log loss {report.log_loss:.4f}, "
-        f"calibration error {report.ece:.4f}",
-        highlight=False,
+        f"{counted(report.n, 'face')}, macro F1 {report.macro_f1:.4f}, "
+        f"log loss {report.log_loss:.4f}, calibration error {report.ece:.4f}"
     )
-    figures = Table("class", "precision", "recall", "F1", "faces")
-    for label, row in report.per_class.items():
-        numbers = (f"{value:.3f}" for value in (row.precision, row.recall, row.f1))
-        # As Text: a label in brackets is no markup.
-        figures.add_row(Text(label), *numbers, str(row.support))
-    confusion = Table(
-        "true \\ predicted", *(Column(Text(label, overflow="fold")) for label in report.per_class)
-    )
-    for label, counts in zip(report.per_class, report.confusion, strict=True):
-        confusion.add_row(Text(label), *(str(count) for count in counts))
-    console.print(figures, confusion)
+    figures: list[list[str | Text]] = [
+        [Text(label), *(f"{x:.3f}" for x in (row.precision, row.recall, row.f1)), str(row.support)]
+        for label, row in report.per_class.items()
+    ]
+    print_table(("class", "precision", "recall", "F1", "faces"), figures)
+    # Columns have numbers, because names would not fit the width of a terminal.
+    numbers = [str(index + 1) for index in range(len(figures))]
+    confusion: list[list[str | Text]] = [
+        [Text(f"{number} {label}"), *map(str, counts)]
+        for number, label, counts in zip(numbers, report.per_class, report.confusion, strict=True)
+    ]
+    print_table(("true \\ predicted", *numbers), confusion)

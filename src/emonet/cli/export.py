@@ -1,4 +1,4 @@
-"""``emonet export``: a model as one file for other programs."""
+"""``emonet export``: write a model as one file for other programs."""
 
 import logging
 from pathlib import Path
@@ -6,18 +6,17 @@ from typing import Annotated, Literal
 
 import typer
 
+from emonet.assembly.exports import ExportFormat, export_format
 from emonet.cli.backend import import_keras_quietly
 from emonet.cli.quantise import Tolerance, require_accuracy
 from emonet.data import FaceDataset, load_dataset
 from emonet.data.splits import TRAINING, VALIDATION
 from emonet.errors import ConfigError
-from emonet.exports import export_format
-from emonet.files import beside
-from emonet.network.batching import run_in_batches
-from emonet.network.runtimes import ExportFormat, OnnxRuntime
 from emonet.recognizer import EmotionRecognizer
-
-__all__ = ["export"]
+from emonet.runtimes.batching import run_in_batches
+from emonet.runtimes.onnx_runtime import OnnxRuntime
+from emonet.support.dependencies import require
+from emonet.support.files import atomic_write
 
 logger = logging.getLogger("emonet")
 
@@ -28,8 +27,8 @@ def export(
     format: Annotated[
         ExportFormat | None,
         typer.Option(
-            help="onnx, or litert (TensorFlow Lite's new name); by default what --out's suffix "
-            "tells, .tflite or another."
+            help="onnx or litert (the new name of TensorFlow Lite). By default litert if --out "
+            "ends with .tflite, otherwise onnx."
         ),
     ] = None,
     precision: Annotated[
@@ -39,18 +38,19 @@ def export(
     data: Annotated[
         Path | None,
         typer.Option(
-            help="For int8, FER-2013's CSV file or a folder: Training's faces give the ranges "
-            "of values, PublicTest's tell what accuracy is lost."
+            help="For int8: FER-2013's CSV file or a folder. Faces of Training set the value "
+            "ranges, faces of PublicTest measure the loss of accuracy."
         ),
     ] = None,
     tolerance: Tolerance = 0.2,
 ) -> None:
-    """Write networks, calibration and test-time augmentation into one file.
+    """Write a model as one file for other programs.
 
-    It maps grey faces to probabilities and needs no emonet; finding and cutting out faces is
-    left to whoever runs it.
+    The file holds networks, calibration and test-time augmentation. It maps grey face crops to
+    probabilities and runs without emonet. Your program has to find and crop the faces.
     """
-    # Keras computes in float32 whatever the model's graphs do.
+    require("export", "emonet export")
+    # Keras computes in float32 even if the model has int8 graphs.
     recognizer = EmotionRecognizer.from_pretrained(model, runtime="keras")
     height, width = recognizer.config.face_sizes[0]
     if format is None:
@@ -58,12 +58,12 @@ def export(
     int8_faces = held_out = None
     if precision == "int8":
         if data is None or format != "onnx":
-            raise ConfigError("--precision int8 needs --data, and goes with --format onnx")
+            raise ConfigError("--precision int8 needs --data and --format onnx")
         int8_faces = load_dataset(data, TRAINING, face_size=(height, width)).images
         held_out = load_dataset(data, VALIDATION, face_size=(height, width))
     import_keras_quietly()
     out.parent.mkdir(parents=True, exist_ok=True)
-    with beside(out) as file:
+    with atomic_write(out) as file:
         recognizer.export(file, format=format, int8_faces=int8_faces)
         if held_out is not None:
             _require_accuracy(file, recognizer, held_out, tolerance)
@@ -77,8 +77,8 @@ def export(
 def _require_accuracy(
     file: Path, recognizer: EmotionRecognizer, held_out: FaceDataset, tolerance: float
 ) -> None:
-    """Print what an exported file finds and what the recognizer does; refuse too large a loss."""
+    """Compare the accuracy of an exported file with the recognizer's on held-out faces."""
     held_out = held_out.with_labels(recognizer.labels)
-    answers = run_in_batches(OnnxRuntime(file.read_bytes(), {}), held_out.images, [])
-    after = float((answers.argmax(axis=1) == held_out.classes).mean())
+    probabilities = run_in_batches(OnnxRuntime(file.read_bytes(), {}), held_out.images, [])
+    after = float((probabilities.argmax(axis=1) == held_out.classes).mean())
     require_accuracy(recognizer.evaluate(held_out).accuracy, after, len(held_out), tolerance)

@@ -1,6 +1,7 @@
-"""``emonet framing``: teach a model folder how another detector's boxes have to be cut."""
+"""``emonet framing``: measure the framing of another detector for a model folder."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -10,9 +11,7 @@ from emonet.cli.options import Data, Settings, parse_settings
 from emonet.data import load_dataset
 from emonet.data.splits import TRAINING
 from emonet.recognizer import EmotionRecognizer
-from emonet.storage.folder import CONFIG_FILE, read_config, write_config
-
-__all__ = ["framing"]
+from emonet.storage.update import update_model
 
 logger = logging.getLogger("emonet")
 
@@ -23,20 +22,23 @@ def framing(
     detector: Annotated[str, typer.Option(help="A face detector, see 'emonet plugins'.")],
     detector_option: Settings = None,
 ) -> None:
-    """Measure how the training faces are framed in terms of a detector's boxes.
+    """Measure the framing of a model for another detector.
 
-    'emonet train' does it for the detector it is given; do it for any other that the model
-    will be used with. Only config.json changes.
+    Framing is the position of the training faces relative to a detector's boxes. 'emonet train'
+    measures it for the detector of the model. Run this command for any other detector that you
+    use with the model. Only config.json changes.
     """
     recognizer = EmotionRecognizer.from_pretrained(
         model, detector=detector, detector_config=parse_settings(detector_option)
     )
     faces = load_dataset(data, TRAINING, face_size=recognizer.config.face_sizes[0]).images
-    before = recognizer.config
-    if recognizer.measure_framing(faces).config is before:
+    before = recognizer.model
+    if recognizer.measure_framing(faces).model is before:
         logger.warning("%s: nothing was changed", detector)
         return
     measured = recognizer.config.framing[detector]
-    config = read_config(model / CONFIG_FILE)
-    write_config(model, config.with_framing(detector, measured))
+    update_model(
+        model,
+        lambda stored: replace(stored, config=stored.config.with_framing(detector, measured)),
+    )
     logger.info("%s: %s", detector, measured)

@@ -1,4 +1,4 @@
-"""``emonet info``: what a bug report needs to say about this machine and what is installed."""
+"""``emonet info``: versions, devices and plugins for a bug report."""
 
 import json
 import os
@@ -15,11 +15,9 @@ from emonet.errors import PluginError, PluginWarning
 from emonet.plugin import usable_cores
 from emonet.registry import list_plugins
 from emonet.storage.sources import bundled_models
-from emonet.versions import installed
+from emonet.support.versions import installed
 
-__all__ = ["info"]
-
-#: Libraries and what of them is imported: each comes from packages of several names.
+#: Import name of each library; several packages may provide one library.
 LIBRARIES = {
     "emonet": "emonet",
     "numpy": "numpy",
@@ -38,8 +36,8 @@ VARIABLES = (
 SECRET = re.compile("TOKEN|KEY|SECRET|PASSWORD")
 TIMEOUT_SECONDS = 120
 
-#: A broken TensorFlow may take its process with it, so another process asks it.
-ASK_KERAS = """
+#: A broken TensorFlow may crash its process, so this code runs in another process.
+KERAS_CODE = """
 import json, keras
 backend = keras.backend.backend()
 devices = []
@@ -59,14 +57,16 @@ elif backend == "torch":
     ]
 print(json.dumps({"backend": backend, "devices": devices}))
 """
-ASK_ONNXRUNTIME = """
-import json, onnxruntime
+ONNXRUNTIME_CODE = """
+import json, os
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+import onnxruntime
 print(json.dumps({"providers": onnxruntime.get_available_providers()}))
 """
 
 
 def info(as_json: AsJson = False) -> None:
-    """Tell versions, devices and plugins: paste this into a bug report."""
+    """Print versions, devices and plugins for a bug report."""
     facts = gather()
     if as_json:
         print(json.dumps(facts))
@@ -75,7 +75,9 @@ def info(as_json: AsJson = False) -> None:
 
 
 def gather() -> dict[str, Any]:
-    """Return what can be said as plain JSON values; nothing that is broken raises."""
+    """Return all facts as plain JSON values; a broken library gives its error instead."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
     return {
         "versions": installed(LIBRARIES),
         "python": platform.python_version(),
@@ -83,17 +85,17 @@ def gather() -> dict[str, Any]:
         "processor": _processor(),
         "cores": usable_cores(),
         "memory_gib": _memory_gib(),
-        "keras": _ask(ASK_KERAS),
-        "onnxruntime": _ask(ASK_ONNXRUNTIME),
+        "keras": _run(KERAS_CODE),
+        "onnxruntime": _run(ONNXRUNTIME_CODE),
         "plugins": _plugins(),
         "bundled_models": bundled_models(),
-        "hub_cache": _hub_cache(),
+        "hub_cache": HF_HUB_CACHE,
         "environment": _environment(),
     }
 
 
-def _ask(code: str) -> dict[str, Any]:
-    """Return what another process finds out, or the error that it ended with."""
+def _run(code: str) -> dict[str, Any]:
+    """Run code in another process; return the facts that it prints, or its error."""
     try:
         done = subprocess.run(  # noqa: S603  (our own interpreter and code)
             [sys.executable, "-P", "-c", code],
@@ -108,14 +110,14 @@ def _ask(code: str) -> dict[str, Any]:
     except subprocess.TimeoutExpired:
         return {"error": f"no answer within {TIMEOUT_SECONDS} s"}
     except (IndexError, ValueError):
-        said = done.stderr.strip().splitlines() or ["it said nothing"]
-        return {"error": f"process ended with status {done.returncode}: {said[-1]}"}
+        lines = done.stderr.strip().splitlines() or ["no error message"]
+        return {"error": f"process ended with status {done.returncode}: {lines[-1]}"}
     return facts
 
 
 def _plugins() -> list[dict[str, Any]]:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", PluginWarning)  # what failed is told below
+        warnings.simplefilter("ignore", PluginWarning)  # errors are part of the facts
         try:
             return [plugin.to_dict() for plugin in list_plugins()]
         except PluginError as error:  # EMONET_STRICT_PLUGINS is set
@@ -123,7 +125,7 @@ def _plugins() -> list[dict[str, Any]]:
 
 
 def _processor() -> str:
-    """Return the processor's model, which Linux alone does not tell platform."""
+    """Return the processor's model; on Linux, only /proc/cpuinfo has it."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -139,14 +141,8 @@ def _memory_gib() -> float | None:
         return None
 
 
-def _hub_cache() -> str:
-    from huggingface_hub.constants import HF_HUB_CACHE
-
-    return HF_HUB_CACHE
-
-
 def _environment() -> dict[str, str]:
-    """Return the variables that matter; what is secret in them stays so."""
+    """Return the environment variables that matter, without secrets."""
     return {
         name: "(set)" if SECRET.search(name) else re.sub("//[^/@]*@", "//(set)@", value)
         for name, value in sorted(os.environ.items())
@@ -155,7 +151,7 @@ def _environment() -> dict[str, str]:
 
 
 def _lines(facts: dict[str, Any]) -> list[str]:
-    """Lay the facts out as text."""
+    """Return the facts as lines of text."""
     keras, onnxruntime = facts["keras"], facts["onnxruntime"]
     lines = [f"{name} {number or 'not installed'}" for name, number in facts["versions"].items()]
     lines += [
@@ -180,6 +176,6 @@ def _lines(facts: dict[str, Any]) -> list[str]:
         lines.append(f"plugin {plugin['name']} ({origin}): {state}")
     lines += [
         f"bundled models: {', '.join(facts['bundled_models'])}",
-        f"cache of the Hub: {facts['hub_cache']}",
+        f"Hub cache: {facts['hub_cache']}",
     ]
     return lines + [f"{name}={value}" for name, value in facts["environment"].items()]

@@ -1,4 +1,4 @@
-"""``emonet plugins new``: a plugin that works, to be changed into one's own."""
+"""``emonet plugins new``: create the project of a working plugin."""
 
 from importlib.metadata import version
 from importlib.resources import files
@@ -13,34 +13,36 @@ from emonet.errors import ConfigError
 from emonet.plugin import NAME_PATTERN
 from emonet.registry.catalog import Kind, get_catalog
 
-__all__ = ["new"]
-
-#: emonet-NAME is a package's name, which models hold up to 64 characters of.
-LONGEST = 57
+#: A model stores up to 64 characters of the package's name, which is emonet-NAME.
+MAX_LENGTH = 57
 
 
 def new(
-    name: Annotated[str, typer.Argument(help="What the component will be called: acme_net.")],
-    kind: Annotated[Kind, typer.Option(help="What it will be.")] = Kind.BACKBONE,
+    name: Annotated[str, typer.Argument(help="Name of the component, such as acme_net.")],
+    kind: Annotated[Kind, typer.Option(help="Kind of the component.")] = Kind.BACKBONE,
     out: Annotated[
-        Path | None, typer.Option(help="The folder to make; by default emonet-NAME.")
+        Path | None, typer.Option(help="Folder to create; by default emonet-NAME.")
     ] = None,
 ) -> None:
-    """Write the project of a new plugin, with tests that pass."""
+    """Create the project of a new plugin, with tests that pass."""
     if not NAME_PATTERN.fullmatch(name):
         raise ConfigError(
-            f"A component name has small letters, digits and _, and starts with a letter: "
-            f"acme_net. Received: {name!a}"
+            f"A component name must have lower-case letters, digits and _, and start with a "
+            f"letter, such as acme_net; got {name!a}"
         )
-    if name.endswith("_") or len(name) > LONGEST:
+    if name.endswith("_") or len(name) > MAX_LENGTH:
         raise ConfigError(
-            f"A package is named after the component: its name ends with a letter or digit and has "
-            f"{LONGEST} characters at most. Received: {name!r}"
+            f"The component name is part of the package name, so it must end with a letter or "
+            f"digit and have at most {MAX_LENGTH} characters, got {name!r}"
         )
     package, distribution = f"emonet_{name}", f"emonet-{name.replace('_', '-')}"
     if name in get_catalog().names(kind) or find_spec(package):
-        raise ConfigError(f"There is a plugin {name!r} already; choose another name")
+        raise ConfigError(f"A plugin {name!r} exists already. Choose another name")
     folder = out or Path(distribution)
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        raise ConfigError(f"{folder} exists already. Choose another folder") from None
     words = {
         "name": name,
         "kind": kind.words,
@@ -49,33 +51,17 @@ def new(
         "checks": f"{kind}_checks",
         "emonet": version("emonet"),
     }
-    _write(
-        folder,
-        {
-            "pyproject.toml": "pyproject.toml",
-            "README.md": "README.md",
-            f"src/{package}/__init__.py": f"{kind}.py",
-            f"tests/test_{name}.py": "tests.py",
-        },
-        words,
-    )
-    print(f"{folder} holds a {words['kind']} that works. Install and test it:")
-    print(f"  pip install -e '{folder}[test]'")
-    print(f"  pytest {folder}")
-
-
-def _write(folder: Path, contents: dict[str, str], words: dict[str, str]) -> None:
-    """Write files from templates into a new folder.
-
-    Raises:
-        ConfigError: the folder is there already.
-    """
-    try:
-        folder.mkdir(parents=True)
-    except FileExistsError:
-        raise ConfigError(f"{folder} exists already, and nothing was written") from None
-    for path, template in contents.items():
+    templates = {
+        "pyproject.toml": "pyproject.toml",
+        "README.md": "README.md",
+        f"src/{package}/__init__.py": f"{kind}.py",
+        f"tests/test_{name}.py": "tests.py",
+    }
+    for path, template in templates.items():
         text = files("emonet.cli").joinpath("skeleton", f"{template}.in").read_text("utf-8")
         file = folder / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(Template(text).substitute(words), encoding="utf-8")
+    print(f"Created a working {kind.words} in {folder}. Install and test it:")
+    print(f"  pip install -e '{folder}[test]'")
+    print(f"  pytest {folder}")

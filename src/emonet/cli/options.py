@@ -13,27 +13,11 @@ import typer
 from emonet.config import TestTimeAugmentation
 from emonet.data import FaceDataset, load_dataset
 from emonet.errors import ConfigError
-from emonet.network.runtimes import RuntimeName
 from emonet.plugin import Json
 from emonet.recognizer import EmotionRecognizer
+from emonet.runtimes import Device, RuntimeName
 from emonet.storage.card import require_license
 from emonet.storage.folder import CONFIG_FILE, Dtype
-
-__all__ = [
-    "AsJson",
-    "Data",
-    "License",
-    "Model",
-    "NewModel",
-    "Runtime",
-    "Settings",
-    "Views",
-    "WeightsDtype",
-    "load_faces",
-    "options_of",
-    "parse_settings",
-    "typed_command",
-]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -58,27 +42,30 @@ Model = Annotated[
     typer.Option(help="A bundled model, a model folder, or a Hub repository (org/name)."),
 ]
 NewModel = Annotated[Path, typer.Option(help="The model folder to write.", callback=_without_model)]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print only JSON.")]
 Settings = Annotated[
     list[str] | None,
     typer.Option(metavar="KEY=VALUE", help="See 'emonet plugins show'; repeatable."),
 ]
 WeightsDtype = Annotated[
-    Dtype, typer.Option(help="Of the saved weights: float32, or float16 for half the size.")
+    Dtype, typer.Option(help="Dtype of the saved weights: float32, or float16 for half the size.")
 ]
 License = Annotated[
     str | None,
-    typer.Option(help="Of the weights, for the model card: mit, cc-by-4.0 ...", callback=_license),
+    typer.Option(help="Licence for the model card, such as mit or cc-by-4.0.", callback=_license),
 ]
 Runtime = Annotated[
     RuntimeName | None,
-    typer.Option(help="What runs the networks: onnxruntime where the model has graphs, or keras."),
+    typer.Option(help="onnxruntime or keras; by default onnxruntime for networks with a graph."),
+]
+OnDevice = Annotated[
+    Device, typer.Option("--device", help="Device of the networks: auto, cpu or cuda.")
 ]
 Views = Annotated[
     TestTimeAugmentation | None,
     typer.Option(
         "--test-time-augmentation",
-        help="Average over views of each face: none, mirror (2) or shift (10).",
+        help="Average over views of each face: none, horizontal_flip (2 views), shift (10).",
     ),
 ]
 
@@ -86,12 +73,7 @@ Views = Annotated[
 def options_of(
     function: Callable[..., Any], *, without: Collection[str] = ()
 ) -> Callable[[Command], Command]:
-    """Give a command that takes ``**options`` the parameters of a function, so typed once.
-
-    Args:
-        function: whose parameters are meant.
-        without: the names of those that the command does not have.
-    """
+    """Return a decorator that gives a command with ``**options`` a function's parameters."""
     shared = [
         parameter.replace(kind=Parameter.KEYWORD_ONLY)
         for parameter in signature(function).parameters.values()
@@ -99,7 +81,7 @@ def options_of(
     ]
 
     def decorate(command: Command) -> Command:
-        # What typer reads a command's options from.
+        # Typer reads a command's options from its signature.
         command.__signature__ = Signature(shared)  # type: ignore[attr-defined]
         return command
 
@@ -109,8 +91,8 @@ def options_of(
 def load_faces(data: Path, split: str, recognizer: EmotionRecognizer) -> FaceDataset:
     """Load a split for a recognizer, whose networks may need faces of several sizes.
 
-    A CSV file's faces stay as they are: enlarged and shrunk again they would be others. The
-    images of a folder have any sizes, so they get the largest that a network needs.
+    Faces of a CSV file keep their size, because resizing them twice would change them. Images of
+    a folder have any size, so they are resized to the largest size that a network needs.
     """
     if data.is_dir():
         return load_dataset(data, split, face_size=recognizer.config.face_sizes[0])
@@ -118,25 +100,22 @@ def load_faces(data: Path, split: str, recognizer: EmotionRecognizer) -> FaceDat
 
 
 def typed_command() -> str:
-    """Return the command as it was typed, for the records of what it makes."""
-    typed = shlex.join(["emonet", *sys.argv[1:]])
-    # A path need not be text, a record is.
-    return typed.encode("utf-8", "backslashreplace").decode()
+    """Return the command as typed, for the record of a model."""
+    command = shlex.join(["emonet", *sys.argv[1:]])
+    # A path may contain bytes that are not text; a record may not.
+    return command.encode("utf-8", "backslashreplace").decode()
 
 
 def parse_settings(given: Iterable[str] | None) -> dict[str, Json]:
-    """Turn ``["upsample=2", "model_path=a.onnx"]`` into a component's configuration.
+    """Return the settings in ``["upsample=2", "model_path=a.onnx"]`` as a mapping.
 
-    A value is read as JSON where it is some, and as text where it is not.
-
-    Raises:
-        ConfigError: there is no ``=`` in one of them.
+    A value that is valid JSON is read as JSON, any other value as text.
     """
     settings: dict[str, Json] = {}
     for text in given or ():
         key, equals, value = text.partition("=")
         if not (key and equals):
-            raise ConfigError(f"A setting is written KEY=VALUE, got {text!r}")
+            raise ConfigError(f"Write settings as KEY=VALUE, got {text!r}")
         try:
             settings[key] = json.loads(value)
         except ValueError:

@@ -1,4 +1,4 @@
-"""``emonet plugins``: every plugin, what it offers, and what is wrong with it."""
+"""``emonet plugins``: all plugins with their components and errors."""
 
 import json
 from typing import Annotated
@@ -7,13 +7,12 @@ import typer
 
 from emonet.cli.new_plugin import new
 from emonet.cli.options import AsJson
+from emonet.cli.printing import print_table
 from emonet.config import nearest
 from emonet.errors import ComponentNotFoundError
 from emonet.registry import list_plugins
 from emonet.registry.catalog import Component, get_catalog
 from emonet.registry.discovery import Kind
-
-__all__ = ["app"]
 
 app = typer.Typer()
 app.command()(new)
@@ -28,27 +27,25 @@ def plugins(context: typer.Context, as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps([info.to_dict() for info in infos]))
         return
-    from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table("plugin", "distribution", "version", "status", "components")
+    rows = []
     for info in infos:
         parts = [f"{kind}: {', '.join(names)}" for kind, names in info.components.items() if names]
         detail = str(info.error) if info.error else "\n".join(parts)
         cells = (info.name, info.distribution, info.version, info.status, detail)
-        # A name that is cut off can't be typed.
-        table.add_row(*(Text(cell, overflow="fold") for cell in cells))
-    Console().print(table)
+        # Fold long names instead of truncating them, so that users can copy them.
+        rows.append([Text(cell, overflow="fold") for cell in cells])
+    print_table(("plugin", "distribution", "version", "status", "components"), rows)
 
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="Of a backbone, feature extractor or detector.")],
+    name: Annotated[str, typer.Argument(help="Name of a backbone, feature extractor or detector.")],
     as_json: AsJson = False,
 ) -> None:
-    """Tell what a component is, and its settings with their defaults."""
-    for component in _called(name):
+    """Show a component's summary, plugin, and settings with their defaults."""
+    for component in _components(name):
         spec = component.spec
         if as_json:
             facts = {
@@ -66,7 +63,7 @@ def show(
             print("\n".join([str(component), f"  {spec.summary}", *settings]))
 
 
-def _called(name: str) -> list[Component]:
+def _components(name: str) -> list[Component]:
     catalog = get_catalog()
     found = [catalog.get(kind, name) for kind in Kind if name in catalog.names(kind)]
     if not found:

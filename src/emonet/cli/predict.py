@@ -1,4 +1,4 @@
-"""``emonet predict``: the faces in images and their emotions."""
+"""``emonet predict``: find faces in images and classify their expressions."""
 
 import glob
 import json
@@ -9,51 +9,59 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from emonet.cli.backend import prepare
-from emonet.cli.options import AsJson, Model, Runtime, Settings, Views, parse_settings
+from emonet.cli.options import AsJson, Model, OnDevice, Runtime, Settings, Views, parse_settings
 from emonet.cli.printing import printable
 from emonet.data.folders import is_image_file
 from emonet.errors import InputError
 from emonet.recognizer import EmotionRecognizer
 from emonet.results import ImageResult
-from emonet.training.progress import progress_bar
+from emonet.sample import sample_photo
+from emonet.support.progress import progress_bar
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["predict"]
-
 
 def predict(
     paths: Annotated[
-        list[str], typer.Argument(metavar="PATHS", help="Images, folders or patterns like *.jpg.")
-    ],
+        list[str] | None,
+        typer.Argument(metavar="PATHS", help="Images, folders or patterns like *.jpg."),
+    ] = None,
+    sample: Annotated[
+        bool, typer.Option("--sample", help="Use the photo that comes with emonet.")
+    ] = False,
     model: Model = None,
     detector: Annotated[
-        str | None, typer.Option(help="A face detector other than the model's own.")
+        str | None, typer.Option(help="A face detector to use instead of the model's own.")
     ] = None,
     detector_option: Settings = None,
     min_score: Annotated[
-        float, typer.Option(help="Faces with a lower score, 0..1, are uncertain: no label.")
+        float, typer.Option(help="Score threshold, 0..1: faces with a lower score get no label.")
     ] = 0.0,
     test_time_augmentation: Views = None,
     runtime: Runtime = None,
+    device: OnDevice = "auto",
     as_json: AsJson = False,
     save_annotated: Annotated[
-        Path | None, typer.Option(help="Write each image with its faces marked to this folder.")
+        Path | None, typer.Option(help="Save annotated copies of the images in this folder.")
     ] = None,
 ) -> int:
-    """Find faces and tell which emotion each of them shows.
+    """Find faces in images and classify their expressions.
 
-    Exits with 1 if some image could not be read; the others are done all the same.
+    Exit with status 1 if an image can't be read; the other images are processed.
     """
-    files = list(_images(paths, without=save_annotated))
+    given = [*(paths or ()), *([str(sample_photo())] if sample else ())]
+    if not given:
+        raise InputError("No images: pass PATHS (images, folders or patterns) or --sample")
+    files = list(_images(given, without=save_annotated))
     if save_annotated is not None:
-        _spare_originals(files, save_annotated)
+        _require_other_folder(files, save_annotated)
     recognizer = EmotionRecognizer.from_pretrained(
         model,
         detector=detector,
         detector_config=parse_settings(detector_option),
         runtime=runtime,
+        device=device,
     )
     if test_time_augmentation is not None:
         recognizer = recognizer.with_test_time_augmentation(test_time_augmentation)
@@ -66,19 +74,19 @@ def predict(
 
 
 def _images(paths: Iterable[str], *, without: Path | None) -> Iterator[str]:
-    """Yield the image files that paths, folders and patterns stand for, each once.
+    """Yield the image files of paths, folders and patterns, each once.
 
-    What lies in ``without``, where an earlier run may have put copies, is not looked for in the
-    folders above it.
+    A search of a folder skips the folder ``without`` in it, which may hold annotated copies of an
+    earlier run.
     """
     seen = set()
-    left_out = None if without is None else without.resolve()
+    excluded = None if without is None else without.resolve()
     for given in paths:
         path = Path(given)
         if path.is_dir():
             images = [p for p in path.rglob("*") if is_image_file(p)]
-            if left_out not in (None, path.resolve()):
-                images = [p for p in images if left_out not in p.resolve().parents]
+            if excluded not in (None, path.resolve()):
+                images = [p for p in images if excluded not in p.resolve().parents]
             found = sorted(map(str, images))
             if not found:
                 raise InputError(f"The folder {given} holds no images")
@@ -94,15 +102,15 @@ def _images(paths: Iterable[str], *, without: Path | None) -> Iterator[str]:
                 yield file
 
 
-def _spare_originals(files: Iterable[str], folder: Path) -> None:
-    """Refuse to write copies where originals are, or images beside them."""
+def _require_other_folder(files: Iterable[str], folder: Path) -> None:
+    """Raise InputError if copies would be written into the folder of an original."""
     if not folder.is_dir():
         return
     for file in map(Path, files):
         if file.exists() and file.parent.samefile(folder):
             raise InputError(
-                f"--save-annotated {folder} is where {file} lies, and marked copies might replace "
-                f"other images there: choose another folder"
+                f"--save-annotated {folder} contains the input {file}, and copies could replace "
+                f"images there: choose another folder"
             )
 
 
@@ -119,12 +127,14 @@ def _annotated(results: Iterable[ImageResult], folder: Path) -> Iterator[ImageRe
 
 
 def _free_name(path: Path, folder: Path, taken: set[str]) -> str:
-    """Name the copy after the original; what is there already stays, but for earlier copies."""
-    from emonet.cli.annotate import is_copy
+    """Return a file name for a copy; it may replace an earlier copy, but no other file."""
+    from emonet.cli.annotate import is_annotated
 
     name, number = f"{path.stem}.png", 1
-    # Some disks take A.png for a.png.
-    while name.casefold() in taken or ((folder / name).exists() and not is_copy(folder / name)):
+    # Some file systems take A.png and a.png for the same file.
+    while name.casefold() in taken or (
+        (folder / name).exists() and not is_annotated(folder / name)
+    ):
         number += 1
         name = f"{path.stem}-{number}.png"
     taken.add(name.casefold())
@@ -140,7 +150,7 @@ def _print_json(results: Iterable[ImageResult]) -> bool:
 
 
 def _print_table(results: Iterable[ImageResult], total: int) -> bool:
-    """Print all in one table; where the user stops it, what there is until then."""
+    """Print one table; after an interruption, with the results so far."""
     from rich.console import Console
     from rich.table import Table
 

@@ -1,8 +1,30 @@
-"""Text that strangers chose, such as names of files, for a terminal."""
+"""Print text and tables on a terminal."""
 
-__all__ = ["printable"]
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 
 def printable(text: object) -> str:
-    """Return a text without what a terminal would obey, such as the end of a line."""
+    """Return untrusted text, such as a file name, with control characters and line ends escaped."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in str(text))
+
+
+def print_line(text: str) -> None:
+    """Print a text, wrapped at the width of the terminal."""
+    from rich.console import Console
+
+    Console().print(text, highlight=False)
+
+
+def print_table(columns: Iterable[str], rows: Iterable[Iterable["RenderableType"]]) -> None:
+    """Print a table; rich's Text keeps a cell in brackets from being read as markup."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)

@@ -1,4 +1,4 @@
-"""``emonet reproduce``: the seed paper's whole experiment."""
+"""``emonet reproduce``: repeat the experiment of the EmoNet paper."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,10 +8,9 @@ import typer
 from emonet.cli.backend import import_keras_quietly
 from emonet.cli.options import Data, parse_settings, typed_command
 from emonet.data.splits import TEST
-from emonet.reproduction import reproduce as run
+from emonet.experiments import reproduce as run
+from emonet.support.dependencies import require
 from emonet.training.recipes import Precision
-
-__all__ = ["reproduce"]
 
 
 def reproduce(
@@ -27,23 +26,26 @@ def reproduce(
         list[str] | None,
         typer.Option(
             metavar="BACKBONE=FILE",
-            help="Where a backbone's pretrained weights are: a path, hf://... or https://...",
+            help="Pretrained weights of a backbone: a path, hf://... or https://...; repeatable.",
         ),
     ] = None,
     pretrained: Annotated[
         bool, typer.Option(help="Start from pretrained weights, as the paper does.")
     ] = True,
-    test_split: Annotated[str, typer.Option(help="The split that is reported.")] = TEST,
+    test_split: Annotated[str, typer.Option(help="The split to report on.")] = TEST,
     precision: Annotated[
-        Precision | None, typer.Option(help="Instead of float32: bfloat16.")
+        Precision | None, typer.Option(help="float32 (default) or bfloat16.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of training and of the search for weights.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of training and of the search for weights.")] = 0,
 ) -> None:
-    """Train the EmoNet paper's four networks, learn their ensemble, and report on all five.
+    """Repeat the experiment of the EmoNet paper.
 
-    What was finished before is not done again. --scale small is the same on fewer and
-    smaller faces.
+    It trains the four networks, fits the weights of their ensemble, and reports on all five. Run
+    the same command again after an interruption: finished networks are skipped. --scale small
+    uses fewer and smaller faces.
     """
+    require("train", "emonet reproduce")
+    require("plots", "emonet reproduce")
     import_keras_quietly()
     run(
         data,

@@ -1,4 +1,4 @@
-"""What users have -> images, labels, split: FER-2013's CSV file and folders of images."""
+"""Data sets: FER-2013's CSV file and folders of images, as faces with labels."""
 
 from emonet.data.dataset import FaceDataset, Labelled, as_dataset, load_dataset
 from emonet.data.face_filter import FaceCounts, FilterReport, filter_faces

@@ -1,7 +1,7 @@
-"""Random changes to faces that leave their expression as it is.
+"""Augmentation: random changes to faces that keep their expression.
 
-One affine warp per face does rotation, shear, zoom, shift and mirroring together: about
-15 microseconds for 48x48 pixels, so that the processor's cores stay with the network.
+Rotation, shear, zoom, shift and horizontal flip are one affine warp per face. It takes about
+15 microseconds for 48x48 pixels, which leaves the processor's cores to the network.
 """
 
 from dataclasses import dataclass
@@ -12,9 +12,7 @@ from numpy.typing import NDArray
 from emonet.errors import ConfigError
 from emonet.plugin import require_number
 
-__all__ = ["Augmentation", "augment_appearance", "augment_geometry"]
-
-MOST = {
+MAX_VALUES = {
     "rotation": 180,
     "shear": 80,
     "zoom": 0.9,
@@ -22,107 +20,109 @@ MOST = {
     "contrast": 1,
     "brightness": 255,
     "exposure": 4,
-    "compress": 1,
-    "erase": 1,
+    "jpeg_compression": 1,
+    "random_erasing": 1,
 }
-#: What a compressed face is stored with: 20 shows every block, 60 hardly any.
+#: Lowest and highest JPEG quality: blocks are obvious at 20 and hardly visible at 60.
 JPEG_QUALITIES = (20, 60)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Augmentation:
-    """The ranges that random changes are drawn from, uniformly and independently.
+    """Ranges of random changes to faces; each change is drawn uniformly and independently.
 
     Attributes:
-        rotation: degrees either way.
-        shear: degrees either way.
-        zoom: fraction either way; 0.1 draws scales from 0.9 to 1.1.
-        shift: fraction of the side, either way, in x and y.
-        mirror: exchange left and right in half of the faces.
-        contrast: fraction either way, around the face's own mean.
-        brightness: grey values either way, 0..255.
-        exposure: stops either way: 1 draws factors from half to twice the light, and what gets
-            too bright is lost, as in a camera.
-        compress: probability of a strong JPEG compression, of quality 20 to 60.
-        erase: probability of covering a random rectangle of 2 to 20 % of the face with noise.
+        rotation: largest rotation in either direction, degrees, 0..180.
+        shear: largest shear in either direction, degrees, 0..80.
+        zoom: largest change of scale, 0..0.9; 0.1 draws scales from 0.9 to 1.1.
+        shift: largest shift in x and in y, as a fraction of the side, 0..1.
+        horizontal_flip: whether half of the faces are flipped horizontally.
+        contrast: largest change of contrast around the face's mean, as a fraction, 0..1.
+        brightness: largest change of brightness, grey values, 0..255.
+        exposure: largest change of exposure, stops, 0..4; 1 draws from half to twice the
+            light. Values above 255 are clipped, as in a camera.
+        jpeg_compression: probability of JPEG compression at a quality of 20 to 60.
+        random_erasing: probability of covering a random rectangle, 2 to 20 % of the face, with
+            noise (Zhong et al. 2017).
     """
 
     rotation: float = 0.0
     shear: float = 0.0
     zoom: float = 0.0
     shift: float = 0.0
-    mirror: bool = False
+    horizontal_flip: bool = False
     contrast: float = 0.0
     brightness: float = 0.0
     exposure: float = 0.0
-    compress: float = 0.0
-    erase: float = 0.0
+    jpeg_compression: float = 0.0
+    random_erasing: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse ranges that nothing can be drawn from.
+        """Check the ranges.
 
         Raises:
-            ConfigError: a number is out of its range, or mirror is neither true nor false.
+            ConfigError: a number is out of its range, or horizontal_flip is neither true nor false.
         """
-        for name, most in MOST.items():
-            require_number("augmentation", name, getattr(self, name), 0, most)
-        if not isinstance(self.mirror, bool):
+        for name, maximum in MAX_VALUES.items():
+            require_number("augmentation", name, getattr(self, name), 0, maximum)
+        if not isinstance(self.horizontal_flip, bool):
             raise ConfigError(
-                f"augmentation: mirror must be true or false, got {self.mirror!r:.80}"
+                f"augmentation: horizontal_flip must be true or false, got "
+                f"{self.horizontal_flip!r:.80}"
             )
 
 
 def augment_geometry(
     faces: NDArray[np.uint8], settings: Augmentation, random: np.random.Generator
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Turn, slant, zoom, shift and mirror every face at random.
+    """Return every face rotated, sheared, zoomed, shifted and flipped at random.
 
     Args:
-        faces: uint8 (n, height, width); stays as it is.
+        faces: uint8 (n, height, width); not changed.
         settings: the ranges.
-        random: the source of chance; equal states give equal results.
+        random: random number generator; equal states give equal results.
 
     Returns:
-        uint8 (n, height, width) faces, and bool (n,): which were mirrored, for whoever has
-        features of the mirrored faces at hand.
+        uint8 (n, height, width) faces, and bool (n,): whether each face was flipped. Training
+        needs the flags to choose between the feature vectors of plain and flipped faces.
     """
-    mirrored = random.random(len(faces)) < (0.5 if settings.mirror else 0.0)
-    return _warp(faces, _affine(faces.shape, mirrored, settings, random)), mirrored
+    flipped = random.random(len(faces)) < (0.5 if settings.horizontal_flip else 0.0)
+    return _warp(faces, _affine(faces.shape, flipped, settings, random)), flipped
 
 
 def augment_appearance(
     faces: NDArray[np.float32], settings: Augmentation, random: np.random.Generator
 ) -> None:
-    """Change the light of every face at random, compress some, cover parts of some; in place.
+    """Change light, compression and occlusion of faces at random, in place.
 
     Args:
         faces: float32 (n, height, width), 0..255.
         settings: the ranges.
-        random: as for augment_geometry.
+        random: random number generator; equal states give equal results.
     """
     if settings.contrast or settings.brightness or settings.exposure:
         _relight(faces, settings, random)
-    if settings.compress:
-        _compress(faces, settings.compress, random)
-    if settings.erase:
-        _erase(faces, settings.erase, random)
+    if settings.jpeg_compression:
+        _compress(faces, settings.jpeg_compression, random)
+    if settings.random_erasing:
+        _erase(faces, settings.random_erasing, random)
 
 
 def _affine(
     shape: tuple[int, ...],
-    mirrored: NDArray[np.bool_],
+    flipped: NDArray[np.bool_],
     settings: Augmentation,
     random: np.random.Generator,
 ) -> NDArray[np.float64]:
-    """Return (n, 2, 3) matrices from changed to original coordinates, about the centre."""
+    """Return (n, 2, 3) matrices that map augmented to original coordinates, about the centre."""
     count, height, width = shape
 
-    def draw(reach: float) -> NDArray[np.float64]:
-        return random.uniform(-reach, reach, count)
+    def draw(limit: float) -> NDArray[np.float64]:
+        return random.uniform(-limit, limit, count)
 
     angle, shear = np.deg2rad(draw(settings.rotation)), np.tan(np.deg2rad(draw(settings.shear)))
     scale = 1 / (1 + draw(settings.zoom))
-    flip = np.where(mirrored, -1.0, 1.0)
+    flip = np.where(flipped, -1.0, 1.0)
     cos, sin = scale * np.cos(angle), scale * np.sin(angle)
     matrices = np.empty((count, 2, 3))
     matrices[:, 0, 0] = flip * cos
@@ -154,23 +154,24 @@ def _relight(
     """Change exposure, contrast and brightness in place."""
     count = (len(faces), 1, 1)
     if settings.exposure:
-        faces *= 2 ** random.uniform(-settings.exposure, settings.exposure, count)
+        stops = random.uniform(-settings.exposure, settings.exposure, count)
+        faces *= np.exp2(stops).astype(np.float32)
         np.minimum(faces, 255, out=faces)
-    gain = 1 + random.uniform(-settings.contrast, settings.contrast, count)
-    offset = random.uniform(-settings.brightness, settings.brightness, count)
+    gain = (1 + random.uniform(-settings.contrast, settings.contrast, count)).astype(np.float32)
+    offset = random.uniform(-settings.brightness, settings.brightness, count).astype(np.float32)
     mean = faces.mean(axis=(1, 2), keepdims=True)
     np.clip((faces - mean) * gain + mean + offset, 0, 255, out=faces)
 
 
 def _compress(faces: NDArray[np.float32], probability: float, random: np.random.Generator) -> None:
-    """Store some faces as JPEG and read them back, in place."""
+    """Compress some faces as JPEG and decode them again, in place."""
     import cv2
 
-    lowest, highest = JPEG_QUALITIES
+    low, high = JPEG_QUALITIES
     for index in np.flatnonzero(random.random(len(faces)) < probability):
-        quality = [cv2.IMWRITE_JPEG_QUALITY, int(random.integers(lowest, highest + 1))]
-        _, stored = cv2.imencode(".jpg", np.rint(faces[index]).astype(np.uint8), quality)
-        faces[index] = cv2.imdecode(stored, cv2.IMREAD_GRAYSCALE)
+        quality = [cv2.IMWRITE_JPEG_QUALITY, int(random.integers(low, high + 1))]
+        _, encoded = cv2.imencode(".jpg", np.rint(faces[index]).astype(np.uint8), quality)
+        faces[index] = cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE)
 
 
 def _erase(faces: NDArray[np.float32], probability: float, random: np.random.Generator) -> None:
@@ -178,8 +179,8 @@ def _erase(faces: NDArray[np.float32], probability: float, random: np.random.Gen
     height, width = faces.shape[1:]
     for index in np.flatnonzero(random.random(len(faces)) < probability):
         area, ratio = random.uniform(0.02, 0.2) * height * width, random.uniform(0.5, 2.0)
-        tall = min(height, max(1, round(np.sqrt(area * ratio))))
-        wide = min(width, max(1, round(np.sqrt(area / ratio))))
-        top, left = random.integers(height - tall + 1), random.integers(width - wide + 1)
-        noise = random.uniform(0, 255, (tall, wide))
-        faces[index, top : top + tall, left : left + wide] = noise
+        rows = min(height, max(1, round(np.sqrt(area * ratio))))
+        columns = min(width, max(1, round(np.sqrt(area / ratio))))
+        top, left = random.integers(height - rows + 1), random.integers(width - columns + 1)
+        noise = random.uniform(0, 255, (rows, columns))
+        faces[index, top : top + rows, left : left + columns] = noise

@@ -1,4 +1,4 @@
-"""Keep the pictures in which a detector finds exactly one face, as the seed paper does."""
+"""Filter a data set by faces: keep images with exactly one face, as the paper does."""
 
 import csv
 import gzip
@@ -14,33 +14,32 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from emonet.cache import cached
 from emonet.data.fer2013 import COLUMNS, read_rows
 from emonet.data.folders import class_images, folder_splits
 from emonet.data.splits import SPLIT_FOLDERS, TRAINING, official_split
 from emonet.errors import DataError, ImageError
-from emonet.files import beside
-from emonet.pipeline.crops import as_scene, whole_face
+from emonet.pipeline.crops import whole_face
 from emonet.pipeline.detection import detect_faces
+from emonet.pipeline.framing import as_scene
 from emonet.pipeline.images import load_image
 from emonet.plugin import Detector
+from emonet.support.cache import cached
+from emonet.support.files import atomic_write
 
-__all__ = ["FaceCounts", "FilterReport", "filter_faces"]
-
-#: A filter that is killed loses the pictures that it was at.
-CHUNK_PICTURES = 512
+#: A filter that is interrupted loses the detections of at most this many images.
+CHUNK_IMAGES = 512
 
 
 @dataclass(slots=True)
 class FaceCounts:
-    """In how many pictures of one class the detector found no face, one, or more."""
+    """Numbers of images of one class in which the detector found no face, one, or more."""
 
     none: int = 0
     one: int = 0
     more: int = 0
 
     def add(self, faces: int) -> None:
-        """Count a picture with this many faces."""
+        """Count an image with this many faces."""
         match faces:
             case 0:
                 self.none += 1
@@ -52,12 +51,12 @@ class FaceCounts:
 
 @dataclass(frozen=True, slots=True)
 class FilterReport:
-    """What a filter found and kept.
+    """Result of a face filter.
 
     Attributes:
-        counts: by split and by label.
-        kept: pictures that were kept.
-        unreadable: image files that were left out because they can't be read.
+        counts: numbers of images by split and by label.
+        kept: number of images kept.
+        unreadable: number of image files that can't be read; they are not kept.
     """
 
     counts: Mapping[str, Mapping[str, FaceCounts]]
@@ -69,8 +68,8 @@ class FilterReport:
         return asdict(self)
 
 
-class _Picture(NamedTuple):
-    """One labelled picture, and how it is kept; no face where it can't be read."""
+class _Image(NamedTuple):
+    """One labelled image and the function that keeps it; face is None if it can't be read."""
 
     split: str
     label: str
@@ -87,40 +86,40 @@ def filter_faces(
     cache: str | Path | None = None,
     advance: Callable[[], None] = lambda: None,
 ) -> FilterReport:
-    """Copy a data set without the pictures that do not show exactly one face.
+    """Copy the images of a data set that show exactly one face.
 
     Args:
-        path: what load_dataset takes: FER-2013's CSV file or a folder; it stays as it is.
-        out: the folder that gets a file or folders of the same names.
-        detector: what looks for faces, from create_detector.
-        splits: the splits to filter; of others, everything is kept. None filters all.
-        cache: a folder for what this detector finds, of use to nobody else: a filter that
-            was stopped goes on from there.
-        advance: called after every picture that the detector looked at.
+        path: FER-2013's CSV file or a folder, as for load_dataset; it is not changed.
+        out: the folder for the copy, which has the same file or folder names.
+        detector: the detector, from create_detector.
+        splits: the splits to filter; the others are copied unchanged. None filters all.
+        cache: a folder for this detector's results. An interrupted filter continues from it.
+            Use one folder per detector.
+        advance: called after every image that the detector processed.
 
     Raises:
-        DataError: the data are malformed, or ``out`` holds them already.
+        DataError: the data set is malformed, or ``out`` already contains a copy.
     """
     path, out = Path(path), Path(out)
     chosen = {official_split(name) for name in (SPLIT_FOLDERS if splits is None else splits)}
     counts: dict[str, dict[str, FaceCounts]] = {}
-    passed = unreadable = 0
+    kept = unreadable = 0
     cache = None if cache is None else Path(cache)
-    with _pictures(path, out) as pictures:
-        while chunk := list(islice(pictures, CHUNK_PICTURES)):
-            looked_at = [p.face for p in chunk if p.face is not None and p.split in chosen]
-            found = iter(_count_faces(looked_at, detector, cache, advance))
+    with _open_images(path, out) as images:
+        while chunk := list(islice(images, CHUNK_IMAGES)):
+            faces = [i.face for i in chunk if i.face is not None and i.split in chosen]
+            numbers = iter(_count_faces(faces, detector, cache, advance))
             for split, label, face, keep in chunk:
                 if face is None:
                     unreadable += 1
                     continue
-                faces = next(found) if split in chosen else 1
+                number = next(numbers) if split in chosen else 1
                 if split in chosen:
-                    counts.setdefault(split, {}).setdefault(label, FaceCounts()).add(faces)
-                if faces == 1:
+                    counts.setdefault(split, {}).setdefault(label, FaceCounts()).add(number)
+                if number == 1:
                     keep()
-                    passed += 1
-    return FilterReport(counts, passed, unreadable)
+                    kept += 1
+    return FilterReport(counts, kept, unreadable)
 
 
 def _count_faces(
@@ -129,7 +128,7 @@ def _count_faces(
     cache: Path | None,
     advance: Callable[[], None],
 ) -> list[int]:
-    """Return how many faces the detector finds in each picture."""
+    """Return the number of faces that the detector finds in each image."""
 
     def count(faces: NDArray[np.uint8]) -> NDArray[np.int64]:
         found = np.empty(len(faces), np.int64)
@@ -145,33 +144,33 @@ def _count_faces(
 
 
 @contextmanager
-def _pictures(path: Path, out: Path) -> Iterator[Iterator[_Picture]]:
-    """Read a data set; the copy of what is kept is there when all is done."""
+def _open_images(path: Path, out: Path) -> Iterator[Iterator[_Image]]:
+    """Yield the images of a data set; the copy appears once all images are processed."""
     if path.is_dir() and out.resolve().is_relative_to(path.resolve()):
-        raise DataError(f"{out} is within the data set {path}: choose a folder outside")
+        raise DataError(f"{out} is inside the data set {path}: choose another folder")
     target = out / path.absolute().name
     if target.exists():
-        raise DataError(f"{target} is there already: choose another folder")
+        raise DataError(f"{target} already exists: choose another folder")
     if path.is_dir():
-        with beside(target) as folder:
+        with atomic_write(target) as folder:
             folder.mkdir(parents=True)
             yield _from_folder(path, folder)
     elif path.is_file():
         out.mkdir(parents=True, exist_ok=True)
-        with beside(target) as file, _open_text(file, path.suffix) as text:
+        with atomic_write(target) as file, _open_text(file, path.suffix) as text:
             writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
             writer.writeheader()
             yield _from_csv(path, writer)
     else:
-        raise DataError(f"No data set at {path}: expected FER-2013's CSV file or a folder")
+        raise DataError(f"No data set at {path}: pass FER-2013's CSV file or a folder")
 
 
-def _from_csv(path: Path, writer: "csv.DictWriter[str]") -> Iterator[_Picture]:
+def _from_csv(path: Path, writer: "csv.DictWriter[str]") -> Iterator[_Image]:
     for row in read_rows(path):
-        yield _Picture(row.split, row.label, row.face, partial(writer.writerow, row.raw))
+        yield _Image(row.split, row.label, row.face, partial(writer.writerow, row.raw))
 
 
-def _from_folder(path: Path, out: Path) -> Iterator[_Picture]:
+def _from_folder(path: Path, out: Path) -> Iterator[_Image]:
     for split, root in (folder_splits(path) or {TRAINING: path}).items():
         for label, file in class_images(root):
             copy = out / file.relative_to(path)
@@ -179,7 +178,7 @@ def _from_folder(path: Path, out: Path) -> Iterator[_Picture]:
                 face = whole_face(load_image(file), (48, 48))
             except ImageError:
                 face = None
-            yield _Picture(split, label, face, partial(_copy, file, copy))
+            yield _Image(split, label, face, partial(_copy, file, copy))
 
 
 def _copy(file: Path, copy: Path) -> None:

@@ -1,4 +1,4 @@
-"""FER-2013 as Kaggle publishes it, and the FER+ votes for it."""
+"""Readers of FER-2013's CSV file from Kaggle and of its FER+ votes."""
 
 import csv
 import gzip
@@ -14,8 +14,6 @@ from emonet.data.splits import SPLIT_FOLDERS, official_split
 from emonet.errors import DataError
 from emonet.labels import FER2013
 
-__all__ = ["COLUMNS", "Row", "read_fer2013", "read_rows"]
-
 COLUMNS = ["emotion", "pixels", "Usage"]
 SIDE = 48
 
@@ -23,34 +21,34 @@ Rows = tuple[NDArray[np.uint8], NDArray[np.int64], tuple[str, ...], NDArray[np.f
 
 
 def read_fer2013(path: Path, split: str, ferplus: Path | None = None) -> Rows:
-    """Read one split of ``fer2013.csv`` or ``fer2013.csv.gz``, a line at a time.
+    """Read one split of ``fer2013.csv`` or ``fer2013.csv.gz``, line by line.
 
     Args:
-        path: columns ``emotion`` (0..6), ``pixels`` (48 * 48 numbers 0..255), ``Usage``.
-        split: any name that official_split knows.
-        ferplus: ``fer2013new.csv``; row i of a split there belongs to row i of it in ``path``.
+        path: a file with the columns ``emotion`` (0..6), ``pixels`` (48 * 48 numbers, 0..255)
+            and ``Usage``.
+        split: any name of a split that official_split accepts.
+        ferplus: ``fer2013new.csv``, whose rows of the split are in the same order as in ``path``.
 
     Returns:
         images uint8 (n, 48, 48), classes int64 (n,), the labels, and votes float32 (n, 7)
         or None.
 
     Raises:
-        DataError: a wrong column, a short or unreadable row, an unknown label or split
-            (with the line), or no row of the split.
+        DataError: a column is missing, a row is malformed, or the split has no row.
     """
-    wanted = official_split(split)
+    name = official_split(split)
     images, classes = [], []
-    for row in read_rows(path, wanted):
+    for row in read_rows(path, name):
         images.append(row.face)
         classes.append(FER2013.index(row.label))
     if not images:
-        raise DataError(f"{path} has no row with Usage {wanted}")
-    votes = None if ferplus is None else _votes(ferplus, wanted, classes)
+        raise DataError(f"{path} has no row with Usage {name}: choose another split or file")
+    votes = None if ferplus is None else _votes(ferplus, name, classes)
     return np.stack(images), np.array(classes), FER2013, votes
 
 
 class Row(NamedTuple):
-    """One row of the file: what it says, and its columns as they stand."""
+    """One row of the file: parsed values, and the raw columns."""
 
     split: str
     label: str
@@ -59,15 +57,15 @@ class Row(NamedTuple):
 
 
 def read_rows(path: Path, split: str | None = None) -> Iterator[Row]:
-    """Yield the rows of a split (FER-2013's own name), or all, a line at a time.
+    """Yield the rows of one split (by FER-2013's name) or of all splits, line by line.
 
     Raises:
-        DataError: a wrong column, a short or unreadable row, an unknown label or split.
+        DataError: a column is missing or a row is malformed; the message names the line.
     """
     for line, row in _rows(path, COLUMNS):
         where = f"{path}, line {line}"
         if row["Usage"] not in SPLIT_FOLDERS:
-            raise DataError(f"{where}: unknown Usage {row['Usage']!r}")
+            raise DataError(f"{where}: unknown Usage {row['Usage']!r}, expected {[*SPLIT_FOLDERS]}")
         if split is not None and row["Usage"] != split:
             continue
         if row["emotion"] not in tuple("0123456"):
@@ -77,11 +75,11 @@ def read_rows(path: Path, split: str | None = None) -> Iterator[Row]:
 
 
 def _rows(path: Path, columns: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield (line number, row) and refuse a file without these columns."""
+    """Yield (line number, row); raise DataError if a column is missing."""
     with _open_text(path) as file:
         try:
             reader = csv.DictReader(file)
-            # Kaggle's icml_face_data.csv has a space before each.
+            # Kaggle's icml_face_data.csv has a space before each column name.
             reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
             if missing := [name for name in columns if name not in reader.fieldnames]:
                 raise DataError(
@@ -100,7 +98,7 @@ def _rows(path: Path, columns: list[str]) -> Iterator[tuple[int, dict[str, str]]
 def _open_text(path: Path) -> IO[str]:
     if path.suffix == ".gz":
         return gzip.open(path, "rt", newline="", encoding="utf-8-sig")
-    # Spreadsheets put a byte order mark in front, which is no part of a column's name.
+    # utf-8-sig removes the byte order mark that spreadsheets write before the first column.
     return path.open(newline="", encoding="utf-8-sig")
 
 
@@ -108,38 +106,38 @@ def _pixels(text: str, where: str) -> NDArray[np.uint8]:
     try:
         values = np.array(text.split(), dtype=np.int64)
     except ValueError as error:
-        raise DataError(f"{where}: pixels hold something that is no number: {error}") from None
+        raise DataError(f"{where}: pixels must be numbers: {error}") from None
     except OverflowError:
-        raise DataError(f"{where}: a pixel is outside 0..255") from None
+        raise DataError(f"{where}: pixels must be 0..255, got a larger number") from None
     if values.size != SIDE * SIDE:
-        raise DataError(f"{where}: {SIDE * SIDE} pixels expected, got {values.size}")
+        raise DataError(f"{where}: expected {SIDE * SIDE} pixels, got {values.size}")
     if values.min() < 0 or values.max() > 255:
-        raise DataError(f"{where}: a pixel is outside 0..255")
+        raise DataError(f"{where}: pixels must be 0..255, got {values.min()}..{values.max()}")
     return values.astype(np.uint8).reshape(SIDE, SIDE)
 
 
 def _votes(path: Path, split: str, classes: list[int]) -> NDArray[np.float32]:
-    """Turn a split's FER+ vote counts into distributions over FER-2013's classes.
+    """Return a split's FER+ votes as distributions over FER-2013's classes, float32 (n, 7).
 
-    A face whose votes all went to contempt, unknown or no face keeps its FER-2013 label.
+    A face with votes only for contempt, unknown or no face keeps its FER-2013 label.
     """
     if not path.is_file():
-        raise DataError(f"No FER+ votes at {path}")
+        raise DataError(f"No FER+ votes at {path}: pass the path of fer2013new.csv")
     table = []
     for line, row in _rows(path, ["Usage", *FER2013]):
         if row["Usage"] != split:
             continue
         counts = [row[label] for label in FER2013]
         if not all(count.isdecimal() for count in counts):
-            raise DataError(f"{path}, line {line}: a vote count is no whole number: {counts}")
+            raise DataError(f"{path}, line {line}: votes must be whole numbers, got {counts}")
         table.append([int(count) for count in counts])
     if len(table) != len(classes):
-        # As after filter-faces: whose votes are whose can't be told then.
+        # A data set that filter-faces wrote has fewer rows, which match no votes any more.
         raise DataError(
-            f"{path} has votes for {len(table)} faces of {split}, the data set has "
-            f"{len(classes)}: they belong to another one"
+            f"{path} has votes for {len(table)} faces of {split}, but the data set has "
+            f"{len(classes)}: pass the CSV file that the votes were made for"
         )
     votes = np.array(table, dtype=np.float32)
-    unclear = votes.sum(axis=1) == 0
-    votes[unclear] = np.eye(len(FER2013), dtype=np.float32)[classes][unclear]
+    without_votes = votes.sum(axis=1) == 0
+    votes[without_votes] = np.eye(len(FER2013), dtype=np.float32)[classes][without_votes]
     return np.asarray(votes / votes.sum(axis=1, keepdims=True))

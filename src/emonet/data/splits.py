@@ -1,15 +1,13 @@
-"""The names of the three parts of a data set."""
+"""Splits: the names of the three parts of a data set."""
 
 from pathlib import Path
 
 from emonet.errors import DataError
 
-__all__ = ["SPLIT_FOLDERS", "TEST", "TRAINING", "VALIDATION", "official_split", "split_name"]
-
-# FER-2013's own names.
+# FER-2013's names.
 TRAINING, VALIDATION, TEST = "Training", "PublicTest", "PrivateTest"
 
-#: What folders call each split.
+#: Names of each split's folder, in lower case; the first one is the usual name.
 SPLIT_FOLDERS = {
     TRAINING: ("train", "training"),
     VALIDATION: ("validation", "valid", "val", "publictest"),
@@ -18,13 +16,13 @@ SPLIT_FOLDERS = {
 
 
 def official_split(name: str) -> str:
-    """Return FER-2013's name for a split given under any of its names.
+    """Return FER-2013's name of a split.
 
     Raises:
-        DataError: it is none of them.
+        DataError: no split has this name.
     """
-    for official, others in SPLIT_FOLDERS.items():
-        if name.lower() in (official.lower(), *others):
+    for official, folders in SPLIT_FOLDERS.items():
+        if name.lower() in (official.lower(), *folders):
             return official
     raise DataError(
         f"Unknown split {name!r}: expected Training, PublicTest or PrivateTest "
@@ -33,14 +31,14 @@ def official_split(name: str) -> str:
 
 
 def split_name(data: Path, split: str) -> str:
-    """Return what figures call a split: FER-2013's name for its own, the usual one elsewhere.
+    """Return the name of a split in reports: FER-2013's for its CSV file, else the usual one.
 
     Args:
-        data: FER-2013's CSV file, or a folder of anybody's images.
-        split: any of its names.
+        data: FER-2013's CSV file, or a folder of images.
+        split: any name of the split.
 
     Raises:
-        DataError: it is none of them.
+        DataError: no split has this name.
     """
     official = official_split(split)
     return SPLIT_FOLDERS[official][0] if data.is_dir() else official

@@ -1,1 +1,1 @@
-"""How good a recognizer is: figures per class, with their uncertainty."""
+"""Evaluation: metrics per class with confidence intervals, calibration, robustness, plots."""

@@ -1,23 +1,17 @@
-"""How much a score is worth: the temperature, and which share of faces is above a threshold."""
+"""Calibration: fit a temperature, and measure how well scores match accuracy."""
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emonet.evaluation.report import Report, expected_calibration_error, make_report
+from emonet.data import FaceDataset
+from emonet.evaluation.report import expected_calibration_error, make_report
+from emonet.model import Model
 from emonet.network.ensemble import apply_temperature
-
-__all__ = [
-    "Calibration",
-    "CalibrationFigures",
-    "Coverage",
-    "coverage_curve",
-    "learn_temperature",
-    "measure_calibration",
-    "perfect_ece",
-]
+from emonet.records import Calibration, CalibrationFigures, Coverage, Report
 
 logger = logging.getLogger("emonet")
 
@@ -26,66 +20,44 @@ PERFECT_DRAWS = 100
 MIN_SCORES = (0.0, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CalibrationFigures:
-    """Accuracy (0..1), log loss (nats) and expected calibration error (0..1)."""
+def calibrate(
+    model: Model,
+    predict_proba: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
+    dataset: FaceDataset,
+    *,
+    seed: int,
+) -> Model:
+    """Fit a temperature on half of the faces and measure it on the other half.
 
-    accuracy: float
-    log_loss: float
-    ece: float
-
-    @classmethod
-    def of(cls, report: Report) -> "CalibrationFigures":
-        """Take the figures from a report."""
-        return cls(accuracy=report.accuracy, log_loss=report.log_loss, ece=report.ece)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Coverage:
-    """What a threshold does.
-
-    Attributes:
-        min_score: faces with a lower score get no label.
-        coverage: share of the faces that keep their label, 0..1.
-        accuracy: among those, 0..1; None where there are none.
+    Args:
+        model: the model.
+        predict_proba: maps uint8 (n, height, width) to uncalibrated float32 (n, classes).
+        dataset: faces that no network was trained on.
+        seed: seed of the split into halves, which have the same class proportions.
     """
-
-    min_score: float
-    coverage: float
-    accuracy: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Calibration:
-    """A temperature and what it is worth, on faces that it was not learnt on.
-
-    Attributes:
-        temperature: divides the log-probabilities; 1 leaves them.
-        learnt_on: faces that it was learnt on.
-        faces: other faces, which all figures are of.
-        before: with the temperature 1.
-        after: with this temperature.
-        perfect_ece: the calibration error that perfect scores would have on so few faces.
-        coverage: with this temperature, for thresholds from 0 up.
-        seed: of the split into both.
-    """
-
-    temperature: float
-    learnt_on: int
-    faces: int
-    before: CalibrationFigures
-    after: CalibrationFigures
-    coverage: tuple[Coverage, ...]
-    seed: int
-    perfect_ece: float
+    fitting, measuring = dataset.hold_out(0.5, seed=seed)
+    temperature = fit_temperature(predict_proba(fitting.images), fitting.classes)
+    calibration = measure_calibration(
+        temperature,
+        predict_proba(measuring.images),
+        measuring.classes,
+        model.config.labels,
+        fitted_on=len(fitting),
+        seed=seed,
+    )
+    return replace(
+        model,
+        config=replace(model.config, temperature=temperature),
+        record=replace(model.record, evaluation={}, calibration=calibration),
+    )
 
 
-def learn_temperature(probabilities: NDArray[np.float32], classes: NDArray[np.int64]) -> float:
+def fit_temperature(probabilities: NDArray[np.float32], classes: NDArray[np.int64]) -> float:
     """Return the temperature with the lowest log loss (Guo et al. 2017), 0.1 to 10.
 
     Args:
-        probabilities: uncalibrated, (n, k).
-        classes: the true classes, (n,).
+        probabilities: uncalibrated probabilities, float32 (n, k).
+        classes: true classes, int64 (n,).
     """
     from scipy.optimize import minimize_scalar
     from scipy.special import logsumexp
@@ -97,14 +69,14 @@ def learn_temperature(probabilities: NDArray[np.float32], classes: NDArray[np.in
         scores = logs / temperature
         return float((logsumexp(scores, axis=1) - scores[rows, classes]).mean())
 
-    found = float(minimize_scalar(loss, bounds=TEMPERATURES, method="bounded").x)
-    if not 1.01 * TEMPERATURES[0] < found < 0.99 * TEMPERATURES[1]:
+    fitted = float(minimize_scalar(loss, bounds=TEMPERATURES, method="bounded").x)
+    if not 1.01 * TEMPERATURES[0] < fitted < 0.99 * TEMPERATURES[1]:
         logger.warning(
-            "The temperature %.3g is at the end of what is searched: %d faces, of which %.0f %% "
-            "are labelled rightly, do not tell how sure the model may be. Calibrate on more faces",
-            found, len(classes), 100 * (probabilities.argmax(axis=1) == classes).mean(),
+            "The temperature %.3g is at the end of the search range, so it is not reliable: the "
+            "model labels %.0f %% of %d faces correctly. Calibrate on more faces",
+            fitted, 100 * (probabilities.argmax(axis=1) == classes).mean(), len(classes),
         )  # fmt: skip
-    return found
+    return fitted
 
 
 def measure_calibration(
@@ -113,55 +85,59 @@ def measure_calibration(
     classes: NDArray[np.int64],
     labels: tuple[str, ...],
     *,
-    learnt_on: int,
+    fitted_on: int,
     seed: int,
 ) -> Calibration:
-    """Tell what a temperature is worth on faces that it was not learnt on.
+    """Measure calibration before and after a temperature, on faces it was not fitted on.
 
     Args:
-        temperature: as learnt.
-        probabilities: uncalibrated, (n, k).
-        classes: the true classes, (n,).
-        labels: of the columns.
-        learnt_on: how many faces it was learnt on.
-        seed: of the split into those and these.
+        temperature: the fitted temperature.
+        probabilities: uncalibrated probabilities, float32 (n, k).
+        classes: true classes, int64 (n,).
+        labels: the k labels in column order.
+        fitted_on: number of faces that the temperature was fitted on.
+        seed: seed of the split into fitted and measured faces.
     """
     after = apply_temperature(probabilities, temperature)
     return Calibration(
         temperature=temperature,
-        learnt_on=learnt_on,
+        fitted_on=fitted_on,
         faces=len(classes),
-        before=CalibrationFigures.of(make_report(probabilities, classes, labels)),
-        after=CalibrationFigures.of(make_report(after, classes, labels)),
+        before=_figures(make_report(probabilities, classes, labels)),
+        after=_figures(make_report(after, classes, labels)),
         coverage=coverage_curve(after, classes),
         seed=seed,
         perfect_ece=perfect_ece(after, seed=seed),
     )
 
 
-def perfect_ece(probabilities: NDArray[np.float32], *, seed: int = 0) -> float:
-    """Return the mean calibration error where labels are drawn from the scores themselves.
+def _figures(report: Report) -> CalibrationFigures:
+    return CalibrationFigures(accuracy=report.accuracy, log_loss=report.log_loss, ece=report.ece)
 
-    Such scores mean exactly what they say; what is left is chance, and grows as faces get fewer.
+
+def perfect_ece(probabilities: NDArray[np.float32], *, seed: int = 0) -> float:
+    """Return the calibration error that perfectly calibrated scores have by chance.
+
+    It is the mean over 100 draws of labels from the scores. With fewer faces, it is larger.
 
     Args:
-        probabilities: (n, k).
-        seed: of the draws.
+        probabilities: float32 (n, k).
+        seed: seed of the draws.
     """
     random = np.random.default_rng(seed)
-    upto = probabilities.cumsum(axis=1)
+    cdf = probabilities.cumsum(axis=1)
     errors = []
     for _ in range(PERFECT_DRAWS):
-        thresholds = random.random((len(upto), 1)) * upto[:, -1:]
-        errors.append(expected_calibration_error(probabilities, (upto < thresholds).sum(axis=1)))
+        thresholds = random.random((len(cdf), 1)) * cdf[:, -1:]
+        errors.append(expected_calibration_error(probabilities, (cdf < thresholds).sum(axis=1)))
     return float(np.mean(errors))
 
 
 def coverage_curve(
     probabilities: NDArray[np.float32], classes: NDArray[np.int64]
 ) -> tuple[Coverage, ...]:
-    """Return what each threshold of MIN_SCORES does; as for learn_temperature."""
-    scores, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == classes
+    """Return coverage and accuracy at every score threshold of MIN_SCORES."""
+    scores, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == classes
     curve = []
     for min_score in MIN_SCORES:
         kept = scores >= min_score
@@ -169,7 +145,7 @@ def coverage_curve(
             Coverage(
                 min_score=min_score,
                 coverage=float(kept.mean()),
-                accuracy=float(right[kept].mean()) if kept.any() else None,
+                accuracy=float(correct[kept].mean()) if kept.any() else None,
             )
         )
     return tuple(curve)

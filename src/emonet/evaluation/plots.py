@@ -1,4 +1,4 @@
-"""Figures of data, training and results, by matplotlib: ``pip install 'emonet[plots]'``."""
+"""Plots of data, training and results with matplotlib: ``pip install 'emonet[plots]'``."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,36 +7,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emonet.errors import MissingDependencyError
-from emonet.evaluation.report import Report
-from emonet.files import beside
+from emonet.records import Report
+from emonet.support.dependencies import require
+from emonet.support.files import atomic_write
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-__all__ = [
-    "plot_class_distribution",
-    "plot_confusion",
-    "plot_learning_curves",
-    "plot_samples",
-    "save_figure",
-]
 
 
 def plot_class_distribution(
     counts: Mapping[str, NDArray[np.int64]], labels: tuple[str, ...]
 ) -> "Figure":
-    """Draw how many faces of each class every split has (the seed paper's Figure 7).
+    """Plot the number of faces per class and split (the paper's Figure 7).
 
     Args:
-        counts: by split, (len(labels),).
+        counts: number of faces of each class by split, int64 (len(labels),).
         labels: the classes.
     """
     figure = _figure(8, 4)
     axes = figure.subplots()
     width = 0.8 / len(counts)
-    for index, (split, numbers) in enumerate(counts.items()):
-        axes.bar(np.arange(len(labels)) + index * width, numbers, width, label=split)
+    for index, (split, faces) in enumerate(counts.items()):
+        axes.bar(np.arange(len(labels)) + index * width, faces, width, label=split)
     axes.set_xticks(np.arange(len(labels)) + 0.4 - width / 2, labels)
     axes.set_ylabel("faces")
     axes.legend()
@@ -49,11 +41,11 @@ def plot_samples(
     probabilities: NDArray[np.float32],
     labels: tuple[str, ...],
 ) -> "Figure":
-    """Show faces with their true and their predicted label (the seed paper's Figure 8).
+    """Plot faces with their true and predicted labels (the paper's Figure 8).
 
     Args:
         faces: uint8 (n, height, width) grey.
-        classes: (n,), indices into labels.
+        classes: true classes, int64 (n,), indices into labels.
         probabilities: float32 (n, len(labels)).
         labels: the classes.
     """
@@ -67,7 +59,7 @@ def plot_samples(
         best = int(row.argmax())
         axes.imshow(face, cmap="gray", vmin=0, vmax=255)
         axes.set_title(
-            f"true {labels[true]}\nsaid {labels[best]} {row[best]:.2f}",
+            f"true {labels[true]}\npredicted {labels[best]} {row[best]:.2f}",
             fontsize=8,
             color="black" if best == true else "firebrick",
         )
@@ -75,10 +67,10 @@ def plot_samples(
 
 
 def plot_learning_curves(histories: Mapping[str, Sequence[Any]]) -> "Figure":
-    """Draw training and validation accuracy over the epochs.
+    """Plot training and validation accuracy per epoch.
 
     Args:
-        histories: EpochRecords by the name of the network.
+        histories: EpochRecords by network name.
     """
     figure = _figure(8, 5)
     axes = figure.subplots()
@@ -94,16 +86,16 @@ def plot_learning_curves(histories: Mapping[str, Sequence[Any]]) -> "Figure":
 
 
 def plot_confusion(report: Report, title: str) -> "Figure":
-    """Draw which class was taken for which, in shares of the true class."""
+    """Plot the confusion matrix; each row is normalised by the faces of the true class."""
     labels = list(report.per_class)
     counts = np.array(report.confusion, float)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    fractions = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     figure = _figure(6, 5.4)
     axes = figure.subplots()
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for (row, column), share in np.ndenumerate(shares):
-        colour = "white" if share > 0.5 else "black"
-        axes.text(column, row, f"{share:.2f}", ha="center", va="center", color=colour, fontsize=8)
+    axes.imshow(fractions, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), value in np.ndenumerate(fractions):
+        colour = "white" if value > 0.5 else "black"
+        axes.text(column, row, f"{value:.2f}", ha="center", va="center", color=colour, fontsize=8)
     axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right")
     axes.set_yticks(range(len(labels)), labels)
     axes.set_xlabel("predicted")
@@ -113,17 +105,14 @@ def plot_confusion(report: Report, title: str) -> "Figure":
 
 
 def save_figure(figure: "Figure", path: Path) -> None:
-    """Write a figure as PNG."""
-    with beside(path) as file:
+    """Save a figure as a PNG file."""
+    with atomic_write(path) as file:
         figure.savefig(file, format="png", dpi=100)
 
 
 def _figure(width: float, height: float) -> "Figure":
-    """Make a figure (inches) that belongs to no window and no global state."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"Figures need matplotlib ({error}): pip install 'emonet[plots]'"
-        ) from error
+    """Return a new figure (inches) outside pyplot's global state."""
+    require("plots", "Plotting")
+    from matplotlib.figure import Figure
+
     return Figure(figsize=(width, height), layout="constrained")

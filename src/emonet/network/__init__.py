@@ -1,1 +1,1 @@
-"""From face crops to class probabilities: one network, or an ensemble of several."""
+"""Networks and ensembles: from face crops to class probabilities."""

@@ -1,4 +1,4 @@
-"""Several networks' probabilities -> one distribution, and its calibration."""
+"""Ensemble: the weighted mean of networks' probabilities, and its calibration."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,23 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emonet.config import TestTimeAugmentation
-from emonet.network.batching import BATCH_SIZE
 from emonet.network.network import Network
 from emonet.network.views import views
 from emonet.pipeline.crops import FacesBySize
-
-__all__ = ["Ensemble", "apply_temperature"]
+from emonet.runtimes.batching import BATCH_SIZE
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Ensemble:
-    """One or more networks that answer as one.
+    """One or more networks, whose probabilities are averaged.
 
     Attributes:
         networks: the members.
-        weights: of their probabilities, >= 0; need not sum to 1.
+        weights: each member's weight, >= 0; the weights need not sum to 1.
         temperature: divides the log-probabilities of the mean.
-        augmentation: the views of a face that each member's probabilities are the mean over.
+        augmentation: test-time augmentation; each member's probabilities are averaged over views.
     """
 
     networks: Sequence[Network]
@@ -33,10 +31,10 @@ class Ensemble:
     augmentation: TestTimeAugmentation = "none"
 
     def predict_proba(self, faces: FacesBySize) -> NDArray[np.float32]:
-        """Map faces to probabilities: the members' weighted mean, calibrated.
+        """Return the calibrated, weighted mean of the members' probabilities.
 
         Args:
-            faces: uint8 (n, height, width) by the size, for every size that a member needs.
+            faces: uint8 (n, height, width) by size, for every size that a member needs.
 
         Returns:
             float32 (n, classes) whose rows sum to 1.
@@ -48,30 +46,30 @@ class Ensemble:
         return apply_temperature(mean, self.temperature)
 
     def members_proba(self, faces: FacesBySize) -> list[NDArray[np.float32]]:
-        """Return every member's own float32 (n, classes), the mean over the views."""
+        """Return each member's float32 (n, classes) probabilities, averaged over the views."""
         count = len(next(iter(faces.values())))
         if not count or self.augmentation == "none":
             return self._members_proba(faces)
-        groups = [self._members_proba(group) for group in self._views(faces, count)]
+        batches = [self._members_proba(batch) for batch in self._view_batches(faces, count)]
         return [
             np.concatenate(parts).reshape(-1, count, parts[0].shape[-1]).mean(axis=0)
-            for parts in zip(*groups, strict=True)
+            for parts in zip(*batches, strict=True)
         ]
 
-    def _views(self, faces: FacesBySize, count: int) -> Iterator[FacesBySize]:
-        """Yield the views of so many faces, as many behind each other as make one batch.
+    def _view_batches(self, faces: FacesBySize, count: int) -> Iterator[FacesBySize]:
+        """Yield the views of ``count`` faces, concatenated until they fill a batch.
 
-        Faces of every size are changed alike.
+        Each view changes the faces of every size in the same way.
         """
         by_size = (views(crops, self.augmentation) for crops in faces.values())
-        every = zip(*by_size, strict=True)
-        while group := list(islice(every, max(1, BATCH_SIZE // count))):
-            yield dict(zip(faces, map(np.concatenate, zip(*group, strict=True)), strict=True))
+        all_views = zip(*by_size, strict=True)
+        while batch := list(islice(all_views, max(1, BATCH_SIZE // count))):
+            yield dict(zip(faces, map(np.concatenate, zip(*batch, strict=True)), strict=True))
 
     def _members_proba(self, faces: FacesBySize) -> list[NDArray[np.float32]]:
-        """Return every member's float32 (n, classes) for faces as they are.
+        """Return each member's float32 (n, classes) probabilities of one view.
 
-        Members that have an extractor and a face size in common share its vectors.
+        Members with the same extractor and face size share the extractor's vectors.
         """
         vectors: dict[tuple[int, tuple[int, int]], NDArray[np.float32]] = {}
         members = []
@@ -93,7 +91,7 @@ class Ensemble:
 def apply_temperature(
     probabilities: NDArray[np.float32], temperature: float
 ) -> NDArray[np.float32]:
-    """Divide the log-probabilities by a temperature (Guo et al. 2017); rows sum to 1 again."""
+    """Divide log-probabilities by a temperature (Guo et al. 2017) and normalise the rows."""
     if temperature == 1.0:
         return probabilities
     powers = np.power(probabilities, 1 / temperature)

@@ -1,7 +1,7 @@
-"""The Keras model that fuses a backbone's features with feature extractors' vectors.
+"""Build the Keras model that fuses a backbone's features with feature extractors' vectors.
 
-This is the two-input network of the seed paper's Figure 5; with no feature extractor the
-same code gives the pixels-only network. Imported only where a model is built.
+This is the two-input network of the paper's Figure 5. Without feature extractors, the network
+takes pixels alone. This module imports Keras, so it is imported only where a model is built.
 """
 
 import random
@@ -17,26 +17,24 @@ from emonet.config import HeadConfig
 from emonet.network.resizing import Resized, bicubic
 from emonet.network.weights import OUTPUT_LAYER
 
-__all__ = ["MeanCentring", "build_model", "keras_settings", "set_mean_face", "set_standardisation"]
-
 MEAN_CENTRING = "mean_centring"
 STANDARDISED = "{}_standardised"
 
 
 class MeanCentring(layers.Layer):  # type: ignore[misc]
-    """Subtracts the training set's mean face and adds its mean grey value back.
+    """Subtracts the training set's mean face and adds its mean grey value.
 
-    The value that is added back keeps the result in the 0..255 that every backbone expects.
+    The mean grey value keeps the result near the 0..255 that every backbone expects.
     """
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Make room for the mean face."""
+        """Create the mean face, initially zero."""
         self.mean_face = self.add_weight(
             name="mean_face", shape=input_shape[1:], initializer="zeros", trainable=False
         )
 
     def call(self, faces: keras.KerasTensor) -> keras.KerasTensor:
-        """Centre float32 (n, height, width) faces."""
+        """Subtract the mean face from float32 (n, height, width) faces."""
         return faces - self.mean_face + ops.mean(self.mean_face)
 
 
@@ -47,29 +45,29 @@ def build_model(
     feature_sizes: Mapping[str, int],
     num_classes: int,
     head: HeadConfig,
-    centred: bool,
+    subtract_mean_face: bool,
 ) -> keras.Model:
-    """Build the model from grey faces (and feature vectors) to class probabilities.
+    """Build the model that maps grey faces and feature vectors to class probabilities.
 
     Args:
         backbone: maps float32 (n, h, w, 3) RGB 0..255 to (n, num_features).
-        face_size: (height, width) of a face, pixels; resized to the backbone's if different.
-        feature_sizes: length of each feature extractor's vector, by its name.
-        num_classes: how many probabilities come out.
-        head: the layers that fuse and classify.
-        centred: whether the training set's mean face is subtracted first.
+        face_size: (height, width) of a face, pixels; resized in the model to the backbone's.
+        feature_sizes: length of each feature extractor's vector, by name.
+        num_classes: number of classes.
+        head: configuration of the layers that fuse and classify.
+        subtract_mean_face: whether to subtract the training set's mean face first.
 
     Returns:
-        A model whose inputs are float32 (n, height, width) grey 0..255 and, in the order of
-        ``feature_sizes``, float32 (n, size); its output is float32 (n, num_classes).
+        A model with the inputs float32 (n, height, width) grey 0..255 and, in the order of
+        ``feature_sizes``, float32 (n, size). Its output is float32 (n, num_classes).
     """
     faces = keras.Input(face_size, dtype="float32", name="faces")
-    # An extractor may have any name, such as that of another layer.
+    # The suffix keeps extractors' names apart from layers' names.
     vectors = {
         name: keras.Input((size,), dtype="float32", name=f"{name}_vector")
         for name, size in feature_sizes.items()
     }
-    fused = [backbone(_to_rgb(faces, backbone.input_shape[1:3], centred))]
+    fused = [backbone(_to_rgb(faces, backbone.input_shape[1:3], subtract_mean_face))]
     for name, vector in vectors.items():
         x = layers.BatchNormalization(name=STANDARDISED.format(name))(vector)
         fused.append(layers.Dense(head.feature_units, "relu", name=f"{name}_dense")(x))
@@ -78,17 +76,17 @@ def build_model(
         x = layers.Dropout(head.dropout, name=f"head{index}_dropout")(x)
         x = layers.Dense(units, "relu", name=f"head{index}_dense")(x)
     x = layers.Dropout(head.dropout, name="dropout")(x)
-    # Probabilities need float32 also where the rest computes in bfloat16.
+    # Probabilities need float32 even if the other layers compute in bfloat16.
     x = layers.Dense(num_classes, "softmax", dtype="float32", name=OUTPUT_LAYER)(x)
     return keras.Model([faces, *vectors.values()], x)
 
 
 @contextmanager
 def keras_settings(*, precision: str, seed: int | None) -> Iterator[None]:
-    """Build models in a precision and with initial weights that follow from a seed.
+    """Set the precision and the seed of initial weights for models built in this context.
 
-    Keras takes the precision from a global policy and, for every layer without a seed, one
-    from Python's global generator: both are put back as they were.
+    Keras takes the precision from a global policy, and seeds of layers from Python's global
+    random number generator. Both are restored afterwards.
     """
     policy, state = keras.config.dtype_policy(), random.getstate()
     keras.config.set_dtype_policy("mixed_bfloat16" if precision == "bfloat16" else precision)
@@ -102,26 +100,28 @@ def keras_settings(*, precision: str, seed: int | None) -> Iterator[None]:
 
 
 def set_mean_face(model: keras.Model, images: NDArray[np.uint8]) -> None:
-    """Store the mean of uint8 (n, height, width) faces in the model's centring layer."""
+    """Store the mean of uint8 (n, height, width) faces in the model's MeanCentring layer."""
     model.get_layer(MEAN_CENTRING).mean_face.assign(images.mean(axis=0, dtype=np.float64))
 
 
 def set_standardisation(model: keras.Model, extractor: str, vectors: NDArray[np.float32]) -> None:
-    """Let a feature extractor's standardisation begin with the statistics of its vectors.
+    """Initialise an extractor's batch normalisation with the statistics of its vectors.
 
-    Batch normalisation comes to them by itself, but within hundreds of steps; until then what
-    is validated is not what is trained.
+    Batch normalisation needs hundreds of steps to estimate them. Until then, validation would
+    use other statistics than training.
     """
     layer = model.get_layer(STANDARDISED.format(extractor))
     layer.moving_mean.assign(vectors.mean(axis=0, dtype=np.float64))
     layer.moving_variance.assign(vectors.var(axis=0, dtype=np.float64))
 
 
-def _to_rgb(faces: keras.KerasTensor, size: tuple[int, int], centred: bool) -> keras.KerasTensor:
-    """Turn grey faces into RGB of the backbone's size."""
-    # float32 throughout: bfloat16 has too few digits for differences of grey values.
+def _to_rgb(
+    faces: keras.KerasTensor, size: tuple[int, int], subtract_mean_face: bool
+) -> keras.KerasTensor:
+    """Return grey faces as RGB in the backbone's size."""
+    # All layers use float32: bfloat16 is too coarse for differences of grey values.
     x = faces
-    if centred:
+    if subtract_mean_face:
         x = MeanCentring(name=MEAN_CENTRING, dtype="float32")(x)
     if tuple(size) != tuple(faces.shape[1:]):
         rows, columns = map(bicubic, faces.shape[1:], size)

@@ -1,7 +1,7 @@
-"""A Keras model as an ONNX graph without weights, which onnxruntime puts together with them.
+"""Export a Keras model to an ONNX graph without weights.
 
-So a folder holds each weight once, in the safetensors file that Keras and onnxruntime both
-take it from. The graph itself has some 100 kB and follows from the architecture alone.
+A model folder stores each weight once, in a safetensors file that Keras and onnxruntime both
+load. The graph has about 100 kB and depends on the architecture alone.
 """
 
 from typing import TYPE_CHECKING
@@ -11,37 +11,35 @@ import numpy as np
 
 from emonet.errors import ExportError, WeightsError
 from emonet.network.formats import onnx_model
-from emonet.network.runtimes import OnnxRuntime
 from emonet.network.weights import get_weights
+from emonet.runtimes.onnx_runtime import OnnxRuntime
 
 if TYPE_CHECKING:
     import onnx
-
-__all__ = ["export_graph"]
 
 TOLERANCE = 1e-3
 
 
 class Stateless(keras.layers.Layer):  # type: ignore[misc]
-    """Runs a model with weights that come in behind its inputs."""
+    """Runs a model with weights that follow its inputs."""
 
     def __init__(self, model: keras.Model) -> None:
         super().__init__()
         self.model = model
 
     def call(self, tensors: list[keras.KerasTensor]) -> keras.KerasTensor:
-        """Map inputs, and weights with one more dimension in front, to the outputs."""
+        """Map inputs, and weights with an extra first dimension of 1, to the outputs."""
         count = len(self.model.inputs)
         inputs, weights = list(tensors[:count]), tensors[count:]
-        given = {
+        values = {
             id(variable): weight[0]
             for variable, weight in zip(self.model.weights, weights, strict=True)
         }
-        # A variable that is no weight is what dropout draws from: it stays as it is.
+        # Variables that are not weights, such as dropout's seed state, keep their values.
         outputs, _ = self.model.stateless_call(
-            [given[id(variable)] for variable in self.model.trainable_variables],
+            [values[id(variable)] for variable in self.model.trainable_variables],
             [
-                given.get(id(variable), variable.value)
+                values.get(id(variable), variable.value)
                 for variable in self.model.non_trainable_variables
             ],
             inputs,
@@ -51,21 +49,21 @@ class Stateless(keras.layers.Layer):  # type: ignore[misc]
 
 
 def export_graph(model: keras.Model) -> bytes:
-    """Return a model's graph without its weights, as the bytes of an ONNX file.
+    """Export a model's graph without weights to the bytes of an ONNX file.
 
     Args:
-        model: float32; only the first dimension of its inputs and outputs is open.
+        model: a float32 model; only the first dimension of its inputs and outputs is variable.
 
     Returns:
-        The graph. Its inputs are the model's, by their names. Its weights, by the names that
-        get_weights gives them and with one more dimension of 1 in front, are initialisers
-        that whoever loads it hands over.
+        The graph. Its inputs have the names of the model's inputs. Its weights are external
+        initialisers, which the loader provides. They have the names that get_weights returns,
+        and an extra first dimension of 1.
 
     Raises:
-        ExportError: Keras can't export a part of the model to ONNX, or onnxruntime does not
-            answer as the model does.
+        ExportError: Keras can't export a part of the model to ONNX, or onnxruntime's results
+            differ from Keras'.
     """
-    # Keras takes the first dimension of every input for the open one.
+    # Keras makes the first dimension of every input variable, so weights need an extra one.
     weights = [
         keras.Input(batch_shape=(1, *variable.shape), name=f"weight{index}")
         for index, variable in enumerate(model.weights)
@@ -82,7 +80,7 @@ def export_graph(model: keras.Model) -> bytes:
 
 
 def _compare(graph: bytes, model: keras.Model) -> None:
-    """Refuse a graph that does not answer as its model: the exporter leaves gaps unsaid."""
+    """Raise ExportError if a graph's results differ: the exporter can fail without an error."""
     random = np.random.default_rng(0)
     inputs = [
         random.uniform(0, 255, (2, *tensor.shape[1:])).astype(np.float32) for tensor in model.inputs
@@ -90,18 +88,18 @@ def _compare(graph: bytes, model: keras.Model) -> None:
     expected = np.asarray(model(inputs, training=False))
     try:
         faces, *features = inputs
-        answers = OnnxRuntime(graph, get_weights(model))(faces, features)
+        results = OnnxRuntime(graph, get_weights(model))(faces, features)
     except WeightsError as error:
         raise ExportError(str(error)) from error
-    difference = float(np.abs(answers - expected).max())
+    difference = float(np.abs(results - expected).max())
     if not difference <= TOLERANCE:
-        raise ExportError(f"onnxruntime's answers differ from Keras' by up to {difference:.2g}")
+        raise ExportError(f"onnxruntime's results differ from Keras' by up to {difference:.2g}")
 
 
 def _make_initializer(
     graph: "onnx.GraphProto", parameter: str, name: str, shape: tuple[int, ...]
 ) -> None:
-    """Turn an input of a graph into a weight that is stored elsewhere."""
+    """Turn an input of a graph into an initialiser with external data."""
     from onnx import TensorProto
 
     weight = graph.initializer.add(name=name, data_type=TensorProto.FLOAT, dims=shape)

@@ -1,4 +1,4 @@
-"""A network: one backbone, any number of feature extractors, one head that fuses them."""
+"""Network: one backbone, any number of feature extractors, and one head that fuses them."""
 
 import hashlib
 import json
@@ -11,37 +11,27 @@ from numpy.typing import NDArray
 
 from emonet.config import ComponentConfig, GraphPrecision
 from emonet.errors import WeightsError
-from emonet.network.batching import run_in_batches
-from emonet.network.runtimes import KerasRuntime, OnnxRuntime, Runtime
+from emonet.model import STATES
 from emonet.network.weights import get_weights, set_weights
 from emonet.plugin import FeatureExtractor
+from emonet.runtimes.base import Runtime
+from emonet.runtimes.batching import run_in_batches
+from emonet.runtimes.keras_runtime import KerasRuntime
 
 if TYPE_CHECKING:
     import keras
 
-__all__ = [
-    "Extractors",
-    "KerasNetwork",
-    "Network",
-    "count_parameters",
-    "extractor_identity",
-    "extractor_state",
-    "graph_weights",
-]
-
-#: By name, in the order of the network's inputs.
+#: Feature extractors by name, in the order of the network's inputs.
 Extractors = Mapping[str, FeatureExtractor]
-#: What a weight's name begins with that is an extractor's state.
-STATES = "features/"
 
 
 class Network:
     """Predicts class probabilities for face crops.
 
     Attributes:
-        extractors: by name, in the order of the network's inputs.
-        face_size: (height, width) of the faces that it takes, pixels.
-        num_classes: how many probabilities a face gets.
+        extractors: feature extractors by name, in the order of the network's inputs.
+        face_size: (height, width) of the faces, pixels.
+        num_classes: number of classes.
     """
 
     def __init__(
@@ -57,58 +47,24 @@ class Network:
         self.num_classes = num_classes
         self._runtime = runtime
 
-    @classmethod
-    def from_graph(
-        cls,
-        graph: bytes,
-        weights: Mapping[str, NDArray[Any]],
-        extractors: Extractors,
-        *,
-        face_size: tuple[int, int],
-        num_classes: int,
-        precision: GraphPrecision = "float32",
-    ) -> "Network":
-        """Make a network that needs no Keras from its graph and from what get_weights returned.
-
-        Args:
-            graph: an ONNX model that takes its weights as inputs.
-            weights: by name, the states of extractors among them.
-            extractors: by name, in the order in which the graph takes their vectors.
-            face_size: (height, width) of the faces that it takes, pixels.
-            num_classes: of its probabilities.
-            precision: what the graph computes convolutions in.
-
-        Raises:
-            WeightsError: graph and weights don't belong together, or are of another network.
-        """
-        _set_states(extractors, weights)
-        runtime = OnnxRuntime(graph, graph_weights(weights, precision))
-        vectors = [(extractor.num_features,) for extractor in extractors.values()]
-        if runtime.shapes != [face_size, *vectors, (num_classes,)]:
-            raise WeightsError(
-                f"The graph is another network's: its inputs and output are {runtime.shapes}, "
-                f"config.json says {[face_size, *vectors, (num_classes,)]}"
-            )
-        return cls(runtime, extractors, face_size=face_size, num_classes=num_classes)
-
     def predict_proba(
         self, faces: NDArray[np.uint8], features: Sequence[NDArray[np.float32]]
     ) -> NDArray[np.float32]:
-        """Tell the class probabilities of faces.
+        """Return the class probabilities of faces.
 
         Args:
             faces: uint8 (n, height, width); n >= 1.
-            features: what each of its extractors makes of them, float32 (n, size).
+            features: the vectors of each feature extractor for the faces, float32 (n, size).
 
         Returns:
             float32 (n, classes); rows sum to 1.
 
         Raises:
-            WeightsError: they are not finite.
+            WeightsError: a probability is not finite.
         """
         probabilities = run_in_batches(self._runtime, faces, features)
         if not np.isfinite(probabilities).all():
-            raise WeightsError("The network gives no finite numbers: its weights are of no use")
+            raise WeightsError("The network returns NaN or infinity: train it or load another one")
         return probabilities
 
 
@@ -116,8 +72,8 @@ class KerasNetwork(Network):
     """A network that can also be trained and exported.
 
     Attributes:
-        model: from faces and feature vectors to probabilities.
-        backbone: the part of the model that came from the backbone plugin.
+        model: maps faces and feature vectors to probabilities.
+        backbone: the part of the model that the backbone plugin built.
     """
 
     def __init__(
@@ -134,7 +90,7 @@ class KerasNetwork(Network):
         self.backbone = backbone
 
     def get_weights(self) -> dict[str, NDArray[Any]]:
-        """Return the model's weights and the extractors' states as named arrays."""
+        """Return the model's weights and the extractors' states as arrays by name."""
         arrays = get_weights(self.model)
         for name, extractor in self.extractors.items():
             for key, array in extractor.get_state().items():
@@ -142,35 +98,25 @@ class KerasNetwork(Network):
         return arrays
 
     def set_weights(self, arrays: Mapping[str, NDArray[Any]], *, where: str) -> None:
-        """Take back what get_weights returned.
+        """Load the arrays that get_weights returned; ``where`` names them in error messages.
 
         Raises:
-            WeightsError: they belong to another network.
+            WeightsError: the arrays belong to another network.
         """
-        set_weights(self.model, _set_states(self.extractors, arrays), where=where)
+        set_weights(self.model, set_states(self.extractors, arrays), where=where)
 
 
 def graph_weights(
     weights: Mapping[str, NDArray[Any]], precision: GraphPrecision
 ) -> dict[str, NDArray[Any]]:
-    """Return those weights that a network's graph is given; one in int8 has its own."""
+    """Return the weights to load into a network's graph; none for int8 graphs, which hold them."""
     if precision == "int8":
         return {}
     return {name: array for name, array in weights.items() if not name.startswith(STATES)}
 
 
-def count_parameters(weights: Mapping[str, Mapping[str, NDArray[Any]]]) -> int:
-    """Return how many numbers networks hold, given their arrays by network and by name."""
-    return sum(
-        array.size
-        for arrays in weights.values()
-        for name, array in arrays.items()
-        if not name.startswith(STATES)
-    )
-
-
 def extractor_state(weights: Mapping[str, NDArray[Any]], name: str) -> dict[str, NDArray[Any]]:
-    """Return what a network's weights hold of an extractor's state, as get_state named it."""
+    """Return an extractor's state from a network's weights, with the names of get_state."""
     prefix = f"{STATES}{name}/"
     return {
         key.removeprefix(prefix): array for key, array in weights.items() if key.startswith(prefix)
@@ -178,9 +124,9 @@ def extractor_state(weights: Mapping[str, NDArray[Any]], name: str) -> dict[str,
 
 
 def extractor_identity(part: ComponentConfig, state: Mapping[str, NDArray[Any]]) -> bytes:
-    """Return a digest of what decides an extractor's vectors, but for the faces.
+    """Return a SHA-256 digest of an extractor's configuration, release and state.
 
-    Another release of its package may compute others.
+    Extractors with equal digests compute equal vectors for the same faces.
     """
     digest = hashlib.sha256(json.dumps(asdict(part), sort_keys=True).encode())
     for key in sorted(state):
@@ -189,10 +135,10 @@ def extractor_identity(part: ComponentConfig, state: Mapping[str, NDArray[Any]])
     return digest.digest()
 
 
-def _set_states(
+def set_states(
     extractors: Extractors, arrays: Mapping[str, NDArray[Any]]
 ) -> dict[str, NDArray[Any]]:
-    """Give every extractor its state back; return the other arrays, which are the model's."""
+    """Load every extractor's state; return the other arrays, which are the model's weights."""
     weights = dict(arrays)
     for name, extractor in extractors.items():
         state = extractor_state(arrays, name)

@@ -1,4 +1,4 @@
-"""An exported ONNX file made smaller and faster: its convolutions in int8."""
+"""Quantise an exported ONNX file: convolutions in int8 make it smaller and faster."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -8,60 +8,60 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emonet.errors import DataError, MissingDependencyError
+from emonet.runtimes.onnx_runtime import import_onnxruntime
 
-__all__ = ["quantised"]
-
-#: How many faces the ranges of values are measured on, and how many at a time. Four times as many
-#: bring rarer values, which widen the ranges and make every step coarser.
-MEASURED = 128
-AT_A_TIME = 32
-#: The channels that a backbone's first convolution sees.
+#: Number of faces that value ranges are measured on. Four times as many contain rarer values,
+#: which widen the ranges and make the int8 steps coarser.
+MEASURED_FACES = 128
+BATCH_SIZE = 32
+#: Input channels of a backbone's first convolution.
 RGB = 3
 
 
 def quantised(model: bytes, faces: NDArray[np.uint8]) -> bytes:
     """Return an exported ONNX file whose convolutions have int8 weights and inputs.
 
-    All but those that see the pixels: they, and what is no convolution, are little work, and
-    int8 there costs accuracy.
+    Convolutions of RGB pixels and all other operations stay in float32: they take little time,
+    and int8 would cost accuracy there.
 
     Args:
         model: the bytes of the file.
-        faces: uint8 (n, height, width), as large as the file takes them; n >= 1. The ranges
-            of values are measured on some 128 of them, evenly spread.
+        faces: uint8 (n, height, width) in the size of the file's input; n >= 1. Value ranges
+            are measured on 128 to 255 of them, evenly spread.
 
     Raises:
-        DataError: no face was given.
-        MissingDependencyError: onnxruntime lacks a package to do it.
+        DataError: there are no faces.
+        MissingDependencyError: a package that onnxruntime needs to quantise is missing.
     """
+    import_onnxruntime()
     try:
         from onnxruntime.quantization import QuantType, quantize_static
         from onnxruntime.quantization.shape_inference import quant_pre_process
     except ImportError as error:
         raise MissingDependencyError(
-            f"This version of onnxruntime can't quantise: {error}. Install what is missing, or "
-            f"a newer onnxruntime."
+            f"onnxruntime can't quantise: {error}. Install the missing package or a newer "
+            f"onnxruntime."
         ) from error
     if not len(faces):
-        raise DataError("The ranges of int8 are measured on faces, and none were given")
-    chosen = faces[:: max(1, len(faces) // MEASURED)]
+        raise DataError("Cannot measure the value ranges of int8 on 0 faces: pass at least one")
+    measured = faces[:: max(1, len(faces) // MEASURED_FACES)]
     batches = (
-        {"faces": chosen[start : start + AT_A_TIME].astype(np.float32)}
-        for start in range(0, len(chosen), AT_A_TIME)
+        {"faces": measured[start : start + BATCH_SIZE].astype(np.float32)}
+        for start in range(0, len(measured), BATCH_SIZE)
     )
     with TemporaryDirectory() as folder:
-        given, folded, file = (Path(folder) / name for name in ("given", "folded", "int8"))
-        given.write_bytes(model)
-        # Batch normalisation becomes part of the convolutions' weights.
-        quant_pre_process(given, folded, skip_symbolic_shape=True)
+        exported, folded, file = (Path(folder) / name for name in ("exported", "folded", "int8"))
+        exported.write_bytes(model)
+        # This folds batch normalisation into the convolutions' weights.
+        quant_pre_process(exported, folded, skip_symbolic_shape=True)
         quantize_static(
             folded,
             file,
             SimpleNamespace(get_next=lambda: next(batches, None)),
             op_types_to_quantize=["Conv"],
-            nodes_to_exclude=_see_pixels(folded),
+            nodes_to_exclude=_rgb_convolutions(folded),
             per_channel=True,
-            # 7 bits of weights: processors without VNNI would add up too large numbers.
+            # 7-bit weights: 8 bits overflow on processors without VNNI.
             reduce_range=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
@@ -69,8 +69,8 @@ def quantised(model: bytes, faces: NDArray[np.uint8]) -> bytes:
         return file.read_bytes()
 
 
-def _see_pixels(file: Path) -> list[str]:
-    """Return the names of an ONNX file's convolutions of RGB, which every backbone begins with."""
+def _rgb_convolutions(file: Path) -> list[str]:
+    """Return the names of the convolutions of RGB pixels, each backbone's first layer."""
     import onnx
 
     graph = onnx.load(file).graph

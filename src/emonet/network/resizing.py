@@ -1,4 +1,4 @@
-"""Resizing faces inside a model, as products of matrices, which every runtime has."""
+"""Resize faces inside a model with matrix products, which every runtime supports."""
 
 from typing import Any
 
@@ -7,16 +7,14 @@ import numpy as np
 from keras import layers, ops
 from numpy.typing import NDArray
 
-__all__ = ["Resized", "bicubic"]
-
 
 class Resized(layers.Layer):  # type: ignore[misc]
-    """Resizes along both sides: (n, h, w) -> (n, new h, new w)."""
+    """Resizes faces: (n, h, w) -> (n, new h, new w)."""
 
     def __init__(
         self, rows: NDArray[np.float32], columns: NDArray[np.float32], **options: Any
     ) -> None:
-        """Take the matrices (new h, h) and (new w, w) that resize along each side."""
+        """Store the matrices (new h, h) and (new w, w) that resize rows and columns."""
         super().__init__(**options)
         self.rows, self.columns = rows, columns
 
@@ -26,7 +24,7 @@ class Resized(layers.Layer):  # type: ignore[misc]
 
 
 def bicubic(old: int, new: int) -> NDArray[np.float32]:
-    """Return the float32 (new, old) matrix that does along one side what Keras' Resizing does."""
+    """Return the float32 (new, old) matrix that resizes one side like Keras' bicubic Resizing."""
     each_pixel = np.eye(old, dtype=np.float32)[..., np.newaxis]
     matrix = ops.image.resize(each_pixel, (new, old), interpolation="bicubic")
     return np.asarray(ops.convert_to_numpy(matrix)[..., 0], np.float32)

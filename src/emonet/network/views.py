@@ -1,4 +1,4 @@
-"""Test-time augmentation: the views of a face whose probabilities are averaged."""
+"""Test-time augmentation: views of a face, whose probabilities are averaged."""
 
 from collections.abc import Iterator
 
@@ -7,15 +7,13 @@ from numpy.typing import NDArray
 
 from emonet.config import TestTimeAugmentation
 
-__all__ = ["shifted", "view_indices", "views"]
-
-#: How far faces are shifted: 2 of 48 pixels, and as much of other sizes.
+#: Shift as a fraction of the side: 2 pixels of 48.
 SHIFT = 2 / 48
 
-#: In units of that: (down, right) from the original place.
+#: Shifts of each view, (down, right), in units of SHIFT.
 OFFSETS = {
     "none": ((0, 0),),
-    "mirror": ((0, 0),),
+    "horizontal_flip": ((0, 0),),
     "shift": ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1)),
 }
 
@@ -23,12 +21,12 @@ OFFSETS = {
 def views(
     faces: NDArray[np.uint8], augmentation: TestTimeAugmentation
 ) -> Iterator[NDArray[np.uint8]]:
-    """Yield all faces in one view after the other, the faces as they are first.
+    """Yield the views of all faces, one view after the other; the first is unchanged.
 
     Args:
         faces: uint8 (n, height, width).
-        augmentation: ``"none"``: the faces alone; ``"mirror"``: and mirrored; ``"shift"``:
-            both of these in place and shifted in four directions, 10 views.
+        augmentation: ``"none"`` has 1 view; ``"horizontal_flip"`` has 2, plain and flipped;
+            ``"shift"`` has 10: plain and flipped, each unshifted and shifted in four directions.
 
     Yields:
         uint8 (n, height, width).
@@ -43,7 +41,7 @@ def views(
 def view_indices(
     size: tuple[int, ...], augmentation: TestTimeAugmentation
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Yield the rows and the columns that each view takes from faces of (height, width)."""
+    """Yield (row indices, column indices) of each view for faces of (height, width)."""
     for down, right in OFFSETS[augmentation]:
         rows, columns = _indices(size[0], down), _indices(size[1], right)
         yield rows, columns
@@ -52,16 +50,16 @@ def view_indices(
 
 
 def shifted(faces: NDArray[np.uint8], down: int, right: int) -> NDArray[np.uint8]:
-    """Move uint8 (n, height, width) faces by so many times 2 of 48 pixels.
+    """Shift uint8 (n, height, width) faces by multiples of SHIFT of their side.
 
-    The edge that a face moves away from is repeated.
+    Edge pixels are repeated.
     """
     height, width = faces.shape[1:]
-    moved = faces.take(_indices(height, down), axis=1)
-    return np.asarray(moved.take(_indices(width, right), axis=2))
+    vertical = faces.take(_indices(height, down), axis=1)
+    return np.asarray(vertical.take(_indices(width, right), axis=2))
 
 
 def _indices(count: int, steps: int) -> NDArray[np.int64]:
-    """Return which of so many rows or columns come to stand where, moved by so many steps."""
+    """Return the source index of each of ``count`` rows or columns after a shift by ``steps``."""
     distance = steps * max(1, round(SHIFT * count))
     return (np.arange(count) - distance).clip(0, count - 1)

@@ -1,4 +1,4 @@
-"""A model's weights as named arrays, whichever process built it."""
+"""Get and set a model's weights by names that are the same in every process."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -12,14 +12,12 @@ from emonet.errors import WeightsError
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["OUTPUT_LAYER", "adapt_output", "get_weights", "set_weights"]
-
-#: The name of every network's last layer, which turns features into probabilities.
+#: Name of every network's last layer, which maps features to probabilities.
 OUTPUT_LAYER = "probabilities"
 
 
 def get_weights(model: "keras.Model") -> dict[str, NDArray[Any]]:
-    """Return every weight of a model by its layer's path: ``backbone/stem_conv/kernel``."""
+    """Return a model's weights by their layers' paths, such as ``backbone/stem_conv/kernel``."""
     return {
         name: np.asarray(weight)
         for name, weight in zip(_names(model), model.get_weights(), strict=True)
@@ -27,32 +25,32 @@ def get_weights(model: "keras.Model") -> dict[str, NDArray[Any]]:
 
 
 def set_weights(model: "keras.Model", weights: Mapping[str, NDArray[Any]], *, where: str) -> None:
-    """Give a model the weights that get_weights returned.
+    """Load weights that get_weights returned into a model.
 
     Args:
         model: a model of the same structure.
-        weights: arrays by name; float16 is widened to the model's own dtype.
-        where: what error messages call the source.
+        weights: arrays by name, converted to float32.
+        where: name of the source in error messages.
 
     Raises:
-        WeightsError: a name is missing or too many, or a shape differs.
+        WeightsError: a weight is missing, unknown, or has another shape.
     """
     names = _names(model)
     if missing := [name for name in names if name not in weights]:
         raise WeightsError(
             f"{where} lacks {len(missing)} of {len(names)} weights, first {missing[0]!r}: "
-            f"it was saved from another network"
+            f"it belongs to another network"
         )
     if extra := sorted(set(weights) - set(names)):
         raise WeightsError(
-            f"{where} holds {len(extra)} weights that the network has no place for, "
-            f"first {extra[0]!r}: it was saved from another network"
+            f"{where} holds {len(extra)} weights that the network lacks, "
+            f"first {extra[0]!r}: it belongs to another network"
         )
     for name, variable in zip(names, model.weights, strict=True):
         if weights[name].shape != tuple(variable.shape):
             raise WeightsError(
-                f"{where}: {name!r} has shape {weights[name].shape}, "
-                f"the network needs {tuple(variable.shape)}"
+                f"{where}: {name!r} has shape {weights[name].shape}, but the network needs "
+                f"{tuple(variable.shape)}: it belongs to another network"
             )
     model.set_weights([weights[name].astype(np.float32) for name in names])
 
@@ -60,30 +58,30 @@ def set_weights(model: "keras.Model", weights: Mapping[str, NDArray[Any]], *, wh
 def adapt_output(
     weights: Mapping[str, NDArray[Any]], order: Sequence[int], temperature: float
 ) -> dict[str, NDArray[Any]]:
-    """Make a network's calibration and another order of its classes part of its weights.
+    """Return weights whose output layer includes a temperature and another order of classes.
 
     Args:
-        weights: what get_weights returned.
-        order: for each new column of the probabilities, the old one.
+        weights: a network's weights, from get_weights.
+        order: the old column for each new column of the probabilities.
         temperature: divides the log-probabilities.
 
     Raises:
-        WeightsError: the output layer's weights are missing, or of another number of classes.
+        WeightsError: the output layer's weights are missing or have another number of classes.
     """
     adapted = dict(weights)
     for part in ("kernel", "bias"):
         name = f"head/{OUTPUT_LAYER}/{part}"
         if name not in adapted or adapted[name].shape[-1] != len(order):
-            raise WeightsError(f"{name} of {len(order)} classes is not among the weights")
+            raise WeightsError(f"The weights lack {name} of {len(order)} classes")
         adapted[name] = np.asarray(adapted[name][..., order] / temperature, adapted[name].dtype)
     return adapted
 
 
 def _names(model: "keras.Model") -> list[str]:
-    """Name each weight by structure alone.
+    """Return a name for each weight that depends on the model's structure alone.
 
-    Keras numbers unnamed layers through the whole process (``conv2d_7``), so each number is
-    replaced by the layer's rank among those of its stem, in the order of the weights.
+    Keras counts unnamed layers per process (``conv2d_7``). Each number is replaced by the rank
+    of the layer among layers of the same stem, in the order of the weights.
     """
     import keras
 
@@ -101,6 +99,6 @@ def _names(model: "keras.Model") -> list[str]:
         names.append(name)
     if len(set(names)) != len(names):
         raise WeightsError(
-            "Two weights of the network have one name: every layer needs a name of its own"
+            "Two weights of the network have the same name: give every layer a unique name"
         )
     return names

@@ -1,1 +1,1 @@
-"""What happens to a picture before any network: read, find faces, cut them out."""
+"""From images to face crops: read images, detect faces, crop them."""

@@ -1,4 +1,4 @@
-"""Path, bytes, PIL image or array -> RGB uint8 array."""
+"""Load images: paths, bytes, PIL images and arrays become RGB uint8 arrays."""
 
 import io
 import os
@@ -14,28 +14,26 @@ from emonet.errors import ImageError, ImageNotFoundError
 if TYPE_CHECKING:
     import PIL.Image
 
-__all__ = ["MAX_PIXELS", "ImageSource", "is_pil", "is_single_image", "load_image", "source_path"]
-
-#: Larger images are refused from their header, before any memory is spent on them. Just
-#: below the size at which Pillow itself begins to warn.
+#: Largest image, pixels; the header is checked before the image is decoded. Pillow itself
+#: warns just above this size.
 MAX_PIXELS = 89_000_000
-#: By which a float picture may pass 0..1 for its arithmetic.
+#: Tolerance around 0..1 for rounding errors in float images.
 ROUNDING = 1e-3
 
 HEIF_HINT = (
-    "Pillow reads it once the package pillow-heif is installed and "
-    "pillow_heif.register_heif_opener() was called; or make a JPEG of it"
+    "install pillow-heif and call pillow_heif.register_heif_opener() first, "
+    "or convert the image to JPEG"
 )
 
-#: One image in any form that load_image takes.
+#: One image in any form that load_image accepts.
 ImageSource = Union[str, Path, bytes, "PIL.Image.Image", NDArray[Any]]
 
 
 def is_single_image(source: object) -> TypeGuard[ImageSource]:
-    """Tell one image from an iterable of images.
+    """Return whether an argument is one image, as opposed to an iterable of images.
 
-    A ``str``, ``Path``, ``bytes``, PIL image or array of 2 or 3 dimensions is one image; so
-    is whatever can't be iterated over, or yields no images, which load_image will refuse.
+    A ``str``, ``Path``, ``bytes``, PIL image or array of 2 or 3 dimensions is one image. So is
+    an object that can't be iterated over or yields no images; load_image refuses it.
     """
     if isinstance(source, np.ndarray):
         return source.ndim in (0, 2, 3) or (source.ndim == 1 and source.dtype.kind in "biuf")
@@ -44,26 +42,26 @@ def is_single_image(source: object) -> TypeGuard[ImageSource]:
 
 
 def source_path(source: object) -> str | None:
-    """Return the path that an image was given as, or None."""
+    """Return an image's path as a string; None if the image is not a path."""
     return str(source) if isinstance(source, str | Path) else None
 
 
 def load_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
-    """Read an image.
+    """Load an image as an RGB array.
 
     Args:
-        source: a file's path; the bytes of a file; a PIL image; or an array (height, width)
-            or (height, width, 1, 3 or 4), grey, RGB or RGBA, uint8, uint16, or float in 0..1.
-            OpenCV's BGR arrays have to be turned round first.
-        max_pixels: refuse larger images.
+        source: the path of a file; the bytes of a file; a PIL image; or a grey, RGB or RGBA
+            array, (height, width) or (height, width, 1, 3 or 4), of uint8, uint16, or float in
+            0..1. Convert OpenCV's BGR arrays to RGB first.
+        max_pixels: largest number of pixels; a larger image raises ImageError.
 
     Returns:
-        uint8 (height, width, 3) RGB, upright as EXIF says, transparency over white. An RGB
-        uint8 array is returned as it is.
+        uint8 (height, width, 3) RGB, rotated upright by its EXIF data, with transparent pixels
+        over white. An RGB uint8 array is returned itself, not copied.
 
     Raises:
         ImageNotFoundError: there is no file at the path.
-        ImageError: it can't be read, or has another dtype, shape or range of values.
+        ImageError: the image can't be read, or has another dtype, shape or range of values.
     """
     if isinstance(source, np.ndarray):
         return _from_array(source, max_pixels)
@@ -74,39 +72,39 @@ def load_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> NDArray[
     if not isinstance(source, str | Path):
         raise ImageError(
             f"An image must be a path, bytes, a PIL image or an array, got "
-            f"{type(source).__name__}{_converted(source)}"
+            f"{type(source).__name__}{_conversion_hint(source)}"
         )
     try:
         exists = Path(source).is_file()
     except (OSError, ValueError):
-        exists = False  # no file can have such a name
+        exists = False  # not a legal file name
     if not exists:
-        raise ImageNotFoundError(f"No image file at {str(source)[:1000]}{_instead(source)}")
+        raise ImageNotFoundError(f"No image file at {str(source)[:1000]}{_path_hint(source)}")
     return _open(source, f"The image {source}", max_pixels)
 
 
-def _converted(source: object) -> str:
-    """Say how to turn something into an image's form, where that can be told."""
+def _conversion_hint(source: object) -> str:
+    """Return a hint how to convert an object to an image; empty if there is none."""
     if hasattr(source, "read"):
-        return ": pass what its read() returns"
+        return ": pass file.read()"
     if isinstance(source, bytearray | memoryview):
-        return ": pass bytes(...) of it"
-    return ": pass os.fspath(...) of it" if isinstance(source, os.PathLike) else ""
+        return ": pass bytes(image)"
+    return ": pass os.fspath(image)" if isinstance(source, os.PathLike) else ""
 
 
-def _instead(source: str | Path) -> str:
-    """Say what to do about a path that leads to no file, where that can be told."""
+def _path_hint(source: str | Path) -> str:
+    """Return a hint about a path that is not a file; empty if there is none."""
     if str(source).startswith(("http://", "https://")):
-        return ": addresses are not fetched; download it and pass its bytes"
+        return ": URLs are not fetched; download the image and pass its bytes"
     try:
-        return ": it is a folder; pass the files in it" if Path(source).is_dir() else ""
+        return ": this is a folder; pass its files" if Path(source).is_dir() else ""
     except (OSError, ValueError):
         return ""
 
 
 def is_pil(source: object) -> bool:
-    """Tell a PIL image from everything else."""
-    # No import: whoever holds a PIL image has imported PIL.
+    """Return whether an object is a PIL image, without importing PIL."""
+    # Importing PIL would be slow, and a PIL image exists only after somebody imported it.
     return any(kind.__module__ == "PIL.Image" for kind in type(source).__mro__)
 
 
@@ -115,19 +113,19 @@ def _open(file: Any, name: str, max_pixels: int) -> NDArray[np.uint8]:
 
     try:
         with Image.open(file) as image:
-            if image.format == "EPS":  # Pillow would have Ghostscript run it
-                raise ImageError(f"{name} is PostScript, which is a program: convert it first")
+            if image.format == "EPS":  # Pillow would execute it with Ghostscript
+                raise ImageError(f"{name} is PostScript, which is not supported: convert it to PNG")
             return _decode(image, name, max_pixels)
     except UnidentifiedImageError:
         heif = name.lower().endswith((".heic", ".heif"))
         hint = f": {HEIF_HINT}" if heif else ""
-        raise ImageError(f"{name} is in no image format that can be read{hint}") from None
+        raise ImageError(f"{name} is not in a supported image format{hint}") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(f"{name} is too large: {error}") from None
     except ImageError:
         raise
     except Exception as error:
-        # On a damaged file Pillow's many decoders raise whatever they stumble over.
+        # Pillow's decoders raise many kinds of errors for a damaged file.
         raise ImageError(f"{name} can't be read: {type(error).__name__}: {error}") from error
 
 
@@ -135,7 +133,7 @@ def _decode(image: "PIL.Image.Image", name: str, max_pixels: int) -> NDArray[np.
     width, height = image.size
     if width * height > max_pixels:
         raise ImageError(
-            f"{name} has {width}x{height} pixels, more than the limit of {max_pixels}: shrink it"
+            f"{name} has {width}x{height} pixels, more than the limit of {max_pixels}: resize it"
         )
     if not width * height:
         raise ImageError(f"{name} has no pixels")
@@ -149,7 +147,7 @@ def _decode(image: "PIL.Image.Image", name: str, max_pixels: int) -> NDArray[np.
 
 
 def _upright(image: "PIL.Image.Image") -> "PIL.Image.Image":
-    """Turn the picture as its EXIF data says; as it is where they can't be read."""
+    """Return the image rotated by its EXIF data; unchanged if the data can't be read."""
     from PIL import ImageOps
 
     try:
@@ -164,13 +162,13 @@ def _to_rgb(image: "PIL.Image.Image") -> "PIL.Image.Image":
     if image.mode == "F":
         return Image.fromarray(_eight_bits(np.asarray(image))).convert("RGB")
     if image.mode.startswith("I"):
-        # 16-bit grey, which Pillow's own conversion would clip at 255.
+        # Pillow's conversion would clip 16-bit grey at 255.
         wide = np.asarray(image).clip(0, 65535).astype(np.uint16)
         return Image.fromarray(_eight_bits(wide)).convert("RGB")
     if image.has_transparency_data:
-        opaque = Image.new("RGBA", image.size, "white")
-        opaque.alpha_composite(image.convert("RGBA"))
-        return opaque.convert("RGB")
+        background = Image.new("RGBA", image.size, "white")
+        background.alpha_composite(image.convert("RGBA"))
+        return background.convert("RGB")
     return image.convert("RGB")
 
 
@@ -198,18 +196,18 @@ def _eight_bits(array: NDArray[Any]) -> NDArray[np.uint8]:
     if array.dtype == np.uint8:
         return array
     if array.dtype.type is np.uint16:  # in either byte order
-        # Whole pictures below 1/256 of white are of 8 bits in wider numbers.
+        # If no value exceeds 255, the image holds 8-bit values in 16-bit numbers.
         return (array if array.max() <= 255 else array >> 8).astype(np.uint8)
     if not np.issubdtype(array.dtype, np.floating):
-        way = ".astype('uint8') if its values are 0..255"
+        conversion = ".astype('uint8') if its values are 0..255"
         if array.dtype == bool:
-            way = ".astype('float32')"
+            conversion = ".astype('float32')"
         raise ImageError(
             f"An image array must be uint8, uint16, or float in 0..1, got {array.dtype}: convert "
-            f"it with {way}"
+            f"it with {conversion}"
         )
     low, high = float(array.min()), float(array.max())
-    # Written so that NaN fails, too.
+    # NaN must fail too, so the comparison is negated.
     if not (low >= -ROUNDING and high <= 1 + ROUNDING):
         hint = ": convert it with .astype('uint8')" if low >= 0 and 2 <= high <= 255 else ""
         raise ImageError(

@@ -1,14 +1,13 @@
-"""From a stream of images to a stream of results, with the faces of many in one batch.
+"""Turn a stream of images into a stream of results, with the faces of many images per batch.
 
-Images are read and their faces found in worker threads while the networks work on the faces of
-the images before: decoders, detectors and onnxruntime all let go of Python's lock.
+Worker threads load images and detect faces while the networks classify the faces of earlier
+images. Decoders, detectors and onnxruntime release Python's global lock.
 """
 
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,50 +16,24 @@ from numpy.typing import NDArray
 from emonet.config import Framing
 from emonet.errors import EmonetError, ImageError
 from emonet.pipeline.crops import FacesBySize, crop_faces
-from emonet.pipeline.detection import detect_faces
+from emonet.pipeline.detection import DetectorPool, detect_faces
 from emonet.pipeline.images import ImageSource, is_pil, load_image, source_path
-from emonet.plugin import Detector, usable_cores
+from emonet.plugin import usable_cores
 from emonet.results import Detection, Face, ImageResult
 
-__all__ = ["DetectorPool", "stream_results"]
-
-# The networks run when this many faces, or images, have gathered: memory stays bounded.
+# The networks run once this many faces or images are collected, which bounds memory use.
 CHUNK_FACES = 128
 CHUNK_IMAGES = 64
 WORKERS = min(usable_cores(), 8)
-# Images that were taken from the caller and are not done yet; each may be large.
+# Largest number of images in worker threads; each image may be large.
 IMAGES_AHEAD = 2 * WORKERS
 
 Classify = Callable[[FacesBySize], NDArray[np.float32]]
 
 
-class DetectorPool:
-    """Detectors of one kind, each of which works on one image at a time.
-
-    Args:
-        build: makes another, whenever all others are at work.
-    """
-
-    def __init__(self, build: Callable[[], Detector]) -> None:
-        self._build = build
-        self._idle: deque[Detector] = deque()  # its methods are safe between threads
-
-    @contextmanager
-    def borrow(self) -> Iterator[Detector]:
-        """Hand out a detector that nobody else has meanwhile."""
-        try:
-            detector = self._idle.pop()
-        except IndexError:
-            detector = self._build()
-        try:
-            yield detector
-        finally:
-            self._idle.append(detector)
-
-
 @dataclass(frozen=True, slots=True)
 class _Detected:
-    """An image of which only what shows faces is left."""
+    """The detections and face crops of one image; the image itself is released."""
 
     result: ImageResult
     detections: Sequence[Detection] = ()
@@ -76,18 +49,21 @@ def stream_results(
     classify: Classify,
     labels: tuple[str, ...],
     min_score: float = 0.0,
+    ahead: int | None = None,
 ) -> Iterator[ImageResult]:
-    """Yield one result per image, in order; an image that fails yields one with its error.
+    """Yield one result per image, in order; the result of a failed image holds its error.
 
     Args:
-        sources: images in any form that load_image takes; the calling thread iterates.
-        detectors: find the faces.
-        framing: from a detector's boxes to crops.
-        face_sizes: every (height, width) that classify needs the crops in, pixels.
+        sources: images in any form that load_image accepts; the calling thread iterates.
+        detectors: the detectors.
+        framing: maps a detector's box to the square that is cropped.
+        face_sizes: (height, width) of the crops that classify needs, pixels; one or more.
         classify: maps crops, uint8 (n, height, width) by size, to float32 (n, classes).
         labels: the classes in column order.
-        min_score: a face whose score is below gets no label.
+        min_score: score threshold, 0..1; a face with a lower score gets the label None.
+        ahead: how many images may be taken beyond the next result; None is the fastest.
     """
+    window = IMAGES_AHEAD + CHUNK_IMAGES if ahead is None else 1 + ahead
 
     def detect(source: ImageSource | ImageError) -> _Detected:
         path = source_path(source)
@@ -105,15 +81,17 @@ def stream_results(
 
     pending: list[_Detected] = []
     failures: list[Exception] = []
-    for detected in _ahead(detect, _until_failure(sources, failures)):
+    images = _until_failure(sources, failures)
+    for detected, running in _detect_ahead(detect, images, pending, window):
         if detected.result.error is not None:
-            _let_go(detected.result.error)
+            _release_frames(detected.result.error)
         pending.append(detected)
         faces = sum(len(part.detections) for part in pending)
-        if faces >= CHUNK_FACES or len(pending) >= CHUNK_IMAGES:
-            yield from _classified(pending, classify, labels, min_score)
-            pending = []
-    yield from _classified(pending, classify, labels, min_score)
+        full = faces >= CHUNK_FACES or len(pending) >= CHUNK_IMAGES
+        if full or len(pending) + running >= window:
+            yield from _classify_pending(pending, classify, labels, min_score)
+            pending.clear()
+    yield from _classify_pending(pending, classify, labels, min_score)
     for failure in failures:
         raise failure
 
@@ -121,67 +99,78 @@ def stream_results(
 def _until_failure(
     sources: Iterable[ImageSource], failures: list[Exception]
 ) -> Iterator[ImageSource | ImageError]:
-    """Yield the images until there are no more; if that is for an error, put it into a list.
+    """Yield the images; if the iterable raises an error, append it to ``failures`` and stop.
 
-    So what came before it gets its result first, as that of a film whose end is damaged.
+    The caller raises the error after the results of all earlier images.
     """
-    # What makes its images on the way, such as a camera, may fill one array again and again.
+    # A generator, such as a camera's, may reuse one array for all images.
     copies = not isinstance(sources, Sequence | np.ndarray)
     try:
         for source in sources:
             if copies and isinstance(source, np.ndarray):
                 yield source.copy()
             else:
-                yield _read_now(source) if is_pil(source) else source
-    except Exception as error:  # whatever it is, it is raised later
+                yield _load_pil(source) if is_pil(source) else source
+    except Exception as error:  # stream_results raises it later
         failures.append(error)
 
 
-def _read_now(image: ImageSource) -> ImageSource | ImageError:
-    """Read what Pillow reads at first use, when its file may be closed or at another picture."""
+def _load_pil(image: ImageSource) -> ImageSource | ImageError:
+    """Load a PIL image at once; its file may be closed or at another frame later."""
     try:
         return load_image(image)
     except ImageError as error:
         return error
 
 
-def _ahead(
+def _detect_ahead(
     detect: Callable[[ImageSource | ImageError], _Detected],
     sources: Iterable[ImageSource | ImageError],
-) -> Iterator[_Detected]:
-    """Yield what becomes of each image, in order, while worker threads are at the next ones."""
+    pending: Sequence[_Detected],
+    window: int,
+) -> Iterator[tuple[_Detected, int]]:
+    """Yield (detected image, number of images still in worker threads), in order.
+
+    Args:
+        detect: loads an image and detects its faces, in a worker thread.
+        sources: the images.
+        pending: detected images without a result; they count towards ``window``.
+        window: largest number of images that are taken and have no result.
+    """
     running: deque[Future[_Detected]] = deque()
     with ThreadPoolExecutor(WORKERS, thread_name_prefix="emonet") as workers:
         try:
             for source in sources:
                 running.append(workers.submit(detect, source))
-                if len(running) >= IMAGES_AHEAD:
-                    yield running.popleft().result()
+                while running and len(running) >= min(IMAGES_AHEAD, window - len(pending)):
+                    detected = running.popleft().result()
+                    yield detected, len(running)
             while running:
-                yield running.popleft().result()
+                detected = running.popleft().result()
+                yield detected, 0
         finally:
-            # Whoever stops early does not wait for images that nobody has begun with.
+            # A caller that stops early does not wait for images that no thread has started.
             workers.shutdown(wait=False, cancel_futures=True)
 
 
-def _let_go(error: BaseException) -> None:
-    """Free what the frames of an error's traceback hold: the picture that failed."""
+def _release_frames(error: BaseException) -> None:
+    """Clear the frames of an error's traceback, which hold the failed image in memory."""
     chain = [error]
     while (cause := chain[-1].__cause__ or chain[-1].__context__) and cause not in chain:
         chain.append(cause)
-    for link in chain:
-        traceback.clear_frames(link.__traceback__)
+    for linked in chain:
+        traceback.clear_frames(linked.__traceback__)
 
 
-def _classified(
+def _classify_pending(
     pending: Sequence[_Detected],
     classify: Classify,
     labels: tuple[str, ...],
     min_score: float,
 ) -> Iterator[ImageResult]:
-    """Classify all crops at once and hand each image its faces."""
+    """Classify all crops in one batch and yield the result of each image."""
     crops = [part.crops for part in pending if part.crops is not None and part.detections]
-    rows = iter(classify(_joined(crops)) if crops else ())
+    rows = iter(classify(_concatenate(crops)) if crops else ())
     for part in pending:
         size = (part.result.width, part.result.height)
         faces = tuple(
@@ -190,8 +179,8 @@ def _classified(
         yield replace(part.result, faces=faces)
 
 
-def _joined(parts: Sequence[FacesBySize]) -> FacesBySize:
-    """Put the crops of several images behind each other."""
+def _concatenate(parts: Sequence[FacesBySize]) -> FacesBySize:
+    """Concatenate the crops of several images."""
     return {size: np.concatenate([part[size] for part in parts]) for size in parts[0]}
 
 

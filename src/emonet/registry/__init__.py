@@ -1,4 +1,4 @@
-"""What is installed: plugins are found, checked and catalogued at the first look-up."""
+"""Find, check and list the installed plugins, at the first look-up of a component."""
 
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ __all__ = [
 
 
 def list_plugins() -> list[PluginInfo]:
-    """Return every installed plugin, working or not."""
+    """Return all installed plugins, working or not."""
     return get_catalog().plugins
 
 
@@ -47,14 +47,14 @@ def create_backbone(name: str, *, pretrained: bool = False, **config: Json) -> "
     Args:
         name: one of ``list_backbones()``.
         pretrained: load the backbone's own pretrained weights.
-        config: what differs from its defaults.
+        config: settings that differ from the defaults.
 
     Returns:
         A Keras model from float32 (n, height, width, 3) RGB 0..255 to (n, num_features).
 
     Raises:
         ComponentNotFoundError: there is no such backbone.
-        ConfigError: it has no such setting, or the value is not legal.
+        ConfigError: there is no such setting, or its value is not legal.
     """
     model: keras.Model = get_catalog().build(Kind.BACKBONE, name, config, pretrained=pretrained)
     return model
@@ -65,11 +65,11 @@ def create_feature_extractor(name: str, **config: Json) -> FeatureExtractor:
 
     Args:
         name: one of ``list_feature_extractors()``.
-        config: what differs from its defaults.
+        config: settings that differ from the defaults.
 
     Raises:
         ComponentNotFoundError: there is no such feature extractor.
-        ConfigError: it has no such setting, or the value is not legal.
+        ConfigError: there is no such setting, or its value is not legal.
     """
     extractor: FeatureExtractor = get_catalog().build(Kind.FEATURE_EXTRACTOR, name, config)
     return extractor
@@ -80,11 +80,11 @@ def create_detector(name: str, **config: Json) -> Detector:
 
     Args:
         name: one of ``list_detectors()``.
-        config: what differs from its defaults.
+        config: settings that differ from the defaults.
 
     Raises:
         ComponentNotFoundError: there is no such detector.
-        ConfigError: it has no such setting, or the value is not legal.
+        ConfigError: there is no such setting, or its value is not legal.
     """
     detector: Detector = get_catalog().build(Kind.DETECTOR, name, config)
     return detector

@@ -1,4 +1,4 @@
-"""Component names -> specs, and from specs to components."""
+"""Look components up by name, and build them."""
 
 import os
 import threading
@@ -27,12 +27,7 @@ from emonet.registry.discovery import (
     load_plugins,
     plain_name,
 )
-from emonet.registry.guard import (
-    GuardedDetector,
-    GuardedExtractor,
-    call_plugin,
-    checked_backbone,
-)
+from emonet.registry.guard import GuardedDetector, GuardedExtractor, call_plugin, checked_backbone
 
 __all__ = ["Catalog", "Component", "Kind", "get_catalog"]
 
@@ -49,11 +44,7 @@ class Component:
         return f"{self.kind.words} {self.spec.name!r} ({self.plugin})"
 
     def complete(self, config: Mapping[str, Json]) -> dict[str, Json]:
-        """Return the component's defaults with some values replaced.
-
-        Raises:
-            ConfigError: a key is not one of the defaults'.
-        """
+        """Return the component's defaults with some values replaced."""
         defaults = self.spec.defaults
         for key in config:
             if key not in defaults:
@@ -64,17 +55,13 @@ class Component:
         return {**deepcopy(dict(defaults)), **config}
 
     def upgrade(self, version: int, config: Mapping[str, Json]) -> dict[str, Json]:
-        """Return a saved configuration as the installed plugin understands it.
-
-        Raises:
-            PluginVersionError: it is newer than the plugin, or too old for it.
-        """
+        """Return a saved configuration, upgraded to the version of the installed plugin."""
         spec, current = self.spec, self.spec.config_version
         if version != current:
             saved = f"{spec.name} was saved with config version {version}; the installed"
             if version > current:
                 raise PluginVersionError(
-                    f"{saved} {self.plugin} knows up to {current}. Upgrade the plugin."
+                    f"{saved} {self.plugin} reads up to {current}. Upgrade the plugin."
                 )
             if spec.upgrade is None:
                 raise PluginVersionError(
@@ -84,55 +71,48 @@ class Component:
             config = call_plugin(str(self), "upgrade", spec.upgrade, version, dict(config))
             if not isinstance(config, Mapping):
                 raise PluginContractError(
-                    f"The {self}: upgrade must return a configuration, got {config!r}"
+                    f"The {self}: upgrade must return a mapping, got {config!r}"
                 )
         return self.complete(config)
 
 
 class Catalog:
-    """Everything that the installed plugins offer.
+    """The components of all installed plugins.
 
-    Args:
-        loaded: the plugins, emonet's own first.
-        strict: raise a conflict instead of disabling the plugin that causes it.
-
-    Raises:
-        PluginConflictError: in strict mode.
+    A plugin that uses the name of a built-in component is disabled, or refused in strict mode, so
+    emonet's own plugins must be loaded first.
     """
 
     def __init__(self, loaded: Iterable[LoadedPlugin], *, strict: bool = False) -> None:
         self._strict = strict
         self._plugins: list[PluginInfo] = []
         self._components: dict[tuple[Kind, str], list[Component]] = {}
-        for plugin in loaded:
-            self._add(self._without_conflict(plugin))
+        for candidate in loaded:
+            plugin = self._without_conflict(candidate)
+            self._plugins.append(plugin.info)
+            for kind, specs in plugin.specs.items():
+                for spec in specs:
+                    offers = self._components.setdefault((kind, spec.name), [])
+                    offers.append(Component(kind, spec, plugin.info))
 
     def _without_conflict(self, plugin: LoadedPlugin) -> LoadedPlugin:
-        """Disable a plugin that claims the name of a built-in component."""
+        """Return the plugin, disabled if it uses the name of a built-in component."""
         for kind, specs in plugin.specs.items():
             for spec in specs:
                 others = self._components.get((kind, spec.name), [])
                 if any(other.plugin.distribution == OWN_DISTRIBUTION for other in others):
-                    message = (
-                        f"The {plugin.info} claims the name of emonet's own {kind.words} "
-                        f"{spec.name!r}; its author should choose another"
+                    error = PluginConflictError(
+                        f"The {plugin.info} uses the name of emonet's own {kind.words} "
+                        f"{spec.name!r}. Its author must choose another name"
                     )
-                    error = PluginConflictError(message)
                     if self._strict:
                         raise error
                     return failed(plugin.info, error)
         return plugin
 
-    def _add(self, plugin: LoadedPlugin) -> None:
-        self._plugins.append(plugin.info)
-        for kind, specs in plugin.specs.items():
-            for spec in specs:
-                offers = self._components.setdefault((kind, spec.name), [])
-                offers.append(Component(kind, spec, plugin.info))
-
     @property
     def plugins(self) -> list[PluginInfo]:
-        """Every plugin, working or not."""
+        """All plugins, working or not."""
         return list(self._plugins)
 
     def names(self, kind: Kind) -> list[str]:
@@ -140,24 +120,17 @@ class Catalog:
         return sorted(name for found, name in self._components if found is kind)
 
     def get(self, kind: Kind, name: str, *, distribution: str = "") -> Component:
-        """Look a component up.
-
-        Args:
-            kind: of the component.
-            name: of the component.
-            distribution: take only what this package offers, as saved models ask for; by
-                default, any may.
+        """Return a component of any package, or of the one that a saved model requires.
 
         Raises:
-            ComponentNotFoundError: nobody offers it; names what is near, and failed plugins.
+            ComponentNotFoundError: no plugin offers it; lists similar names and failed plugins.
             PluginLoadError: (or another PluginError) the plugin that offers it failed.
-            PluginConflictError: several packages offer it and none was named.
+            PluginConflictError: several packages offer it and ``distribution`` is not given.
         """
         offers = self._components.get((kind, name), [])
+        wanted = plain_name(distribution)
         matching = [
-            offer
-            for offer in offers
-            if not distribution or plain_name(distribution) == plain_name(offer.plugin.distribution)
+            offer for offer in offers if wanted in ("", plain_name(offer.plugin.distribution))
         ]
         if len(matching) == 1:
             return matching[0]
@@ -167,31 +140,25 @@ class Catalog:
                 f"Several packages offer a {kind.words} {name!r}: {owners}. Uninstall all but "
                 f"one, or name the others in EMONET_DISABLE_PLUGINS."
             )
-        self._raise_if_failed(kind, name, distribution)
-        raise ComponentNotFoundError(self._not_found(kind, name, distribution, offers))
-
-    def _raise_if_failed(self, kind: Kind, name: str, distribution: str) -> None:
-        """Say why the plugin that is meant failed; one that was not imported offers no names."""
         for info in self._plugins:
-            same = plain_name(info.distribution) == plain_name(distribution)
-            offers = name in info.components.get(kind.value, ())
-            if info.error is not None and (
-                (offers and (same or not distribution)) or (same and not info.components)
-            ):
-                # It is raised at every look-up, and would remember each of them.
+            same = plain_name(info.distribution) == wanted
+            offered = name in info.components.get(kind.value, ()) and (same or not wanted)
+            # A plugin that can't be imported has no components.
+            if info.error is not None and (offered or (same and not info.components)):
+                # Every look-up raises the same error; its traceback must not grow.
                 raise info.error.with_traceback(None)
+        raise ComponentNotFoundError(self._not_found(kind, name, distribution, offers))
 
     def _not_found(self, kind: Kind, name: str, distribution: str, offers: list[Component]) -> str:
         message = f"No {kind.words} {name!r} is installed."
         if offers:
             message = (
-                f"The {kind.words} {name!r} of {distribution!r} is not installed (one of "
-                f"that name comes from {offers[0].plugin.distribution!r})."
+                f"The {kind.words} {name!r} of {distribution!r} is not installed (the installed "
+                f"{kind.words} of this name comes from {offers[0].plugin.distribution!r})."
             )
         elif distribution not in ("", OWN_DISTRIBUTION):
             message += (
-                f" It was saved with the package {distribution!r}; install that only if you "
-                f"trust it."
+                f" The model needs the package {distribution!r}; install it only if you trust it."
             )
         message += nearest(name, self.names(kind))
         message += f" Installed: {', '.join(self.names(kind)) or 'none'}."
@@ -207,23 +174,16 @@ class Catalog:
         distribution: str = "",
         **arguments: Any,
     ) -> Any:
-        """Build a component.
-
-        Args:
-            kind: of the component.
-            name: of the component.
-            config: what differs from its defaults.
-            distribution: as for get.
-            arguments: passed on to the spec's ``build``.
+        """Build a component with settings that differ from its defaults.
 
         Raises:
-            PluginRuntimeError: the plugin's code raised something that is no EmonetError.
-            PluginContractError: what it built is not what the contract says.
+            PluginRuntimeError: the plugin's code raised an error other than EmonetError.
+            PluginContractError: the built component breaks the contract.
         """
         component = self.get(kind, name, distribution=distribution)
-        who, build = str(component), component.spec.build
-        built = call_plugin(who, "build", build, component.complete(config), **arguments)
-        return _GUARDS[kind](built, who)
+        owner, build = str(component), component.spec.build
+        built = call_plugin(owner, "build", build, component.complete(config), **arguments)
+        return _GUARDS[kind](built, owner)
 
 
 _GUARDS: Mapping[Kind, Callable[[Any, str], Any]] = {
@@ -234,18 +194,18 @@ _GUARDS: Mapping[Kind, Callable[[Any, str], Any]] = {
 
 _catalog: Catalog | None = None
 _loading = False
-# A plugin that looks something up while it loads comes back here in the same thread.
+# Reentrant, because a plugin may look a component up while it loads, in the same thread.
 _lock = threading.RLock()
 
 
 def get_catalog() -> Catalog:
     """Return the catalog of installed plugins; the first call discovers them.
 
-    ``EMONET_DISABLE_PLUGINS`` names plugins or packages to leave alone, separated by commas.
-    With ``EMONET_STRICT_PLUGINS=1`` a broken plugin's error is raised here.
+    ``EMONET_DISABLE_PLUGINS`` lists plugins or packages to skip, separated by commas. With
+    ``EMONET_STRICT_PLUGINS=1``, the first broken plugin raises its error.
 
     Raises:
-        PluginError: a plugin is broken, in strict mode, or looks components up while it loads.
+        PluginError: in strict mode, a plugin is broken; or one looks components up while loading.
     """
     global _catalog, _loading
     with _lock:
@@ -255,20 +215,15 @@ def get_catalog() -> Catalog:
             raise PluginContractError("A plugin must not look components up while it loads")
         _loading = True
         try:
-            catalog = _discover()
+            disabled = os.environ.get("EMONET_DISABLE_PLUGINS", "").split(",")
+            strict = os.environ.get("EMONET_STRICT_PLUGINS") == "1"
+            loaded = load_plugins((name.strip() for name in disabled), strict=strict)
+            _catalog = catalog = Catalog(loaded, strict=strict)
         finally:
             _loading = False
-        _catalog = catalog
-    # Only now: where warnings are errors, the catalog is there all the same.
+    # Warn last: if warnings are errors, the next call still gets the catalog.
     for info in catalog.plugins:
         if info.error is not None:
-            message = f"{str(info.error).rstrip('.')}. It is disabled."
+            message = f"{str(info.error).rstrip('.')}. The plugin is disabled."
             warnings.warn(message, PluginWarning, stacklevel=2)
     return catalog
-
-
-def _discover() -> Catalog:
-    disabled = os.environ.get("EMONET_DISABLE_PLUGINS", "").split(",")
-    strict = os.environ.get("EMONET_STRICT_PLUGINS") == "1"
-    loaded = load_plugins((name.strip() for name in disabled), strict=strict)
-    return Catalog(loaded, strict=strict)

@@ -1,7 +1,7 @@
-"""Entry points -> imported, validated plugins; each in isolation from the others.
+"""Import and check plugins from entry points, each in isolation from the others.
 
 pluggy checks the hooks' signatures. Its own loader is not used: it stops at the first broken
-plugin and drops a second entry point of the same name without a word.
+plugin, and silently drops a second entry point of the same name.
 """
 
 import logging
@@ -18,16 +18,6 @@ from emonet.errors import PluginContractError, PluginError, PluginLoadError
 from emonet.plugin import BackboneSpec, ComponentSpec, DetectorSpec, FeatureExtractorSpec
 from emonet.registry import hookspecs
 
-__all__ = [
-    "OWN_DISTRIBUTION",
-    "Kind",
-    "LoadedPlugin",
-    "PluginInfo",
-    "failed",
-    "load_plugins",
-    "plain_name",
-]
-
 logger = logging.getLogger("emonet")
 
 GROUP = hookspecs.PROJECT
@@ -43,7 +33,7 @@ class Kind(StrEnum):
 
     @property
     def words(self) -> str:
-        """As a sentence names it."""
+        """Return the kind in words, such as ``feature extractor``."""
         return self.value.replace("_", " ")
 
 
@@ -56,16 +46,16 @@ _HOOKS: Mapping[Kind, tuple[str, type[ComponentSpec]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PluginInfo:
-    """One plugin, working or not.
+    """An installed plugin, working or not.
 
     Attributes:
-        name: of its entry point.
-        distribution: of the package that it came with.
-        version: of that package.
-        module: that the entry point names.
+        name: name of the entry point.
+        distribution: name of the package.
+        version: version of the package.
+        module: module of the entry point.
         status: ``ok``, ``failed`` or ``disabled`` (by EMONET_DISABLE_PLUGINS).
-        components: names of what it offers, by kind.
-        error: why it failed.
+        components: names of the components, by kind.
+        error: error of a failed plugin, else None.
     """
 
     name: str
@@ -80,7 +70,7 @@ class PluginInfo:
         return f"plugin {self.name!r} of {self.distribution} {self.version}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the record as plain JSON values."""
+        """Return all fields as plain JSON values."""
         return {
             "name": self.name,
             "distribution": self.distribution,
@@ -94,7 +84,7 @@ class PluginInfo:
 
 @dataclass(frozen=True, slots=True)
 class LoadedPlugin:
-    """A plugin and its specs; a failed or disabled one has none."""
+    """A plugin and its specs; a failed or disabled plugin has none."""
 
     info: PluginInfo
     specs: Mapping[Kind, tuple[ComponentSpec, ...]]
@@ -103,12 +93,8 @@ class LoadedPlugin:
 def load_plugins(disabled: Iterable[str], *, strict: bool) -> list[LoadedPlugin]:
     """Load every installed plugin, emonet's own first, the rest in alphabetical order.
 
-    Args:
-        disabled: names of plugins or distributions to leave alone.
-        strict: raise the first plugin's error instead of recording it.
-
-    Raises:
-        PluginError: in strict mode, a plugin can't be imported or keeps no contract.
+    Plugins and packages named in ``disabled`` are skipped. In strict mode, the first broken plugin
+    raises its error.
     """
     skip = set(map(plain_name, disabled))
     loaded = []
@@ -121,34 +107,30 @@ def load_plugins(disabled: Iterable[str], *, strict: bool) -> list[LoadedPlugin]
             module=entry_point.value,
             status="disabled" if skip & set(map(plain_name, (entry_point.name, name))) else "ok",
         )
-        loaded.append(LoadedPlugin(info, {}) if info.status == "disabled" else _load(
-            info, entry_point, strict=strict
-        ))  # fmt: skip
+        loaded.append(_load(info, entry_point, strict=strict))
     return loaded
 
 
 def plain_name(package: str) -> str:
-    """Return the one spelling of a package's name that all others mean (PyPA's rule)."""
+    """Return a package's name, normalised by PyPA's rule."""
     return re.sub(r"[-_.]+", "-", package).lower()
 
 
 def failed(info: PluginInfo, error: PluginError) -> LoadedPlugin:
-    """Return the record of a plugin that is disabled whole because of an error."""
+    """Return a plugin as failed with an error, without any of its components."""
     return LoadedPlugin(replace(info, status="failed", error=error), {})
 
 
 def _entry_points() -> list[tuple[Distribution, EntryPoint]]:
-    """Find the group's entry points; a package found twice on the path counts once."""
+    """Return the group's entry points; a package found twice on the path counts once."""
     found: dict[tuple[str, str], tuple[Distribution, EntryPoint]] = {}
     for distribution in distributions():
         try:
-            name, selected = (
-                distribution.metadata["Name"],
-                distribution.entry_points.select(group=GROUP),
-            )
+            name = distribution.metadata["Name"]
+            selected = distribution.entry_points.select(group=GROUP)
         except Exception as error:
-            # Somebody else's half-removed package, which pip would stumble over as well.
-            logger.debug("Left out a package whose metadata can't be read: %s", error)
+            # Another package is partly removed; pip would fail on it, too.
+            logger.debug("Skipped a package with unreadable metadata: %s", error)
             continue
         for entry_point in selected:
             found.setdefault((name or "", entry_point.name), (distribution, entry_point))
@@ -156,7 +138,9 @@ def _entry_points() -> list[tuple[Distribution, EntryPoint]]:
 
 
 def _load(info: PluginInfo, entry_point: EntryPoint, *, strict: bool) -> LoadedPlugin:
-    """Import, register, call and check one plugin."""
+    """Import, register, call and check one plugin, unless it is disabled."""
+    if info.status == "disabled":
+        return LoadedPlugin(info, {})
     try:
         try:
             module = entry_point.load()
@@ -172,7 +156,7 @@ def _load(info: PluginInfo, entry_point: EntryPoint, *, strict: bool) -> LoadedP
 
 
 def _call_hooks(info: PluginInfo, module: Any) -> dict[Kind, tuple[ComponentSpec, ...]]:
-    """Call a plugin's hooks through a manager of its own, so that no other takes part."""
+    """Call a plugin's hooks through a manager of its own, without any other plugin."""
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hookspecs)
     try:
@@ -184,8 +168,8 @@ def _call_hooks(info: PluginInfo, module: Any) -> dict[Kind, tuple[ComponentSpec
         ) from error
     if not any(getattr(manager.hook, hook).get_hookimpls() for hook, _ in _HOOKS.values()):
         raise PluginContractError(
-            f"The {info} implements no hook of {', '.join(hook for hook, _ in _HOOKS.values())}: "
-            f"is @hookimpl missing above it?"
+            f"The {info} implements no hook. Decorate one or more of "
+            f"{', '.join(hook for hook, _ in _HOOKS.values())} with @hookimpl"
         )
     specs = {}
     for kind, (hook, spec_type) in _HOOKS.items():
@@ -197,7 +181,7 @@ def _call_hooks(info: PluginInfo, module: Any) -> dict[Kind, tuple[ComponentSpec
         except (Exception, SystemExit) as error:
             raise PluginLoadError(f"The {info} failed in {hook}: {_cause(error)}") from error
         if len(returned) < len(caller.get_hookimpls()):
-            returned.append(None)  # pluggy leaves it out
+            returned.append(None)  # pluggy drops None from the results
         specs[kind] = tuple(
             spec for part in returned for spec in _checked(info, hook, spec_type, part)
         )
@@ -207,21 +191,16 @@ def _call_hooks(info: PluginInfo, module: Any) -> dict[Kind, tuple[ComponentSpec
 def _checked(
     info: PluginInfo, hook: str, spec_type: type[ComponentSpec], returned: object
 ) -> tuple[ComponentSpec, ...]:
-    """Return what a hook returned, if it is a list of specs with names of their own."""
+    """Return a hook's specs; check that they are a list without repeated names."""
+    expected = f"The {info}: {hook} must return a list of {spec_type.__name__}"
     if not isinstance(returned, list | tuple):
-        raise PluginContractError(
-            f"The {info}: {hook} must return a list of {spec_type.__name__}, "
-            f"got {type(returned).__name__}"
-        )
+        raise PluginContractError(f"{expected}, got {type(returned).__name__}")
     for spec in returned:
         if not isinstance(spec, spec_type):
-            raise PluginContractError(
-                f"The {info}: {hook} must return a list of {spec_type.__name__}, "
-                f"got one of {type(spec).__name__}"
-            )
+            raise PluginContractError(f"{expected}, got a list with {type(spec).__name__}")
     names = [spec.name for spec in returned]
     if len(set(names)) != len(names):
-        raise PluginContractError(f"The {info}: {hook} returns a name twice: {names}")
+        raise PluginContractError(f"The {info}: {hook} must not repeat a name, got {names}")
     return tuple(returned)
 
 

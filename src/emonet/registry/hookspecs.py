@@ -4,8 +4,6 @@ import pluggy
 
 from emonet.plugin import BackboneSpec, DetectorSpec, FeatureExtractorSpec
 
-__all__ = ["PROJECT"]
-
 PROJECT = "emonet"
 
 hookspec = pluggy.HookspecMarker(PROJECT)

@@ -1,1 +1,1 @@
-"""Model folders: one recognizer on disk, or a Hub repository with the same files."""
+"""Model folders: a model on disk, or a Hub repository with the same files."""

@@ -1,50 +1,43 @@
-"""Configurations <-> the text of config.json, strict both ways."""
+"""Convert configs to the text of config.json and back, with strict checks both ways."""
 
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import cache
+from importlib.metadata import version
 from typing import Any, get_args
 
-from emonet.config import FORMAT_VERSION, RecognizerConfig, nearest
+from emonet.config import FORMAT_VERSION, ModelConfig, nearest
 from emonet.errors import ConfigError, ConfigVersionError
 
-__all__ = ["MAX_CONFIG_BYTES", "config_from_json", "config_to_json"]
-
-# Of 64 networks with extractors: parsers of JSON need many times as much memory.
+# Enough for 64 networks with extractors. A JSON parser needs many times this memory.
 MAX_CONFIG_BYTES = 2**18
+#: Values that are written even if they are defaults, for readers of the file.
+ALWAYS_WRITTEN = {"library", "format_version", "emonet_version", "labels", "temperature"}
 
 
-def config_to_json(config: RecognizerConfig) -> str:
-    """Return the text of config.json.
-
-    Raises:
-        ConfigError: it could not be read back.
-    """
+def config_to_json(config: ModelConfig) -> str:
+    """Return the text of config.json without default values, checked to be readable again."""
     try:
-        text = json.dumps(asdict(config), indent=2, allow_nan=False) + "\n"
+        text = json.dumps(_compact(config), indent=2, allow_nan=False) + "\n"
     except (TypeError, ValueError) as error:
         raise ConfigError(f"The configuration can't be saved: {error}") from None
-    if len(text) > MAX_CONFIG_BYTES:  # of ASCII alone
+    if len(text) > MAX_CONFIG_BYTES:  # ASCII alone
         raise ConfigError(
-            f"The configuration can't be saved: with {len(text)} bytes it would be larger than the "
-            f"{MAX_CONFIG_BYTES} that emonet reads; settings are for a few values"
+            f"The configuration can't be saved: it has {len(text)} bytes, and emonet reads up to "
+            f"{MAX_CONFIG_BYTES}. Use fewer or shorter settings"
         )
-    config_from_json(text, where="The configuration that was to be saved")
+    config_from_json(text, where="The configuration to save")
     return text
 
 
-def config_from_json(text: str | bytes, *, where: str) -> RecognizerConfig:
-    """Read the text of config.json.
-
-    Args:
-        text: the file's content.
-        where: what error messages call the file.
+def config_from_json(text: str | bytes, *, where: str) -> ModelConfig:
+    """Read the text of config.json; ``where`` names the file in error messages.
 
     Raises:
-        ConfigVersionError: it was written in a newer format.
-        ConfigError: it is no JSON, or a key is unknown, missing or of the wrong type.
+        ConfigVersionError: a newer emonet wrote the text.
+        ConfigError: the text is not JSON, or a key is unknown, missing or of the wrong type.
     """
     from pydantic import ValidationError
 
@@ -60,13 +53,19 @@ def config_from_json(text: str | bytes, *, where: str) -> RecognizerConfig:
     if isinstance(written, int) and written > FORMAT_VERSION:
         raise ConfigVersionError(
             f"{where} has format version {written!s:.40}; this emonet reads up to "
-            f"{FORMAT_VERSION}. "
-            f"Upgrade emonet."
+            f"{FORMAT_VERSION}. Upgrade emonet."
         )
     try:
-        config: RecognizerConfig = _adapter().validate_json(text)
+        config: ModelConfig = _adapter().validate_json(text)
     except ValidationError as error:
-        raise ConfigError(f"{where}: {_explain(error.errors()[0])}") from None
+        message = f"{where}: {_explain(error.errors()[0])}"
+        written_by = data.get("emonet_version")
+        if isinstance(written_by, str) and _is_newer(written_by):
+            raise ConfigVersionError(
+                f"{message} emonet {written_by.strip():.40} wrote the file; this is emonet "
+                f"{version('emonet')}. Upgrade emonet."
+            ) from None
+        raise ConfigError(message) from None
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from None
     return config
@@ -74,21 +73,51 @@ def config_from_json(text: str | bytes, *, where: str) -> RecognizerConfig:
 
 @cache
 def _adapter() -> Any:
-    """Return pydantic's reader of a configuration, which takes longer to make than to use."""
+    """Return pydantic's reader of configs, which is slow to build and quick to use."""
     from pydantic import TypeAdapter
 
-    return TypeAdapter(RecognizerConfig)
+    return TypeAdapter(ModelConfig)
+
+
+def _compact(value: Any) -> Any:
+    """Return dataclasses as JSON objects, without default values."""
+    if is_dataclass(value):
+        return {
+            part.name: _compact(item)
+            for part in fields(value)
+            for item in [getattr(value, part.name)]
+            if part.name in ALWAYS_WRITTEN or item != _default(part)
+        }
+    if isinstance(value, dict):
+        return {key: _compact(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_compact(item) for item in value]
+    return value
+
+
+def _default(part: Field[Any]) -> Any:
+    return part.default if part.default_factory is MISSING else part.default_factory()
+
+
+def _is_newer(written_by: str) -> bool:
+    """Return whether a release is newer than the installed one."""
+    from packaging.version import Version
+
+    try:
+        return Version(written_by) > Version(version("emonet"))
+    except ValueError:  # no version, or one with a number of thousands of digits
+        return False
 
 
 def _explain(error: Mapping[str, Any]) -> str:
-    """Turn pydantic's first error into one sentence with the JSON path."""
+    """Return pydantic's error as one sentence with the JSON path."""
     if error["type"] == "value_error":
-        # One of ours, which names its place itself.
+        # An error of emonet names the key itself.
         return str(error["ctx"]["error"])
-    # Keys come from a stranger's file, and may hold what a terminal would obey.
+    # Keys of a stranger's file may contain control characters for a terminal.
     path = ".".join(f"{part!a:.80}".strip("'") for part in error["loc"])
     if error["type"] == "unexpected_keyword_argument":
-        return f"{path}: unknown key.{nearest(str(error['loc'][-1]), _keys(RecognizerConfig))}"
+        return f"{path}: unknown key.{nearest(str(error['loc'][-1]), _keys(ModelConfig))}"
     received = (
         ""
         if error["type"] in ("missing", "missing_argument")
@@ -98,14 +127,14 @@ def _explain(error: Mapping[str, Any]) -> str:
 
 
 def _finite(text: str) -> float:
-    """Read a number, unless it is Infinity, NaN or beyond what a float holds."""
+    """Return the number; raise ValueError if it is infinite, NaN or too large for a float."""
     if not math.isfinite(number := float(text)):
         raise ValueError(f"{text:.40} is not a finite number")
     return number
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Make an object of its members, each of which must be there once."""
+    """Return the members as a dict; raise ValueError if a key is there twice."""
     members = dict(pairs)
     if len(members) != len(pairs):
         raise ValueError("an object has the same key twice")
@@ -113,7 +142,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _keys(kind: Any) -> set[str]:
-    """Return every key that a configuration may have, at any depth."""
+    """Return every key that a config may have, at any depth."""
     keys: set[str] = set()
     for part in fields(kind):
         keys.add(part.name)

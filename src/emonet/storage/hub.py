@@ -1,4 +1,4 @@
-"""The Hugging Face Hub, through its own client, cache and settings."""
+"""Download from and upload to the Hugging Face Hub, with its own client, cache and settings."""
 
 import re
 from collections.abc import Iterator
@@ -6,32 +6,35 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from json import JSONDecodeError
 from pathlib import Path
+from typing import TypedDict
 
-from emonet.errors import ConfigError, HubError, ModelError, ModelNotFoundError
-from emonet.fetching import ask_hub_first, hub_client
-from emonet.storage.folder import CONFIG_FILE, listed_files
-from emonet.training.record import RECORD_FILE
+from emonet.errors import ConfigError, HubError, ModelError, ModelNotFoundError, WeightsError
+from emonet.runtimes import RUNTIMES
+from emonet.storage.folder import CONFIG_FILE, MAX_HUB_BYTES, listed_files
+from emonet.storage.record_json import RECORD_FILE
+from emonet.support.fetching import ask_hub_first, hub_client
 
-__all__ = ["HubRepository", "push_folder", "require_repository_name"]
-
-#: What to do where the Hub answers with one of these.
+#: Advice by the HTTP status of the Hub's answer.
 _ADVICE = {
-    401: "Log in with 'hf auth login', or pass a token that is valid.",
-    403: "Log in with 'hf auth login', or pass a token that has this right.",
-    429: "It was asked too often: try again later, or log in, which allows more.",
+    401: "Log in with 'hf auth login', or pass a valid token.",
+    403: "Log in with 'hf auth login', or pass a token with this permission.",
+    429: "Too many requests: try again later, or log in for a higher limit.",
 }
+
+
+class HubAccess(TypedDict, total=False):
+    """How to reach the Hub: folder for its files, token, and whether to use only that folder."""
+
+    cache_dir: str | Path | None
+    token: str | None
+    local_files_only: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class HubRepository:
-    """A repository at one commit, so that all of its files belong together.
+    """A repository, ``"org/name"``, at one commit, so that all files belong together.
 
-    Attributes:
-        name: ``"org/name"``.
-        commit: the commit's hash.
-        cache_dir: where files are kept; None: the Hub client's own cache.
-        token: for private repositories; None: the one that the client is logged in with.
-        local_files_only: use the cache alone.
+    Without a folder for downloaded files, the Hub's client uses its own cache.
     """
 
     name: str
@@ -46,25 +49,22 @@ class HubRepository:
         name: str,
         *,
         revision: str | None,
-        cache_dir: Path | None,
-        token: str | None,
-        local_files_only: bool,
+        cache_dir: str | Path | None = None,
+        token: str | None = None,
+        local_files_only: bool = False,
     ) -> "HubRepository":
-        """Ask once which commit a branch or tag (None: the main branch) stands for now.
+        """Return the repository at the current commit of a branch or tag; None is the main branch.
 
-        Where the Hub can't be reached, the cache answers for what was fetched before.
-
-        Raises:
-            ModelNotFoundError: there is no such repository or revision.
-            HubError: the Hub can't be reached or refuses, and the cache does not know.
+        If the Hub can't be reached, the commit comes from the cache.
         """
         client = hub_client(token)
-        with _translated(name):
+        cache_dir = None if cache_dir is None else Path(cache_dir).expanduser()
+        with _emonet_errors(name):
             commit = client.resolve_revision(
                 name, revision=revision, cache_dir=cache_dir, local_files_only=local_files_only
             ).resolved
             if commit == revision and not local_files_only:
-                # A commit stands for itself, so nobody was asked yet.
+                # The client resolves a commit hash without a request to the Hub.
                 ask_hub_first(client, name, CONFIG_FILE, revision=commit, cache_dir=cache_dir)
         return cls(
             name=name,
@@ -75,27 +75,21 @@ class HubRepository:
         )
 
     def fetch(self, file: str, *, again: bool = False) -> Path:
-        """Return a file from the cache, brought there first when needed.
+        """Return the path of a file in the cache, downloaded if necessary.
 
-        Args:
-            file: its name in the repository.
-            again: replace the cache's copy, which is damaged.
-
-        Raises:
-            ModelNotFoundError: the repository has no such file.
-            HubError: it can't be fetched.
+        ``again`` replaces a damaged copy in the cache.
         """
         from huggingface_hub import _CACHED_NO_EXIST, try_to_load_from_cache
         from huggingface_hub.errors import EntryNotFoundError
 
         client = hub_client(self.token)
-        with _translated(self.name):
+        with _emonet_errors(self.name):
             entry = try_to_load_from_cache(self.name, file, self.cache_dir, self.commit)
             if entry is _CACHED_NO_EXIST:
-                # A commit does not change, so nobody needs to be asked again.
+                # A commit never changes, so the cached answer is final.
                 raise EntryNotFoundError(f"{self.name} has no {file}")
             if again and isinstance(entry, str) and not self.local_files_only:
-                # The client fetches what is stored anew, but keeps an entry that leads elsewhere.
+                # The client downloads the content again, but keeps a link that leads elsewhere.
                 client.repo_info(self.name, revision=self.commit)
                 Path(entry).unlink(missing_ok=True)
             path = client.hf_hub_download(
@@ -110,12 +104,9 @@ class HubRepository:
 
 
 def require_repository_name(name: str) -> None:
-    """Refuse a name that is not ``"org/name"``.
+    """Raise ConfigError if a name has another form than ``"org/name"``.
 
-    Of a bare one the Hub's client would make a repository of the user's, and then not find it.
-
-    Raises:
-        ConfigError: it is another.
+    With a bare name, the Hub's client creates a repository of the user, then does not find it.
     """
     if not re.fullmatch(r"[^/]+/[^/]+", name):
         raise ConfigError(f"A repository on the Hub is named 'org/name', got {name!r}")
@@ -124,32 +115,33 @@ def require_repository_name(name: str) -> None:
 def push_folder(
     folder: Path, name: str, *, private: bool | None, commit_message: str, token: str | None
 ) -> str:
-    """Upload a model folder as one commit, into a repository that is made when needed.
+    """Upload a model folder as one commit, and return the commit's hash.
 
-    The files of the model that the repository holds so far are deleted, other files stay.
-
-    Returns:
-        The commit's hash.
-
-    Raises:
-        HubError: the Hub can't be reached or refuses.
-        ModelNotFoundError: nobody, or nobody with this token, may see the repository.
+    The repository is created if necessary. Files of its old model are deleted, other files stay.
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
     client = hub_client(token)
     files = {path.name: path for path in sorted(folder.iterdir())}
-    with _translated(name):
+    weights = [path for path in files.values() if path.suffix == RUNTIMES["keras"].suffix]
+    size = sum(path.stat().st_size for path in weights)
+    if size > MAX_HUB_BYTES:
+        raise WeightsError(
+            f"The weights have {size / 2**20:.1f} MiB, and emonet loads up to "
+            f"{MAX_HUB_BYTES / 2**20:.1f} MiB from the Hub. Push with dtype='float16', or use "
+            f"smaller or fewer networks"
+        )
+    with _emonet_errors(name):
         client.create_repo(name, private=private, exist_ok=True)
-        there = {sibling.rfilename for sibling in client.model_info(name).siblings or ()}
-        replaced = {RECORD_FILE}
-        if CONFIG_FILE in there:
-            replaced |= listed_files(Path(client.hf_hub_download(name, CONFIG_FILE)).parent)
+        existing = {sibling.rfilename for sibling in client.model_info(name).siblings or ()}
+        obsolete = {RECORD_FILE}
+        if CONFIG_FILE in existing:
+            obsolete |= listed_files(Path(client.hf_hub_download(name, CONFIG_FILE)).parent).keys()
         commit = client.create_commit(
             name,
             operations=[
                 *(CommitOperationAdd(file, path) for file, path in files.items()),
-                *map(CommitOperationDelete, sorted(replaced & there - files.keys())),
+                *map(CommitOperationDelete, sorted(obsolete & existing - files.keys())),
             ],
             commit_message=commit_message,
         )
@@ -157,16 +149,16 @@ def push_folder(
 
 
 @contextmanager
-def _translated(repository: str) -> Iterator[None]:
-    """Turn the client's errors into emonet's."""
+def _emonet_errors(repository: str) -> Iterator[None]:
+    """Raise emonet's errors in place of the client's."""
     try:
         yield
     except Exception as error:
-        # Beside its own errors the client lets those of its transport and the disk through.
-        raise _as_ours(repository, error) from error
+        # The client also raises errors of its transport and of the disk.
+        raise _emonet_error(repository, error) from error
 
 
-def _as_ours(repository: str, error: BaseException) -> ModelError:
+def _emonet_error(repository: str, error: BaseException) -> ModelError:
     from huggingface_hub.errors import (
         EntryNotFoundError,
         GatedRepoError,
@@ -179,34 +171,34 @@ def _as_ours(repository: str, error: BaseException) -> ModelError:
     )
 
     if isinstance(error, LocalEntryNotFoundError | RevisionResolutionError):
-        # What the client can't get it looks for in its cache; the cause tells why it couldn't.
+        # The client falls back to its cache; the cause says why the download failed.
         if isinstance(error.__cause__, HfHubHTTPError):
-            return _as_ours(repository, error.__cause__)
+            return _emonet_error(repository, error.__cause__)
         return HubError(
-            f"{repository} is not in the local cache, and the Hub was not reached: "
+            f"{repository} is not in the local cache, and the Hub can't be reached: "
             f"{error.__cause__ or error}"
         )
     if isinstance(error, GatedRepoError):
         return HubError(
-            f"{repository} is gated: ask for access on its page, and pass a token. {error}"
+            f"{repository} is gated: request access on its page, and pass a token. {error}"
         )
     if isinstance(
         error,
         HFValidationError | RepositoryNotFoundError | RevisionNotFoundError | EntryNotFoundError,
     ):
         return ModelNotFoundError(
-            f"The Hub has no such model, or this token may not see it: {error}"
+            f"The Hub has no such model, or the token has no access to it: {error}"
         )
     if isinstance(error, HfHubHTTPError):
         status = error.response.status_code
         advice = _ADVICE.get(status, "Try again later." if status >= 500 else "")
-        return HubError(f"The Hub did not do what was asked of {repository}: {error} {advice}")
+        return HubError(f"The Hub refused the request for {repository}: {error} {advice}".rstrip())
     if isinstance(error, JSONDecodeError):
         return HubError(
-            f"Something else than the Hub answered when it was asked for {repository}: log in to "
-            f"the network that you are in, or see to HF_ENDPOINT and the proxy. HF_HUB_OFFLINE=1 "
-            f"uses what is in the cache. ({error})"
+            f"The answer for {repository} does not come from the Hub ({error}). Log in to your "
+            f"network, or check HF_ENDPOINT and the proxy. Set HF_HUB_OFFLINE=1 to use only the "
+            f"cache"
         )
     return HubError(
-        f"Exchanging files of {repository} with the Hub failed: {type(error).__name__}: {error}"
+        f"The transfer of files of {repository} failed: {type(error).__name__}: {error}"
     )

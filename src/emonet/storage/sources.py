@@ -1,31 +1,35 @@
-"""Where a model comes from: bundled with emonet, a folder, or the Hub."""
+"""Find and load models: bundled with emonet, in a folder, or on the Hub."""
 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol, TypeGuard, TypeVar
+from typing import Protocol, TypeGuard, TypeVar, Unpack
 
-from emonet.config import RecognizerConfig, nearest
+from emonet.assembly.components import resolve
+from emonet.config import ModelConfig, nearest
 from emonet.errors import ConfigError, HubError, ModelError, ModelNotFoundError, WeightsError
+from emonet.model import Model, Weights
 from emonet.network.graph_check import check_graph
 from emonet.network.network import graph_weights
+from emonet.plugin import Json
+from emonet.records import UNKNOWN, TrainingRecord
+from emonet.runtimes import RuntimeName
+from emonet.runtimes.base import max_memory
 from emonet.storage.folder import (
     CONFIG_FILE,
-    MAX_MODEL_BYTES,
-    Weights,
+    MAX_HUB_BYTES,
     graph_file,
-    most_graph_bytes,
+    max_graph_bytes,
     read_checked,
     read_config,
     read_weights,
     weights_file,
 )
-from emonet.storage.hub import HubRepository
-from emonet.training.record import RECORD_FILE, UNKNOWN, TrainingRecord, read_record
-
-__all__ = ["ModelSource", "bundled_models", "open_model"]
+from emonet.storage.hub import HubAccess, HubRepository
+from emonet.storage.record_json import RECORD_FILE, read_record
+from emonet.support.dependencies import require
 
 BUNDLED = Path(__file__).parent.parent / "models"
 DEFAULT = "default"
@@ -34,74 +38,95 @@ T = TypeVar("T")
 
 
 class Fetch(Protocol):
-    """Brings one of a model's files here, or finds it here."""
+    """Returns the path of one of a model's files, downloaded if necessary."""
 
     def __call__(self, file: str, *, again: bool = False) -> Path:
-        """Return the file's path; ``again`` asks for another copy than the last."""
+        """Return the file's path; ``again`` asks for a new copy."""
         ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ModelSource:
-    """A model whose configuration is known and whose weights are not fetched yet.
+    """A model whose config is read and whose weights are not fetched yet.
 
-    Attributes:
-        config: as stored.
-        fetch: brings the other files.
-        bundled: whether it came with emonet, and is as emonet's tests saw it.
+    All weights together may have ``max_bytes``. Graphs of a bundled model need no check.
     """
 
-    config: RecognizerConfig
+    config: ModelConfig
     fetch: Fetch
+    max_bytes: int
     bundled: bool = False
 
-    def weights(self) -> dict[str, Weights]:
-        """Return every network's weights by its name; a damaged copy is fetched once more.
+    def load(self, config: ModelConfig, *, graphs: bool = True) -> Model:
+        """Return the whole model; without graphs, Keras runs its networks."""
+        weights = self._weights()
+        return Model(
+            config=config,
+            weights=weights,
+            graphs=self._graphs(weights) if graphs else {},
+            record=self._record(),
+        )
 
-        Raises:
-            WeightsError: a file is missing, altered, truncated, or not of safetensors' format.
-            ModelNotFoundError: the repository lacks a file.
-            HubError: the Hub can't be reached or refuses.
-        """
+    def _weights(self) -> dict[str, Weights]:
+        """Return every network's weights by its name; a damaged copy is fetched once more."""
         weights: dict[str, Weights] = {}
-        left = MAX_MODEL_BYTES
+        left = self.max_bytes
         for network in self.config.networks:
             file = weights_file(network.name)
-            read = partial(read_weights, digest=self.config.files[file], most=left)
+            read = partial(read_weights, digest=self.config.files[file], max_bytes=left)
             weights[network.name] = _read(self.fetch, file, read)
             left -= sum(array.nbytes for array in weights[network.name].values())
         return weights
 
-    def graphs(self, weights: Mapping[str, Weights]) -> dict[str, bytes]:
-        """Return the graphs of those networks that have one, by the network's name.
-
-        Args:
-            weights: every network's, which its graph may ask for.
-
-        Raises:
-            WeightsError: a file is missing, altered, or no graph of a network.
-            ModelNotFoundError: the repository lacks a file.
-            HubError: the Hub can't be reached or refuses.
-        """
+    def _graphs(self, weights: Mapping[str, Weights]) -> dict[str, bytes]:
+        """Return the graphs of the networks that have one, by the network's name."""
         graphs = {}
         for network in self.config.networks:
             file = graph_file(network.name)
             if file in self.config.files:
                 size = sum(array.nbytes for array in weights[network.name].values())
-                most = most_graph_bytes(network, size)
-                read = partial(read_checked, digest=self.config.files[file], most=most)
+                limit = max_graph_bytes(network, size)
+                read = partial(read_checked, digest=self.config.files[file], max_bytes=limit)
                 graphs[network.name] = _read(self.fetch, file, read)
                 if not self.bundled:
                     given = graph_weights(weights[network.name], network.graph_precision)
                     check_graph(graphs[network.name], given, where=file)
         return graphs
 
-    def record(self) -> TrainingRecord:
-        """Return how the model was trained; an empty record where that can't be had."""
+    def _record(self) -> TrainingRecord:
+        """Return the model's record; an empty one if it can't be had."""
         try:
             return read_record(self.fetch(RECORD_FILE)) or UNKNOWN
         except ModelError:
             return UNKNOWN
+
+
+def load_model(
+    source: str | Path | None,
+    *,
+    detector: str | None = None,
+    detector_config: Mapping[str, Json] | None = None,
+    runtime: RuntimeName | None = None,
+    revision: str | None = None,
+    **hub: Unpack[HubAccess],
+) -> Model:
+    """Find a model, check that its components are installed, and load its files.
+
+    The runtime ``"keras"`` loads no graphs; ``"onnxruntime"`` insists on them.
+    """
+    found = open_model(source, revision=revision, **hub)
+    # Before weights are fetched, so that missing components are reported at once.
+    config = resolve(found.config, detector, detector_config)
+    graphs = {part.name for part in config.networks if graph_file(part.name) in config.files}
+    without = [part.name for part in config.networks if part.name not in graphs]
+    if runtime == "onnxruntime" and without:
+        raise WeightsError(
+            f"The model has no graph of {', '.join(without)} for onnxruntime. Load it with "
+            f"runtime='keras' and save it again: emonet then writes a graph"
+        )
+    if runtime == "keras" or without:
+        require("keras", "Running this model with Keras")
+    return found.load(config, graphs=runtime != "keras")
 
 
 def bundled_models() -> list[str]:
@@ -110,28 +135,12 @@ def bundled_models() -> list[str]:
 
 
 def open_model(
-    source: str | Path | None,
-    *,
-    revision: str | None = None,
-    cache_dir: str | Path | None = None,
-    token: str | None = None,
-    local_files_only: bool = False,
+    source: str | Path | None, *, revision: str | None = None, **hub: Unpack[HubAccess]
 ) -> ModelSource:
     """Find a model and read its configuration.
 
-    Args:
-        source: a bundled model's name (None: the default), a folder, ``"org/name"``, or
-            ``"org/name@revision"``.
-        revision: branch, tag or commit of a Hub repository.
-        cache_dir: where files from the Hub are kept.
-        token: for private repositories.
-        local_files_only: use the Hub's cache alone.
-
-    Raises:
-        ModelNotFoundError: there is none of that name; says which is nearest.
-        ConfigError: its config.json is malformed, or a revision is asked for that is not the
-            Hub's.
-        HubError: the Hub can't be reached or refuses.
+    The source is a bundled model's name (None: the default), a folder, ``"org/name"`` or
+    ``"org/name@revision"``.
     """
     if source is not None and not (isinstance(source, str | Path) and str(source)):
         raise ModelNotFoundError(
@@ -149,12 +158,12 @@ def open_model(
         )
     if source is None or (isinstance(source, str) and source in bundled_models()):
         return _local(BUNDLED / (source or DEFAULT), bundled=True)
-    # A revision tells that the Hub is meant, even where a folder has the repository's name.
+    # A revision means the Hub, even if a folder has the repository's name.
     if revision is None and (isinstance(source, Path) or _is(source, Path.is_dir)):
         return _local(Path(source))
     if revision is None and _is(source, Path.is_file):
         raise ModelNotFoundError(
-            f"{source} is a file, and a model is a folder: give {Path(source).parent}"
+            f"{source} is a file, and a model is a folder: pass {Path(source).parent}"
         )
     if not _is_repository(source):
         raise ModelNotFoundError(
@@ -163,19 +172,14 @@ def open_model(
             f"{nearest(str(source), bundled_models())}"
         )
     try:
-        repository = HubRepository.resolve(
-            source,
-            revision=revision,
-            cache_dir=None if cache_dir is None else Path(cache_dir).expanduser(),
-            token=token,
-            local_files_only=local_files_only,
-        )
+        repository = HubRepository.resolve(source, revision=revision, **hub)
     except (HubError, ModelNotFoundError) as error:
         if revision is not None:
             raise
-        here = f"There is no folder {source} here either."
-        raise type(error)(f"{str(error).rstrip('.')}. {here}") from error
-    return ModelSource(_read(repository.fetch, CONFIG_FILE, read_config), repository.fetch)
+        hint = f"There is no folder {source} either."
+        raise type(error)(f"{str(error).rstrip('.')}. {hint}") from error
+    config = _read(repository.fetch, CONFIG_FILE, read_config)
+    return ModelSource(config=config, fetch=repository.fetch, max_bytes=MAX_HUB_BYTES)
 
 
 def _is_repository(source: str | Path | None) -> TypeGuard[str]:
@@ -185,7 +189,7 @@ def _is_repository(source: str | Path | None) -> TypeGuard[str]:
 def _is(source: str | Path, kind: Callable[[Path], bool]) -> bool:
     try:
         return kind(Path(source))
-    except (OSError, ValueError):  # too long, or no path at all
+    except (OSError, ValueError):  # too long, or not a path at all
         return False
 
 
@@ -193,7 +197,8 @@ def _local(folder: Path, *, bundled: bool = False) -> ModelSource:
     def fetch(file: str, *, again: bool = False) -> Path:
         return folder / file
 
-    return ModelSource(read_config(folder / CONFIG_FILE), fetch, bundled)
+    config = read_config(folder / CONFIG_FILE)
+    return ModelSource(config=config, fetch=fetch, bundled=bundled, max_bytes=max_memory())
 
 
 def _read(fetch: Fetch, file: str, read: Callable[[Path], T]) -> T:

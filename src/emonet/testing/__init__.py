@@ -1,12 +1,12 @@
-"""The contract as checks, for plugin authors to run in tests of their own.
+"""Contract checks for plugin authors to run in their own tests.
 
-With pytest, one test for a backbone is::
+A test of a backbone with pytest::
 
     @pytest.mark.parametrize("check", backbone_checks("acme_net"), ids=str)
     def test_backbone(check):
         check()
 
-The plugin must be installed where the tests run; ``pip install -e .`` does it.
+Install the plugin first, for example with ``pip install -e .``.
 """
 
 from emonet.testing.backbones import backbone_checks

@@ -1,4 +1,4 @@
-"""What the checks of all kinds of components share."""
+"""Contract checks common to all kinds of components."""
 
 import json
 import os
@@ -15,30 +15,28 @@ from emonet.registry import hookspecs
 from emonet.registry.catalog import Catalog, Component, Kind, get_catalog
 from emonet.registry.discovery import LoadedPlugin
 
-__all__ = ["SHARED_RULES", "Check", "Subject"]
-
 HEAVY = ("cv2", "dlib", "jax", "keras", "scipy", "skimage", "sklearn", "tensorflow", "torch")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Check:
-    """One rule of the contract and the component that has to keep it; call it to check.
+    """One rule of the contract for one component; call the check to run it.
 
     ``str(check)`` names both, for test reports.
 
     Attributes:
         subject: the component under test.
-        rule: raises unless the subject keeps it; its name says what must hold.
+        rule: function that raises an error if the component breaks the rule.
     """
 
     subject: "Subject"
     rule: Callable[[Any], None]
 
     def __call__(self) -> None:
-        """Check the rule.
+        """Run the check.
 
         Raises:
-            PluginContractError: the component breaks it.
+            PluginContractError: the component breaks the rule.
             EmonetError: the component is not installed, or fails.
         """
         self.rule(self.subject)
@@ -48,13 +46,7 @@ class Check:
 
 
 class Subject:
-    """The component under test; it is looked up and built at the first check that needs it.
-
-    Args:
-        kind: of the component.
-        name: of the component.
-        config: what differs from its defaults.
-    """
+    """The component under test, looked up and built at the first check that needs it."""
 
     def __init__(self, kind: Kind, name: str, config: Mapping[str, Json]) -> None:
         self.kind = kind
@@ -70,11 +62,11 @@ class Subject:
 
     @cached_property
     def built(self) -> Any:
-        """The component; what it returns is checked by the registry on the way."""
+        """The component, in the registry's guard that checks its results."""
         return self.build()
 
     def build(self, **arguments: Any) -> Any:
-        """Build the component as emonet does, and note the settings that it reads."""
+        """Build the component as emonet does, and record the settings that it reads."""
         spec = self.component.spec
 
         def build(config: Mapping[str, Json], **arguments: Any) -> Any:
@@ -86,17 +78,13 @@ class Subject:
         return Catalog([observed]).build(self.kind, self.name, self.config, **arguments)
 
     def require(self, condition: object, message: str) -> None:
-        """Refuse a component for which a condition doesn't hold.
-
-        Raises:
-            PluginContractError: it doesn't.
-        """
+        """Raise PluginContractError if a condition is false."""
         if not condition:
             raise PluginContractError(f"The {self.component} {message}")
 
 
 class Settings(dict[str, Json]):
-    """A configuration that notes which keys were looked up in vain."""
+    """A configuration that records look-ups of unknown keys."""
 
     def __init__(self, config: Mapping[str, Json]) -> None:
         super().__init__(config)
@@ -107,47 +95,47 @@ class Settings(dict[str, Json]):
         raise KeyError(key)
 
     def get(self, key: str, default: Json = None) -> Json:
-        """Return a setting, or the default where there is none."""
+        """Return a setting, or the default if there is no such setting."""
         if key not in self:
             self.unknown.add(key)
         return super().get(key, default)
 
 
 def registers_without_heavy_imports(subject: Subject) -> None:
-    """Importing the plugin and calling its hooks loads no large library."""
+    """Check that importing the plugin and calling its hooks loads no heavy library."""
     loaded = _loaded_by(subject.component.plugin.module)
+    names = ", ".join(loaded)
     subject.require(
-        not loaded,
-        f"loads {', '.join(loaded)} when its plugin is imported; import them inside build",
+        not loaded, f"loads {names} when its plugin is imported. Import them inside build"
     )
 
 
 def has_defaults_that_json_keeps(subject: Subject) -> None:
-    """A saved model gives the defaults back as they were: lists, no tuples."""
+    """Check that JSON restores the defaults unchanged, so with lists instead of tuples."""
     defaults = dict(subject.component.spec.defaults)
     restored = json.loads(json.dumps(defaults))
     subject.require(
         restored == defaults,
-        f"has defaults that JSON changes: {defaults} becomes {restored}; write lists for tuples",
+        f"has defaults that JSON changes: {defaults} becomes {restored}. Use lists, not tuples",
     )
 
 
 def refuses_unknown_settings(subject: Subject) -> None:
-    """A misspelt setting is an error, not passed over."""
+    """Check that an unknown setting raises an error that names it."""
     wrong = "no_such_setting"
     try:
         get_catalog().build(subject.kind, subject.name, {**subject.config, wrong: 1})
     except ConfigError as error:
-        subject.require(wrong in str(error), f"refuses a setting without naming it: {error}")
+        subject.require(wrong in str(error), f"refuses a setting without its name: {error}")
     else:
-        subject.require(False, f"takes the setting {wrong!r}, which it does not declare")
+        subject.require(False, f"accepts the setting {wrong!r}, which its defaults lack")
 
 
 def reads_only_its_settings(subject: Subject) -> None:
-    """What build looks up in the configuration are keys of the defaults."""
+    """Check that build reads only settings that are in the defaults."""
     _ = subject.built
     unknown = sorted(subject.settings.unknown)
-    subject.require(not unknown, f"looks for settings that its defaults lack: {unknown}")
+    subject.require(not unknown, f"reads settings that its defaults lack: {unknown}")
 
 
 SHARED_RULES: tuple[Callable[[Subject], None], ...] = (
@@ -168,9 +156,9 @@ print(*sorted({name.split(".")[0] for name in sys.modules}))
 
 
 def _loaded_by(module: str) -> list[str]:
-    """Import a plugin and call its hooks in a new process; return what heavy it loads."""
+    """Import a plugin and call its hooks in a new process; return heavy libraries it loads."""
     hooks = [name for name in dir(hookspecs) if name.startswith("emonet_")]
-    printed = subprocess.run(  # noqa: S603  (a plugin that this process has imported as well)
+    printed = subprocess.run(  # noqa: S603  (this process has imported the plugin, too)
         [sys.executable, "-c", _REGISTER, module, *hooks],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         stdout=subprocess.PIPE,

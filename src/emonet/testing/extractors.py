@@ -1,4 +1,4 @@
-"""The contract of a feature extractor."""
+"""Contract checks of a feature extractor."""
 
 from collections.abc import Callable
 
@@ -9,8 +9,6 @@ from emonet.plugin import FeatureExtractor, Json
 from emonet.registry.catalog import Kind
 from emonet.testing.checks import SHARED_RULES, Check, Subject
 
-__all__ = ["feature_extractor_checks"]
-
 TOLERANCE = 1e-5
 
 
@@ -18,97 +16,82 @@ def feature_extractor_checks(name: str, **config: Json) -> list[Check]:
     """Return the checks that every feature extractor must pass.
 
     Args:
-        name: of the feature extractor.
-        config: what differs from its defaults.
+        name: name of the feature extractor.
+        config: settings that differ from the defaults.
     """
-    subject = ExtractorSubject(Kind.FEATURE_EXTRACTOR, name, config)
+    subject = Subject(Kind.FEATURE_EXTRACTOR, name, config)
     return [Check(subject, rule) for rule in (*SHARED_RULES, *RULES)]
 
 
-class ExtractorSubject(Subject):
-    """A feature extractor, built once or twice however many checks use it."""
-
-    def transform(self, faces: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return float32 (n, num_features)."""
-        vectors: NDArray[np.float32] = self.built.transform(faces)
-        return vectors
-
-
-def gives_finite_vectors(subject: ExtractorSubject) -> None:
-    """One finite float32 vector of num_features for each face, flat faces included."""
-    subject.transform(_faces())
+def gives_finite_vectors(subject: Subject) -> None:
+    """Check that each face, even a flat one, gives a finite float32 vector."""
+    subject.built.transform(_faces())
     returned = subject.raw.transform(_faces())
     dtype = getattr(returned, "dtype", type(returned).__name__)
-    subject.require(dtype == np.float32, f"must return a float32 array, it returned {dtype}")
+    subject.require(dtype == np.float32, f"must return a float32 array, got {dtype}")
 
 
-def takes_no_faces(subject: ExtractorSubject) -> None:
-    """No faces give no vectors, and no error."""
-    subject.transform(np.empty((0, 48, 48), np.uint8))
+def takes_no_faces(subject: Subject) -> None:
+    """Check that an empty batch gives an empty array."""
+    subject.built.transform(np.empty((0, 48, 48), np.uint8))
 
 
-def takes_faces_of_another_size(subject: ExtractorSubject) -> None:
-    """Faces need not be 48 pixels high and wide, nor square."""
+def takes_faces_of_another_size(subject: Subject) -> None:
+    """Check that faces may have another size than 48x48, and need not be square."""
     for size in ((96, 96), (64, 40)):
-        subject.transform(_faces(size))
+        subject.built.transform(_faces(size))
 
 
-def treats_each_face_alone(subject: ExtractorSubject) -> None:
-    """A face's vector doesn't depend on what else is in the batch."""
-    together = subject.transform(_faces())
-    alone = np.concatenate([subject.transform(face[np.newaxis]) for face in _faces()])
-    limit = TOLERANCE * np.abs(together).max()
-    subject.require(
-        np.abs(alone - together).max() <= limit, "gives a face another vector in a batch than alone"
-    )
+def treats_each_face_alone(subject: Subject) -> None:
+    """Check that a face's vector doesn't depend on other faces in the batch."""
+    together = subject.built.transform(_faces())
+    alone = np.concatenate([subject.built.transform(face[np.newaxis]) for face in _faces()])
+    same = np.abs(alone - together).max() <= TOLERANCE * np.abs(together).max()
+    subject.require(same, "returns another vector in a batch than alone")
 
 
-def is_deterministic(subject: ExtractorSubject) -> None:
-    """The same face gives the same vector each time."""
-    subject.require(
-        np.array_equal(subject.transform(_faces()), subject.transform(_faces())),
-        "gives another vector for the same face",
-    )
+def is_deterministic(subject: Subject) -> None:
+    """Check that the same face always gives the same vector."""
+    same = np.array_equal(subject.built.transform(_faces()), subject.built.transform(_faces()))
+    subject.require(same, "returns different vectors for the same face")
 
 
-def tells_faces_apart(subject: ExtractorSubject) -> None:
-    """Different faces give different vectors."""
-    vectors = subject.transform(_faces())
-    subject.require(
-        len(np.unique(vectors, axis=0)) > 1, "gives the same vector for different faces"
-    )
+def tells_faces_apart(subject: Subject) -> None:
+    """Check that different faces give different vectors."""
+    different = np.unique(subject.built.transform(_faces()), axis=0)
+    subject.require(len(different) > 1, "returns the same vector for different faces")
 
 
-def leaves_its_input_alone(subject: ExtractorSubject) -> None:
-    """Read-only faces and mirrored views are taken, and stay as they are."""
+def leaves_its_input_alone(subject: Subject) -> None:
+    """Check that read-only faces and mirrored views are accepted and not changed."""
     faces = _faces()
     mirrored = faces[:, :, ::-1]
     mirrored.flags.writeable = False
     subject.require(
-        np.array_equal(subject.transform(mirrored), subject.transform(mirrored.copy())),
-        "gives another vector for a mirrored view than for its copy",
+        np.array_equal(subject.built.transform(mirrored), subject.built.transform(mirrored.copy())),
+        "returns another vector for a mirrored view than for its copy",
     )
-    subject.transform(faces)
-    subject.require(np.array_equal(faces, _faces()), "changes the faces that it is given")
+    subject.built.transform(faces)
+    subject.require(np.array_equal(faces, _faces()), "changes its input faces")
 
 
-def takes_its_state_back(subject: ExtractorSubject) -> None:
-    """The state can be saved, and makes another copy give the same vectors."""
-    state = subject.built.get_state()  # refused unless it is finite numbers by name
+def takes_its_state_back(subject: Subject) -> None:
+    """Check that a saved state gives the same vectors in another copy."""
+    state = subject.built.get_state()  # the guard checks its names and numbers
     other: FeatureExtractor = subject.build()
     other.set_state({key: array.copy() for key, array in state.items()})
     again = other.get_state()
     subject.require(
         set(again) == set(state) and all(np.array_equal(again[key], state[key]) for key in state),
-        "does not keep the state that it is given",
+        "does not store the state that is set",
     )
     subject.require(
-        np.array_equal(other.transform(_faces()), subject.transform(_faces())),
-        "gives another vector after its state was saved and loaded",
+        np.array_equal(other.transform(_faces()), subject.built.transform(_faces())),
+        "returns another vector after its state was saved and loaded",
     )
 
 
-RULES: tuple[Callable[[ExtractorSubject], None], ...] = (
+RULES: tuple[Callable[[Subject], None], ...] = (
     gives_finite_vectors,
     takes_no_faces,
     takes_faces_of_another_size,

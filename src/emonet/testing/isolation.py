@@ -1,4 +1,4 @@
-"""Notes which files and hosts a piece of code asks for."""
+"""Record the files and hosts that code accesses."""
 
 import importlib.machinery
 import os
@@ -10,47 +10,45 @@ from contextvars import ContextVar
 from functools import cache
 from typing import Any
 
-__all__ = ["watch"]
-
-# Code that is imported late is no file that a component depends on, nor is what comes with it.
+# Imported code and installed packages are not files that a component depends on.
 _CODE = (*importlib.machinery.all_suffixes(), ".pyc")
 _INSTALLED = tuple(
     sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")
 )
 _SYSTEM = ("/dev/", "/proc/", "/sys/")
 
-_touched: ContextVar[list[str] | None] = ContextVar("_touched", default=None)
+_accessed: ContextVar[list[str] | None] = ContextVar("_accessed", default=None)
 
 
 @contextmanager
 def watch() -> Iterator[list[str]]:
-    """Yield a list to which every file and host is added that this thread asks for.
+    """Yield a list that collects every file and host that this thread accesses.
 
-    Python's own ways are seen; a library that opens a file in C is not.
+    Accesses from Python are recorded; a library that opens a file in C is not noticed.
     """
     _install()
-    touched: list[str] = []
-    token = _touched.set(touched)
+    accessed: list[str] = []
+    token = _accessed.set(accessed)
     try:
-        yield touched
+        yield accessed
     finally:
-        _touched.reset(token)
+        _accessed.reset(token)
 
 
 @cache
 def _install() -> None:
-    """Add the hook, which no process can take away again."""
-    sys.addaudithook(_note)
+    """Add the audit hook once, because a process can't remove it."""
+    sys.addaudithook(_record)
 
 
-def _note(event: str, arguments: tuple[Any, ...]) -> None:
-    touched = _touched.get()
-    if touched is None:
+def _record(event: str, arguments: tuple[Any, ...]) -> None:
+    accessed = _accessed.get()
+    if accessed is None:
         return
     if event in ("socket.connect", "socket.getaddrinfo"):
-        touched.append(f"host {arguments[1] if event == 'socket.connect' else arguments[0]}")
+        accessed.append(f"host {arguments[1] if event == 'socket.connect' else arguments[0]}")
     elif event == "open" and isinstance(arguments[0], str | bytes):
         path = os.fsdecode(arguments[0])
         code = path.endswith(_CODE) or "__pycache__" in path
         if not code and not path.startswith(_INSTALLED + _SYSTEM):
-            touched.append(f"file {path}")
+            accessed.append(f"file {path}")

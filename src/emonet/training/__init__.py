@@ -1,1 +1,1 @@
-"""How a network learns: recipes say what to do, fit does it and survives interruption."""
+"""Training: recipes, distillation, ensembles, and runs that survive interruption."""

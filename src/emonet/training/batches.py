@@ -1,4 +1,4 @@
-"""Training batches: shuffled, augmented, mixed; the same whenever seed and epoch are."""
+"""Make training batches: shuffled, augmented and mixed, reproducible by seed and epoch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,22 +8,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emonet.data.augmentation import Augmentation, augment_appearance, augment_geometry
-from emonet.training.distillation import Ask
-
-__all__ = ["Examples", "TrainingBatches", "class_weighted"]
+from emonet.plugin import usable_cores
+from emonet.training.distillation import TeacherTargets
 
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """What a network is trained or validated on.
+    """Faces with targets, to train or validate a network on.
 
     Attributes:
         faces: uint8 (n, height, width).
         targets: float32 (n, classes), rows sum to 1.
-        features: float32 (n, size) per feature extractor, of the faces as they are.
-        mirrored_features: likewise, of the mirrored faces; only training needs them.
-        weights: float32 (n,), how much each face counts in the loss; None: all alike.
-        ask: a teacher, who is asked about the faces of every batch; None where there is none.
+        features: float32 (n, size) per feature extractor, of the unchanged faces.
+        mirrored_features: the same for the mirrored faces; only training needs them.
+        weights: float32 (n,), weight of each face in the loss; None for equal weights.
+        teacher_targets: mixes a teacher's probabilities into the targets of each batch; None
+            without consistent teaching.
     """
 
     faces: NDArray[np.uint8]
@@ -31,28 +31,34 @@ class Examples:
     features: Sequence[NDArray[np.float32]] = ()
     mirrored_features: Sequence[NDArray[np.float32]] = ()
     weights: NDArray[np.float32] | None = None
-    ask: Ask | None = None
+    teacher_targets: TeacherTargets | None = None
 
 
-def class_weighted(examples: Examples, power: float) -> Examples:
-    """Return the examples with weights by which faces of rare classes count for more.
+def smoothed(targets: NDArray[np.float32], smoothing: float) -> NDArray[np.float32]:
+    """Return targets with a share, 0..1, spread evenly over all classes."""
+    return np.asarray(targets * (1 - smoothing) + smoothing / targets.shape[1], np.float32)
 
-    A class weighs ``(n / (classes * faces)) ** power``, where its faces are the sum of its
-    column of the targets. A face weighs the mean over classes, by its target; then all are
-    scaled to a mean of 1.
 
-    Args:
-        examples: whose targets say which classes are rare.
-        power: 0 weighs all faces alike, 1 is scikit-learn's "balanced".
+def class_weighted(examples: Examples, labels: NDArray[np.float32], power: float) -> Examples:
+    """Return the examples with larger weights for faces of rare classes.
+
+    The weight of a class is ``(n / (classes * faces)) ** power``. The weight of a face is the
+    mean over classes by its label. All weights are scaled to a mean of 1. A power of 0 gives all
+    faces the same weight, 1 is scikit-learn's "balanced". ``labels``, float32 (n, classes), are
+    the targets before label smoothing and distillation.
     """
-    # Soft targets may leave a class less than one face, whose weight must not grow unbounded.
-    counts = np.maximum(examples.targets.sum(axis=0, dtype=np.float64), 1)
-    weights = examples.targets @ (len(examples.targets) / (len(counts) * counts)) ** power
+    # With votes, a class may have less than one face; its weight must stay bounded.
+    counts = np.maximum(labels.sum(axis=0, dtype=np.float64), 1)
+    weights = labels @ (len(labels) / (len(counts) * counts)) ** power
     return replace(examples, weights=(weights / weights.mean()).astype(np.float32))
 
 
+#: More threads would be idle: batches wait for the network.
+MAX_WORKERS = 8
+
+
 class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]
-    """One epoch of an Examples; an incomplete last batch is left to the next shuffle."""
+    """The batches of one epoch; an incomplete last batch is left out."""
 
     def __init__(
         self,
@@ -60,19 +66,16 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]
         *,
         batch_size: int,
         augmentation: Augmentation,
-        label_smoothing: float,
         mixup: float,
         seed: int,
         epoch: int,
     ) -> None:
-        # From two threads on, Keras makes batches itself. With fewer, tf.data does, and what it
-        # tunes itself with may sleep on for half a minute after an epoch (seen: every other one).
-        super().__init__(workers=2)
+        # With two threads or more, Keras makes batches itself. With fewer, tf.data makes them,
+        # and its tuning sleeps for half a minute after every other epoch.
+        super().__init__(workers=max(2, min(usable_cores(), MAX_WORKERS)))
         self._examples = examples
-        count = len(examples.faces)
-        self._batch_size = even_size(batch_size, count)
+        self._batch_size = even_size(batch_size, len(examples.faces))
         self._augmentation = augmentation
-        self._smoothing = label_smoothing
         self._mixup = mixup
         self._seed = (seed, epoch)
         self._order = np.random.default_rng(self._seed).permutation(len(examples.faces))
@@ -83,10 +86,10 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]
     def __getitem__(
         self, index: int
     ) -> tuple[tuple[NDArray[np.float32], ...], *tuple[NDArray[np.float32], ...]]:
-        """Return ((faces, *features), targets) of one batch, and weights where there are some.
+        """Return ((faces, *features), targets) of one batch, then weights if there are any.
 
-        A teacher sees the faces moved and mixed, but not spoilt: the student is to see through
-        bad light as if it were not there (Beyer et al. 2022, "consistent teaching").
+        The teacher sees the student's geometry and mixing, but not its changes of brightness
+        and contrast, so the student learns to ignore these changes (Beyer et al. 2022).
         """
         random = np.random.default_rng((*self._seed, index))
         rows = self._order[index * self._batch_size : (index + 1) * self._batch_size]
@@ -97,26 +100,24 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]
                 self._examples.features, self._examples.mirrored_features, strict=True
             )
         ]
-        targets = self._examples.targets[rows]
-        targets = targets * (1 - self._smoothing) + self._smoothing / targets.shape[1]
-        parts = [moved.astype(np.float32), *features, targets.astype(np.float32)]
+        parts = [moved.astype(np.float32), *features, self._examples.targets[rows]]
         if self._examples.weights is not None:
             parts.append(self._examples.weights[rows])
         if self._mixup:
-            share = np.float32(random.beta(self._mixup, self._mixup))
+            weight = np.float32(random.beta(self._mixup, self._mixup))
             partner = random.permutation(len(rows))
-            parts = [share * part + (1 - share) * part[partner] for part in parts]
+            parts = [weight * part + (1 - weight) * part[partner] for part in parts]
         inputs, faces = 1 + len(features), parts[0]
-        if self._examples.ask is not None:
-            parts[inputs] = self._examples.ask(np.rint(faces).astype(np.uint8), parts[inputs])
+        if (mix := self._examples.teacher_targets) is not None:
+            parts[inputs] = mix(np.rint(faces).astype(np.uint8), parts[inputs])
         augment_appearance(faces, self._augmentation, random)
         return tuple(parts[:inputs]), *parts[inputs:]
 
 
 def even_size(batch_size: int, count: int) -> int:
-    """Return how large batches of so many faces are: as asked for, or what there is.
+    """Return the largest even size up to ``batch_size`` and the number of faces, at least 1.
 
-    TensorFlow's oneDNN kernels corrupt memory on some odd batches (seen: 61 and 63).
+    TensorFlow's oneDNN kernels corrupt memory on some odd batch sizes, such as 61 and 63.
     """
     size = min(batch_size, count)
     return max(1, size - size % 2)

@@ -1,4 +1,4 @@
-"""A run's state on disk: complete after every epoch, whenever the process dies."""
+"""Save the state of a training run after every epoch, so that it can be resumed."""
 
 import json
 from collections.abc import Mapping
@@ -10,91 +10,82 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emonet.errors import TrainingError
-from emonet.files import beside, flush
-from emonet.training.schedule import EpochRecord
-
-__all__ = ["Checkpoint"]
+from emonet.records import EpochRecord, ValidationFigures
+from emonet.support.files import atomic_write, flush
 
 Arrays = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Saves and restores a training run in a folder.
+    """Save and restore a training run in a folder.
 
-    Arrays are written under a new name first; then ``state.json``, which names the epoch
-    that they belong to, is replaced in one step. So what it names is always there and whole.
-
-    Attributes:
-        folder: where; made when needed.
-        identity: JSON values that make the run this one; another identity is refused.
+    Arrays are written to a new file first. Then ``state.json``, which names their epoch, is
+    replaced in one step. The arrays of that epoch are therefore always complete. The identity
+    has the JSON values that tell the run from others; ``load`` refuses a run with other values.
     """
 
     folder: Path
     identity: Mapping[str, Any]
 
-    def load(self) -> list[EpochRecord]:
-        """Return the finished epochs; none if nothing was saved yet.
-
-        Raises:
-            TrainingError: the folder holds another run, or its state can't be read.
-        """
+    def load(self) -> tuple[list[EpochRecord], ValidationFigures | None]:
+        """Return finished epochs and the figures before training; ([], None) if none are saved."""
         if not self._state.is_file():
-            return []
+            return [], None
         try:
             state = json.loads(self._state.read_text())
             identity = {**state["identity"]}
             history = [EpochRecord(**record) for record in state["history"]]
+            start = None if state["start"] is None else ValidationFigures(**state["start"])
         except (ValueError, KeyError, TypeError) as error:
             raise TrainingError(
-                f"{self._state} can't be read ({error}); delete {self.folder} to start anew"
+                f"{self._state} can't be read ({error}); delete {self.folder} to start again"
             ) from error
         mine = json.loads(json.dumps(self.identity))
         keys = dict.fromkeys((*mine, *identity))
         if differing := [key for key in keys if mine.get(key) != identity.get(key)]:
             raise TrainingError(
                 f"{self.folder} holds a run with another {', '.join(differing)}; "
-                f"choose another folder, or delete this one to start anew"
+                f"choose another folder, or delete this one to start again"
             )
-        return history
+        return history, start
 
-    def save(self, history: list[EpochRecord], last: Arrays, best: Arrays | None) -> None:
-        """Save the state after the last epoch of a history.
+    def save(
+        self,
+        history: list[EpochRecord],
+        last: Arrays,
+        best: Arrays | None,
+        *,
+        start: ValidationFigures | None = None,
+    ) -> None:
+        """Save the state after the last epoch of the history.
 
-        Args:
-            history: every finished epoch.
-            last: all that training needs to go on.
-            best: the weights to keep, if this epoch's are the best so far.
-
-        Raises:
-            TrainingError: they can't be written; what was saved before is untouched.
+        ``last`` are the arrays that training needs to continue. ``best`` are the weights of this
+        epoch, if they are the best so far. If writing fails, the earlier state is kept.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         epoch = history[-1].epoch
-        _save(last, self._file("last", epoch))
-        if best is not None:
-            _save(best, self._file("best", epoch))
-        state = {"identity": self.identity, "history": [asdict(record) for record in history]}
-        with beside(self._state) as file:
+        arrays = {"last": last} if best is None else {"last": last, "best": best}
+        for kind, part in arrays.items():
+            _save(part, self._file(kind, epoch))
+        state = {
+            "identity": self.identity,
+            "history": [asdict(record) for record in history],
+            "start": None if start is None else asdict(start),
+        }
+        with atomic_write(self._state) as file:
             file.write_text(json.dumps(state, indent=1))
-        self._delete_others("last", epoch)
-        if best is not None:
-            self._delete_others("best", epoch)
+        for kind in arrays:
+            for file in self.folder.glob(f"{kind}-*.safetensors"):
+                if file != self._file(kind, epoch):
+                    file.unlink()
 
     def load_last(self, epoch: int) -> dict[str, NDArray[Any]]:
-        """Return what was saved as ``last`` after an epoch.
-
-        Raises:
-            TrainingError: the file is missing or damaged.
-        """
+        """Return the ``last`` arrays of an epoch."""
         return _load(self._file("last", epoch))
 
     def load_best(self, epoch: int) -> dict[str, NDArray[Any]]:
-        """Return what was saved as ``best`` after an epoch.
-
-        Raises:
-            TrainingError: the file is missing or damaged.
-        """
+        """Return the ``best`` arrays of an epoch."""
         return _load(self._file("best", epoch))
 
     @property
@@ -104,24 +95,19 @@ class Checkpoint:
     def _file(self, kind: str, epoch: int) -> Path:
         return self.folder / f"{kind}-{epoch:04d}.safetensors"
 
-    def _delete_others(self, kind: str, epoch: int) -> None:
-        for file in self.folder.glob(f"{kind}-*.safetensors"):
-            if file != self._file(kind, epoch):
-                file.unlink()
-
 
 def _save(arrays: Arrays, path: Path) -> None:
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     try:
-        # Not ascontiguousarray, which makes rows of scalars, such as an optimiser's step count.
+        # ascontiguousarray would turn scalars, such as an optimiser's step count, into vectors.
         save_file({name: np.asarray(array, order="C") for name, array in arrays.items()}, path)
         flush(path)
     except (OSError, SafetensorError) as error:
         raise TrainingError(
-            f"The checkpoint {path} can't be written ({error}). The epochs before it are kept: "
-            f"once there is room, the same run goes on from there"
+            f"The checkpoint {path} can't be written ({error}). Earlier epochs are saved: "
+            f"free disk space, then start the same run again"
         ) from error
 
 
@@ -133,5 +119,5 @@ def _load(path: Path) -> dict[str, NDArray[Any]]:
         return dict(load_file(path))
     except (OSError, SafetensorError) as error:
         raise TrainingError(
-            f"The checkpoint {path} can't be read ({error}); delete its folder to start anew"
+            f"The checkpoint {path} can't be read ({error}); delete its folder to start again"
         ) from error

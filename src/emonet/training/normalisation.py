@@ -1,4 +1,4 @@
-"""Batch normalisation in one kernel, where TensorFlow trains."""
+"""Run batch normalisation as one TensorFlow kernel in training."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,25 +6,23 @@ from types import MethodType
 
 import keras
 
-__all__ = ["batch_normalisations", "fused_normalisation"]
-
 
 def batch_normalisations(model: keras.Model) -> list[keras.layers.BatchNormalization]:
     """Return the batch normalisation layers of a model and of the models in it."""
     return [
         layer
-        for layer in model._flatten_layers()  # Keras has no public way down
+        for layer in model._flatten_layers()  # Keras has no public method
         if isinstance(layer, keras.layers.BatchNormalization)
     ]
 
 
 @contextmanager
 def fused_normalisation(model: keras.Model) -> Iterator[None]:
-    """Let TensorFlow normalise each training batch by its own kernel for a while.
+    """Use TensorFlow's fused kernel for batch normalisation inside the ``with`` block.
 
-    Keras writes batch normalisation as a dozen operations, in float32, each of which reads or
-    writes the whole batch; in bfloat16 they take longer than the convolutions. TensorFlow's one
-    operation computes the same. Other backends have none, or fuse what Keras writes.
+    Keras builds batch normalisation from a dozen float32 operations, and each reads or writes the
+    whole batch. In bfloat16 they take longer than the convolutions. TensorFlow's fused operation
+    computes the same. Other backends lack one, or fuse the operations of Keras themselves.
     """
     layers = [layer for layer in batch_normalisations(model) if _can_be_fused(layer)]
     for layer in layers:
@@ -39,7 +37,7 @@ def fused_normalisation(model: keras.Model) -> Iterator[None]:
 def _can_be_fused(layer: keras.layers.BatchNormalization) -> bool:
     return (
         keras.backend.backend() == "tensorflow"
-        and type(layer) is keras.layers.BatchNormalization  # others may compute something else
+        and type(layer) is keras.layers.BatchNormalization  # a subclass may compute something else
         and layer.scale
         and layer.center
         and layer.axis in (-1, 3)
@@ -69,7 +67,7 @@ def _call(
         epsilon=self.epsilon,
         is_training=True,
     )
-    # The variance is given as an estimate for unseen values; Keras keeps that of the seen ones.
+    # TensorFlow returns the unbiased estimate of the variance; Keras keeps the biased one.
     count = keras.ops.cast(keras.ops.size(inputs) / keras.ops.shape(inputs)[-1], "float32")
     variance = variance * (count - 1) / count
     new = 1 - self.momentum

@@ -1,4 +1,4 @@
-"""Training procedures as data."""
+"""Recipes: training procedures as data."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -10,44 +10,42 @@ from emonet.data.augmentation import Augmentation
 from emonet.errors import ConfigError
 from emonet.plugin import Json, require_choice, require_number
 
-__all__ = ["RECIPES", "Phase", "Precision", "Recipe", "get_recipe"]
-
 BackboneState = Literal["frozen", "trained", "trained_except_batch_norm"]
-Optimizer = Literal["adam", "sgd"]
+Optimizer = Literal["sgd", "adam", "adamw"]
 Schedule = Literal["constant", "cosine", "plateau"]
 Monitor = Literal["val_accuracy", "val_loss"]
 Precision = Literal["float32", "bfloat16"]
 
-#: What with_settings replaces, beside every value of the augmentation.
+#: The settings of with_settings, besides those of the augmentation.
 SETTINGS = (
     "batch_size",
     "class_weight_power",
     "label_smoothing",
     "mixup",
-    "calm_epochs",
-    "average",
+    "no_mixup_epochs",
+    "ema_decay",
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:
-    """A stretch of training with one optimiser; its state starts afresh.
+    """A number of epochs with an optimiser of their own.
 
     Attributes:
-        epochs: at most this many.
-        backbone: ``frozen`` trains the head alone; ``trained`` trains everything;
+        epochs: the largest number of epochs.
+        backbone: ``frozen`` trains the head only; ``trained`` trains everything;
             ``trained_except_batch_norm`` leaves batch normalisation in inference mode.
-        optimizer: ``sgd`` is Nesterov's.
-        learning_rate: the peak.
-        momentum: 0..1, of ``sgd``; ``adam`` has its own.
+        optimizer: ``sgd`` (with Nesterov momentum), ``adam`` or ``adamw``.
+        learning_rate: the peak learning rate.
+        momentum: momentum of ``sgd``, 0..1.
         schedule: ``constant``; ``cosine`` from the peak to 0 over the phase; ``plateau``
             halves it whenever the validation loss has not improved for ``plateau_patience``
             epochs.
-        plateau_patience: with ``plateau``, at least 1.
+        plateau_patience: epochs that ``plateau`` waits, at least 1.
         warmup_epochs: with ``cosine``, epochs of linear increase from 0 to the peak.
         weight_decay: decoupled: a step shrinks kernels by learning_rate * weight_decay. With
-            momentum 0.9 that is as strong as a tenth of it added to the loss's gradient.
-        patience: stop after this many epochs without improvement; None never does.
+            momentum 0.9, adding a tenth of it to the gradient (L2) has the same effect.
+        patience: stop after this many epochs without improvement; None never stops early.
     """
 
     epochs: int
@@ -62,11 +60,7 @@ class Phase:
     patience: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what no phase can do.
-
-        Raises:
-            ConfigError: a choice that does not exist, a number out of its range, or no epoch.
-        """
+        """Raise ConfigError if a choice does not exist, or a number is out of range."""
         require_number("phase", "epochs", self.epochs, 1, whole=True)
         for name in ("learning_rate", "warmup_epochs", "weight_decay"):
             require_number("phase", name, getattr(self, name), 0)
@@ -79,7 +73,7 @@ class Phase:
         require_choice("phase", "schedule", self.schedule, get_args(Schedule))
         if self.warmup_epochs and self.schedule != "cosine":
             raise ConfigError(
-                f"phase: warmup_epochs goes with the schedule 'cosine', got {self.schedule!r}"
+                f"phase: warmup_epochs needs the schedule 'cosine', got {self.schedule!r}"
             )
 
 
@@ -88,21 +82,21 @@ class Recipe:
     """A complete training procedure.
 
     Attributes:
-        phases: in order.
-        batch_size: faces per step; one less where it is odd and more than 1.
-        augmentation: random changes, drawn anew for every face in every epoch.
-        class_weight_power: how much more the faces of rare classes count in the loss: a class
-            weighs ``(n / (classes * faces)) ** class_weight_power``, scaled to a mean of 1
-            over all faces. 0 weighs them alike, 1 is scikit-learn's "balanced".
+        phases: the phases, in order.
+        batch_size: faces per step; an odd number above 1 is lowered by 1.
+        augmentation: random changes of each face in each epoch.
+        class_weight_power: raises the weight of rare classes in the loss: a class has the weight
+            ``(n / (classes * faces)) ** class_weight_power``, scaled to a mean of 1 over all
+            faces. 0 weights all classes equally, 1 is scikit-learn's "balanced".
         label_smoothing: share of the target spread evenly over all classes, 0..1.
-        mixup: parameter of the beta distribution that mixing weights come from
-            (Zhang et al. 2017); 0 mixes nothing.
-        calm_epochs: at the very end, without mixup and erasing.
-        average: decay per step of the exponential moving average of the weights, which is
-            what is validated and kept; 0 keeps the weights themselves.
-        monitor: which validation figure chooses the epoch that is kept and stops early.
-        precision: ``bfloat16`` computes in mixed precision; weights stay float32. It pays on
-            processors with avx512_bf16 or amx_bf16 and on GPUs; elsewhere it is slower.
+        mixup: parameter of the beta distribution of mixing weights (Zhang et al. 2017); 0 turns
+            mixup off.
+        no_mixup_epochs: number of last epochs without mixup and random erasing.
+        ema_decay: decay per step of the exponential moving average of the weights. The averaged
+            weights are validated and kept; 0 turns averaging off.
+        monitor: validation figure that selects the best epoch and stops training early.
+        precision: ``bfloat16`` computes in mixed precision; weights stay float32. It is faster on
+            GPUs and on processors with avx512_bf16 or amx_bf16, and slower on others.
     """
 
     name: str
@@ -112,17 +106,17 @@ class Recipe:
     class_weight_power: float = 0.0
     label_smoothing: float = 0.0
     mixup: float = 0.0
-    calm_epochs: int = 0
-    average: float = 0.0
+    no_mixup_epochs: int = 0
+    ema_decay: float = 0.0
     monitor: Monitor = "val_loss"
     precision: Precision = "float32"
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Recipe":
-        """Return the recipe that a model's ``training.recipe`` notes.
+        """Return the recipe from the ``recipe`` of a training record.
 
         Raises:
-            ConfigError: a value is missing or unknown, or its recipe can't be carried out.
+            ConfigError: a value is missing, unknown or out of range.
         """
         try:
             parts = {
@@ -132,16 +126,11 @@ class Recipe:
             return cls(**{**values, **parts})
         except (KeyError, TypeError) as error:
             raise ConfigError(
-                f"This is not what a model's training.recipe holds: {error!r:.200}"
+                f"This is not the recipe of a training record: {error!r:.200}"
             ) from error
 
     def __post_init__(self) -> None:
-        """Refuse what no recipe can do.
-
-        Raises:
-            ConfigError: a choice that does not exist, a number out of its range, no phase, or
-                augmentation of another kind.
-        """
+        """Raise ConfigError if a choice does not exist, or a value is out of range."""
         name = f"recipe {self.name}"
         require_choice(name, "monitor", self.monitor, get_args(Monitor))
         require_choice(name, "precision", self.precision, get_args(Precision))
@@ -149,8 +138,8 @@ class Recipe:
         require_number(name, "class_weight_power", self.class_weight_power, 0, 1)
         require_number(name, "label_smoothing", self.label_smoothing, 0, 1)
         require_number(name, "mixup", self.mixup, 0)
-        require_number(name, "calm_epochs", self.calm_epochs, 0, whole=True)
-        require_number(name, "average", self.average, 0, 1)
+        require_number(name, "no_mixup_epochs", self.no_mixup_epochs, 0, whole=True)
+        require_number(name, "ema_decay", self.ema_decay, 0, 1)
         phases = isinstance(self.phases, tuple) and self.phases
         if not phases or not all(isinstance(phase, Phase) for phase in phases):
             raise ConfigError(
@@ -163,14 +152,14 @@ class Recipe:
 
     @property
     def epochs(self) -> int:
-        """The most epochs that all phases take together."""
+        """The largest number of epochs of all phases together."""
         return sum(phase.epochs for phase in self.phases)
 
     def with_epochs(self, epochs: int) -> "Recipe":
-        """Return the recipe with this many epochs, shared out as its phases share theirs.
+        """Return the recipe with this many epochs, divided among its phases in proportion.
 
         Raises:
-            ConfigError: the number is not whole, or less than that of the phases.
+            ConfigError: the number is not whole, or smaller than the number of phases.
         """
         require_number("recipe", "epochs", epochs, 1, whole=True)
         if epochs < len(self.phases):
@@ -181,23 +170,23 @@ class Recipe:
         left, phases = epochs, []
         for index, phase in enumerate(self.phases):
             later = self.phases[index + 1 :]
-            share = round(left * phase.epochs / sum(p.epochs for p in (phase, *later)))
-            share = min(max(share, 1), left - len(later))
-            warmup = phase.warmup_epochs * share / phase.epochs
-            phases.append(replace(phase, epochs=share, warmup_epochs=warmup))
-            left -= share
-        calm = min(self.calm_epochs, epochs // 2)
-        return replace(self, phases=tuple(phases), calm_epochs=calm)
+            count = round(left * phase.epochs / sum(p.epochs for p in (phase, *later)))
+            count = min(max(count, 1), left - len(later))
+            warmup = phase.warmup_epochs * count / phase.epochs
+            phases.append(replace(phase, epochs=count, warmup_epochs=warmup))
+            left -= count
+        unmixed = min(self.no_mixup_epochs, epochs // 2)
+        return replace(self, phases=tuple(phases), no_mixup_epochs=unmixed)
 
     def with_settings(self, settings: Mapping[str, Json]) -> "Recipe":
-        """Return the recipe with some of its numbers replaced.
+        """Return the recipe with some settings replaced.
 
         Args:
-            settings: ``{"mixup": 0.4}``; those of the augmentation as ``augmentation.erase``.
-                ``learning_rate`` is the last phase's.
+            settings: ``{"mixup": 0.4}``. Settings of the augmentation are written
+                ``augmentation.random_erasing``; ``learning_rate`` changes the last phase.
 
         Raises:
-            ConfigError: there is no such number, or it is out of its range.
+            ConfigError: there is no such setting, or a value is out of range.
         """
         prefix = "augmentation."
         known = ["learning_rate", *SETTINGS, *(prefix + part.name for part in fields(Augmentation))]
@@ -220,72 +209,54 @@ class Recipe:
         return replace(self, augmentation=replace(self.augmentation, **augmentation), **changes)
 
 
-#: The seed paper's section 5: the head first, then everything, gently.
+#: Section 5 of the paper: train the head first, then all layers at a low rate.
 PAPER = Recipe(
     name="paper",
     phases=(
         Phase(epochs=5, backbone="frozen", optimizer="adam", learning_rate=1e-3),
-        Phase(
-            epochs=50,
-            optimizer="sgd",
-            learning_rate=1e-3,
-            schedule="plateau",
-            plateau_patience=3,
-            patience=10,
-        ),
+        Phase(epochs=50, learning_rate=1e-3, schedule="plateau", plateau_patience=3, patience=10),
     ),
     batch_size=64,
-    augmentation=Augmentation(rotation=10, shear=10, zoom=0.1, mirror=True),
+    augmentation=Augmentation(rotation=10, shear=10, zoom=0.1, horizontal_flip=True),
     monitor="val_loss",
 )
 
-#: For small networks without pretraining: strong steps, averaged weights, a cosine to zero.
-#: Mixing and erasing keep small networks from learning 28,709 noisy labels by heart; without
-#: them the half-width resnet18 had 86 % on its training faces after 52 epochs.
+#: For small networks without pretraining: a high learning rate, a cosine schedule, averaged
+#: weights. Mixup and erasing keep them from memorising 28,709 noisy labels: without, the
+#: half-width resnet18 had 86 % accuracy on its training faces after 52 epochs.
 SCRATCH = Recipe(
     name="scratch",
     phases=(
-        Phase(
-            epochs=64,
-            optimizer="sgd",
-            learning_rate=0.1,
-            schedule="cosine",
-            warmup_epochs=2,
-            weight_decay=5e-3,
-        ),
+        Phase(epochs=64, learning_rate=0.1, schedule="cosine", warmup_epochs=2, weight_decay=5e-3),
     ),
     batch_size=128,
     augmentation=Augmentation(
-        rotation=12, zoom=0.15, shift=0.08, mirror=True, contrast=0.2, brightness=20, erase=0.3
+        rotation=12,
+        zoom=0.15,
+        shift=0.08,
+        horizontal_flip=True,
+        contrast=0.2,
+        brightness=20,
+        random_erasing=0.3,
     ),
     label_smoothing=0.1,
     mixup=0.2,
-    calm_epochs=8,
-    average=0.998,
+    no_mixup_epochs=8,
+    ema_decay=0.998,
     monitor="val_accuracy",
 )
 
-#: For a network that knows faces already: small steps, and an average short enough for a few
-#: hundred faces.
-TUNE = Recipe(
+#: For fine-tuning a trained network: a low learning rate, and weight averaging short enough for
+#: a few hundred faces.
+TUNE = replace(
+    SCRATCH,
     name="tune",
-    phases=(
-        Phase(
-            epochs=16,
-            optimizer="sgd",
-            learning_rate=0.01,
-            schedule="cosine",
-            warmup_epochs=1,
-            weight_decay=5e-3,
-        ),
-    ),
+    phases=(replace(SCRATCH.phases[0], epochs=16, learning_rate=0.01, warmup_epochs=1),),
     batch_size=64,
-    augmentation=Augmentation(
-        rotation=12, zoom=0.15, shift=0.08, mirror=True, contrast=0.2, brightness=20, erase=0.2
-    ),
-    label_smoothing=0.1,
-    average=0.98,
-    monitor="val_accuracy",
+    augmentation=replace(SCRATCH.augmentation, random_erasing=0.2),
+    mixup=0.0,
+    no_mixup_epochs=0,
+    ema_decay=0.98,
 )
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
@@ -296,10 +267,10 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
 def get_recipe(
     recipe: str | Recipe, *, epochs: int | None = None, precision: Precision | None = None
 ) -> Recipe:
-    """Return a recipe by its name, or the recipe itself, with some of it replaced.
+    """Return a recipe, given itself or its name, with other epochs and another precision.
 
     Raises:
-        ConfigError: no recipe has that name, or it needs more epochs.
+        ConfigError: no recipe has this name, or it needs more epochs.
     """
     chosen = recipe if isinstance(recipe, Recipe) else look_up("recipe", recipe, RECIPES)
     if epochs is not None:

@@ -1,4 +1,4 @@
-"""The contract, and weights from files."""
+"""Test emonet's contract and the loading of weights."""
 
 import keras
 import numpy as np
@@ -20,7 +20,7 @@ def test_backbone(check):
 
 @pytest.fixture(scope="module")
 def published():
-    """Stands for a network that somebody trained: its statistics are no longer 0 and 1."""
+    """Return a network like a trained one: its statistics differ from 0 and 1."""
     network = keras.applications.MobileNet(
         input_shape=(32, 32, 3), alpha=0.25, include_top=False, weights=None, pooling="avg"
     )
@@ -50,8 +50,8 @@ def build(path, **config):
 @pytest.mark.parametrize("file", ["hdf5", "safetensors"])
 def test_a_file_gives_the_features_of_the_network_that_wrote_it(file, published, request):
     pixels = np.random.default_rng(1).uniform(0, 255, (2, 32, 32, 3)).astype(np.float32)
-    blue_first = pixels[..., ::-1] - [103.939, 116.779, 123.68]
-    expected = np.asarray(published(blue_first.astype(np.float32), training=False))
+    bgr = pixels[..., ::-1] - [103.939, 116.779, 123.68]
+    expected = np.asarray(published(bgr.astype(np.float32), training=False))
     features = np.asarray(build(request.getfixturevalue(file))(pixels, training=False))
     assert np.ptp(expected) > 0
     np.testing.assert_allclose(features, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
@@ -64,7 +64,7 @@ def test_loaded_statistics_hold_in_training_too(hdf5):
     trained = np.asarray(model(pixels, training=True))
     np.testing.assert_array_equal(trained, np.asarray(model(pixels, training=False)))
     assert all(map(np.array_equal, before, model.get_weights()))
-    # Without a file they are learnt.
+    # Without a file, training updates the statistics.
     fresh = create_backbone("mobilenet", **SMALL)
     learning = np.asarray(fresh(pixels, training=True))
     assert not np.array_equal(learning, np.asarray(fresh(pixels, training=False)))
@@ -88,13 +88,13 @@ def test_every_layer_that_is_not_filled_is_named(published, tmp_path):
 
 
 def test_a_file_of_another_alpha_is_refused(hdf5):
-    with pytest.raises(WeightsError, match="of this alpha"):
+    with pytest.raises(WeightsError, match="with the same alpha"):
         build(hdf5, alpha=0.5)
 
 
 @pytest.mark.parametrize("name", ["faces.weights.h5", "faces.safetensors"])
 def test_a_file_of_another_kind_is_refused(name, tmp_path):
-    (tmp_path / name).write_bytes(b"neither the one nor the other")
+    (tmp_path / name).write_bytes(b"not a weights file")
     with pytest.raises(WeightsError, match="is not a"):
         build(tmp_path / name)
 

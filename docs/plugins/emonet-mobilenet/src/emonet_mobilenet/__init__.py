@@ -7,7 +7,7 @@ INPUT_SIZE = (96, 96)
 
 @hookimpl
 def emonet_register_backbones():
-    """Offer ``mobilenet``."""
+    """Register ``mobilenet``."""
     return [
         BackboneSpec(
             name="mobilenet",
@@ -21,17 +21,17 @@ def emonet_register_backbones():
 
 
 def build(config, *, pretrained):
-    """Build the backbone; ``pretrained`` fills it from the file that ``weights`` names."""
+    """Build the backbone; with ``pretrained``, load the file in the setting ``weights``."""
     from emonet_mobilenet.architecture import mobilenet
 
-    size = require_size("mobilenet", "input_size", config["input_size"], least=32)
+    size = require_size("mobilenet", "input_size", config["input_size"], minimum=32)
     require_number("mobilenet", "alpha", config["alpha"], 0.1, 2)
     if pretrained and config["weights"] is None:
         raise ConfigError(
-            "mobilenet: pretrained=True needs weights that were trained on faces, and none come "
-            "with this package. Name a file in the setting 'weights': one that Keras' "
-            "save_weights wrote for keras.applications.MobileNet of the same alpha, or a "
-            "safetensors file with the same layer names. The README says more."
+            "mobilenet: pretrained=True needs weights trained on faces, and this package contains "
+            "none. Name a file in the setting 'weights': a file from Keras' save_weights for "
+            "keras.applications.MobileNet with the same alpha, or a safetensors file with the "
+            "same layer names. The README explains both."
         )
     weights = config["weights"] if pretrained else None
     return mobilenet(size, alpha=config["alpha"], weights=weights)

@@ -1,19 +1,19 @@
-"""Keras Applications' MobileNet (Howard et al. 2017) behind its own scaling."""
+"""Keras Applications' MobileNet (Howard et al. 2017) with built-in scaling."""
 
 import keras
 from keras import layers, ops
 
 from emonet_mobilenet.weights import fill
 
-# Blue, green and red, as networks for faces have subtracted it since VGG-Face.
+# Mean of blue, green and red. Networks for faces have subtracted it since VGG-Face.
 MEAN = (103.939, 116.779, 123.68)
 
 
 class StillBatchNormalization(layers.BatchNormalization):
-    """Batch normalisation by its stored statistics, in training too."""
+    """Batch normalisation with fixed statistics, also in training."""
 
     def call(self, inputs, training=None, mask=None):
-        """Normalise; ``training`` changes nothing."""
+        """Normalise with the stored statistics; ``training`` has no effect."""
         return super().call(inputs, training=False, mask=mask)
 
 
@@ -22,29 +22,29 @@ def mobilenet(input_size, *, alpha, weights):
 
     Args:
         input_size: (height, width) of the input, pixels.
-        alpha: width multiplier: channels in proportion to the published network's.
-        weights: a file to fill the network from, or None. The statistics of batch
-            normalisation are kept then: files exist in which they are folded into the rest.
+        alpha: width multiplier: number of channels relative to the published network.
+        weights: file of weights, or None. With a file, batch normalisation keeps its
+            statistics, because some files have them folded into the other weights.
 
     Raises:
-        EmonetError: the file can't be had or read, or doesn't fill every layer.
+        EmonetError: the file is missing, can't be read, or has no weights for a layer.
     """
     network = keras.applications.MobileNet(
         input_shape=(*input_size, 3), alpha=alpha, include_top=False, weights=None, pooling="avg"
     )
     if weights is not None:
-        network = keras.models.clone_model(network, clone_function=_still)
+        network = keras.models.clone_model(network, clone_function=_frozen)
         fill(network, weights)
     pixels = keras.Input((*input_size, 3), name="pixels")
-    blue_first = ops.flip(pixels, axis=-1)
-    centred = layers.Rescaling(
+    bgr = ops.flip(pixels, axis=-1)
+    scaled = layers.Rescaling(
         1.0, offset=[-mean for mean in MEAN], dtype="float32", name="rescaling"
-    )(blue_first)
-    return keras.Model(pixels, network(centred), name="mobilenet")
+    )(bgr)
+    return keras.Model(pixels, network(scaled), name="mobilenet")
 
 
-def _still(layer):
-    """Copy a layer; batch normalisation becomes still."""
+def _frozen(layer):
+    """Return a copy of a layer, with fixed statistics if it normalises batches."""
     normalises = isinstance(layer, layers.BatchNormalization)
     kind = StillBatchNormalization if normalises else type(layer)
     return kind.from_config(layer.get_config())

@@ -1,4 +1,4 @@
-"""Files that plugins name: on this machine, on the Hugging Face Hub, or at an address."""
+"""Locate files for plugins: on this machine, on the Hugging Face Hub, or on the web."""
 
 import hashlib
 import logging
@@ -10,36 +10,34 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emonet.errors import ConfigError, HubError, ModelNotFoundError, WeightsError
-from emonet.files import beside
+from emonet.support.files import atomic_write
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
-__all__ = ["ask_hub_first", "hub_client", "locate_file"]
-
 logger = logging.getLogger("emonet")
 
-#: How long an address may say nothing.
+#: How long to wait for a web server.
 TIMEOUT_SECONDS = 30
 
 
 def locate_file(source: str, *, sha256: str | None = None) -> Path:
-    """Return a file's path on this machine; what is elsewhere is fetched once and kept.
+    """Return a file's local path; download a remote file once and cache it.
 
     Args:
         source: a path; ``hf://org/name/file`` or ``hf://org/name@revision/file`` on the
-            Hugging Face Hub; or an ``https://`` or ``http://`` address, whose file is kept
-            where Keras keeps its own (``KERAS_HOME``, by default ``~/.keras``).
-        sha256: what the file must have, where that is known.
+            Hugging Face Hub; or an ``https://`` or ``http://`` URL, whose file is cached in
+            the folder of Keras (``KERAS_HOME``, by default ``~/.keras``).
+        sha256: expected digest of the file; None skips the check.
 
     Raises:
-        ConfigError: the source is none of these.
+        ConfigError: source has none of these forms.
         ModelNotFoundError: there is no file at the path.
-        HubError: it can't be fetched.
-        WeightsError: it is another file than the one that was meant.
+        HubError: the file can't be downloaded.
+        WeightsError: the file has another digest.
     """
     if not isinstance(source, str):
-        raise ConfigError(f"A file is given as a path or an address, got {source!r}")
+        raise ConfigError(f"A file must be given as a path or a URL, got {source!r}")
     if source.startswith("hf://"):
         path = _from_hub(source)
     elif source.startswith(("https://", "http://")):
@@ -53,24 +51,20 @@ def locate_file(source: str, *, sha256: str | None = None) -> Path:
             found = hashlib.file_digest(file, "sha256").hexdigest()
         if found != sha256:
             raise WeightsError(
-                f"{path} is not the file that was meant: its SHA-256 is {found}, expected "
-                f"{sha256}. Delete it and try again."
+                f"{path} is not the expected file: its SHA-256 is {found}, expected {sha256}. "
+                f"Delete it and try again."
             )
     return path
 
 
 def hub_client(token: str | None = None) -> "HfApi":
-    """Return the Hub's client, which gives the Hub emonet's name and version.
-
-    Args:
-        token: for what is private; None: the one that the client is logged in with.
-    """
+    """Return a client of the Hub that sends emonet's name and version."""
     from huggingface_hub import HfApi
     from huggingface_hub.constants import HF_HUB_ETAG_TIMEOUT
 
     class Client(HfApi):
         def repo_info(self, *arguments: Any, **options: Any) -> Any:
-            # The client's own would wait without end for a Hub that does not answer.
+            # By default, the client waits forever for a Hub that does not answer.
             return super().repo_info(*arguments, **{"timeout": HF_HUB_ETAG_TIMEOUT, **options})
 
     return Client(token=token, library_name="emonet", library_version=version("emonet"))
@@ -84,10 +78,10 @@ def ask_hub_first(
     revision: str | None,
     cache_dir: Path | None = None,
 ) -> None:
-    """Ask once about a file, unless it is in the cache, and raise what is wrong.
+    """Request a file's metadata from the Hub, unless the file is cached, to fail early.
 
-    To download it, the client asks seven times in half a minute where nobody answers, and
-    waits for minutes where somebody listens and says nothing.
+    A download would fail late: the client tries seven times in half a minute if the Hub is
+    unreachable, and waits for minutes if the Hub accepts the connection but sends nothing.
     """
     from huggingface_hub import hf_hub_url, try_to_load_from_cache
 
@@ -99,14 +93,14 @@ def ask_hub_first(
 def _from_hub(source: str) -> Path:
     parts = re.fullmatch(r"hf://([^/@]+/[^/@]+)(?:@([^/]+))?/(.+)", source)
     if parts is None:
-        raise ConfigError(f"A file on the Hub is written hf://org/name/file, got {source!r}")
+        raise ConfigError(f"A file on the Hub must be written hf://org/name/file, got {source!r}")
     repository, revision, file = parts.groups()
     client = hub_client()
     try:
         ask_hub_first(client, repository, file, revision=revision)
         return Path(client.hf_hub_download(repository, file, revision=revision))
     except Exception as error:
-        # Beside its own errors the client lets those of its transport and the disk through.
+        # Besides its own errors, the client raises errors of its HTTP library and of the disk.
         raise HubError(f"{source} can't be fetched: {type(error).__name__}: {error}") from error
 
 
@@ -115,22 +109,22 @@ def _from_web(source: str) -> Path:
     from urllib.request import urlopen
 
     cache = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras") / "emonet"
-    # Files of one name from two addresses are two files.
+    # Two URLs may have files of the same name.
     folder = cache / hashlib.sha256(source.encode()).hexdigest()[:16]
     file = folder / (Path(unquote(urlsplit(source).path)).name or "file")
     if file.is_file():
         return file
-    logger.info("Fetching %s", source)
+    logger.info("Downloading %s", source)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with (
-            beside(file) as new,
-            urlopen(source, timeout=TIMEOUT_SECONDS) as answer,  # noqa: S310  (http and https alone)
-            new.open("wb") as taken,
+            atomic_write(file) as new,
+            urlopen(source, timeout=TIMEOUT_SECONDS) as response,  # noqa: S310  (http and https)
+            new.open("wb") as target,
         ):
-            shutil.copyfileobj(answer, taken)
-            if answer.length:
-                raise OSError(f"the connection ended {answer.length} bytes too early")
+            shutil.copyfileobj(response, target)
+            if response.length:
+                raise OSError(f"the connection ended {response.length} bytes too early")
         return file
     except Exception as error:
         raise HubError(f"{source} can't be fetched: {type(error).__name__}: {error}") from error

@@ -1,17 +1,15 @@
-"""A progress bar where a person waits, and nothing where nobody does."""
+"""A progress bar on a terminal."""
 
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-__all__ = ["progress_bar"]
-
 
 @contextmanager
 def progress_bar(title: str, total: int | None) -> Iterator[Callable[[], None]]:
-    """Show a bar on the terminal and yield the function that moves it on by one.
+    """Show a progress bar and yield a function that advances it by one.
 
-    Where the total is not known, it only shows that something moves.
+    Without a total, the bar shows activity only. Without a terminal, there is no bar.
     """
     if not sys.stderr.isatty():
         yield lambda: None

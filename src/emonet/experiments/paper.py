@@ -1,13 +1,12 @@
-"""What the paper trained, and on what scale it is to be done again."""
+"""The networks of the paper, and the scales of its reproduction."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from emonet.config import look_up
 from emonet.errors import ConfigError
 from emonet.plugin import Json
-
-__all__ = ["PAPER_ENSEMBLE", "SCALES", "VARIANTS", "Scale", "Variant", "get_variants"]
+from emonet.support.counting import counted
 
 #: Accuracy of the paper's ensemble, 0..1.
 PAPER_ENSEMBLE = 0.7339
@@ -15,28 +14,21 @@ PAPER_ENSEMBLE = 0.7339
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
-    """One of the paper's networks, and the accuracy (0..1) that its Table 2 has for it."""
+    """One of the paper's networks, with its accuracy (0..1) in Table 2."""
 
     name: str
     backbone: str
-    backbone_config: Mapping[str, Json]
-    features: tuple[str, ...]
+    backbone_config: Mapping[str, Json] = field(default_factory=dict)
+    features: tuple[str, ...] = ()
     paper_accuracy: float
 
 
 #: In the order of the paper's accuracies.
 VARIANTS = (
-    Variant(
-        name="inception_resnet_v2",
-        backbone="inception_resnet_v2",
-        backbone_config={},
-        features=(),
-        paper_accuracy=0.6275,
-    ),
+    Variant(name="inception_resnet_v2", backbone="inception_resnet_v2", paper_accuracy=0.6275),
     Variant(
         name="inception_resnet_v2_bovw",
         backbone="inception_resnet_v2",
-        backbone_config={},
         features=("bovw",),
         paper_accuracy=0.6455,
     ),
@@ -44,7 +36,6 @@ VARIANTS = (
         name="resnet50",
         backbone="resnet50",
         backbone_config={"variant": "vggface2"},
-        features=(),
         paper_accuracy=0.6892,
     ),
     Variant(
@@ -59,13 +50,13 @@ VARIANTS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
-    """How large the experiment is; nothing else differs between scales.
+    """The size of the experiment; scales differ in nothing else.
 
     Attributes:
         input_sizes: side of each backbone's input, pixels.
-        training_faces: how many faces of the training split are used, evenly spread over it;
-            None uses all.
-        epochs: of the recipe ``paper``; None leaves its own number.
+        training_faces: number of training faces, evenly spread over the training split; None
+            uses all.
+        epochs: epochs of the recipe ``paper``; None keeps the recipe's number.
     """
 
     name: str
@@ -74,12 +65,12 @@ class Scale:
     epochs: int | None = None
 
     def describe(self) -> str:
-        """Say in one line what the scale is."""
+        """Return the scale in one line."""
         sizes = ", ".join(f"{name} at {side}x{side}" for name, side in self.input_sizes.items())
         faces = "all training faces" if self.training_faces is None else (
-            f"{self.training_faces} training faces"
+            counted(self.training_faces, "training face")
         )  # fmt: skip
-        epochs = "the recipe's epochs" if self.epochs is None else f"{self.epochs} epochs"
+        epochs = "the recipe's epochs" if self.epochs is None else counted(self.epochs, "epoch")
         return f"scale {self.name}: {sizes}; {faces}; {epochs}"
 
 
@@ -98,16 +89,12 @@ SCALES = {
 
 
 def get_variants(variants: Collection[str | Variant] | None) -> list[Variant]:
-    """Return variants by their names, or themselves; None is all of the paper's.
-
-    Raises:
-        ConfigError: no variant has that name, or none is given.
-    """
+    """Return variants, given themselves or their names; None returns all of the paper."""
     known = {variant.name: variant for variant in VARIANTS}
     chosen = [
         look_up("variant", variant, known) if isinstance(variant, str) else variant
         for variant in (VARIANTS if variants is None else variants)
     ]
     if not chosen:
-        raise ConfigError(f"No variant is given. Variants: {', '.join(known)}")
+        raise ConfigError(f"variants is empty. Choose from: {', '.join(known)}")
     return chosen

@@ -1,22 +1,15 @@
-"""The experiment's report as Markdown."""
+"""Write the experiment's report as Markdown."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from emonet.evaluation.report import Report
-
-__all__ = ["to_markdown"]
+from emonet.records import Report
 
 
 def to_markdown(summary: Mapping[str, Any], reports: Mapping[str, Report]) -> str:
-    """Return the report for people: the paper's tables beside ours.
-
-    Args:
-        summary: what report.json holds.
-        reports: on the test split, by network.
-    """
-    test, parameters, learnt = (
-        summary["test_split"], summary["parameters"], summary["learnt_weights"]
+    """Return report.json and the networks' reports on the test split as Markdown."""
+    test, parameters, fitted = (
+        summary["test_split"], summary["parameters"], summary["ensemble_weights"]
     )  # fmt: skip
     lines = [
         "# The EmoNet paper's experiment",
@@ -24,7 +17,7 @@ def to_markdown(summary: Mapping[str, Any], reports: Mapping[str, Report]) -> st
         f"`{summary['command']}`, {summary['scale']}, "
         f"{'pretrained' if summary['settings']['pretrained'] else 'not pretrained'}.",
         "",
-        f"## Accuracy on {test} ({summary['faces'][test]} faces), beside the paper's Table 2",
+        f"## Accuracy on {test} ({summary['faces'][test]} faces), with the paper's Table 2",
         "",
         "| network | parameters | accuracy | 95 % interval | paper |",
         "|---|---|---|---|---|",
@@ -37,22 +30,22 @@ def to_markdown(summary: Mapping[str, Any], reports: Mapping[str, Report]) -> st
             f"{100 * summary['paper'][name]:.2f} % |"
         )
     if test == summary["validation_split"]:
-        lines += ["", f"{test} also chose the epochs and the weights, which flatters."]
-    if learnt is not None:
+        lines += ["", f"{test} also selected epochs and weights: these figures are too high."]
+    if fitted is not None:
         lines += [
             "",
-            f"## Weights, learnt on {summary['validation_split']} (the paper's Table 1)",
+            f"## Weights, fitted on {summary['validation_split']} (the paper's Table 1)",
             "",
-            "| network | weight | accuracy there |",
+            f"| network | weight | accuracy on {summary['validation_split']} |",
             "|---|---|---|",
             *(
-                f"| {name} | {weight:.4f} | {100 * learnt['members'][name]:.2f} % |"
-                for name, weight in learnt["weights"].items()
+                f"| {name} | {weight:.4f} | {100 * fitted['members'][name]:.2f} % |"
+                for name, weight in fitted["weights"].items()
             ),
             "",
-            f"The plain mean has {100 * learnt['mean']:.2f} % there, the learnt weights "
-            f"{100 * learnt['learnt']:.2f} %, and {100 * learnt['held_out']:.2f} % where each "
-            f"fifth is weighted by what was learnt on the others.",
+            f"Plain mean: {100 * fitted['mean']:.2f} %. Fitted weights: "
+            f"{100 * fitted['fitted']:.2f} % on the same faces, "
+            f"{100 * fitted['held_out']:.2f} % in 5-fold cross-validation.",
         ]
     for name, report in reports.items():
         lines += [

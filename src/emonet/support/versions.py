@@ -1,17 +1,14 @@
-"""Which packages are installed, and their versions."""
+"""Versions of installed packages."""
 
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 
-__all__ = ["installed"]
-
 
 def installed(libraries: Mapping[str, str]) -> dict[str, str | None]:
-    """Return the version of each package that brings a library; None where there is none.
+    """Return the version of each package that provides a library; None if not installed.
 
-    Args:
-        libraries: what is imported of each library, by the library's name. It may come from
-            packages of several names, such as tensorflow and tensorflow-cpu.
+    Libraries map a name to an import name. Several packages may provide one library, such as
+    tensorflow and tensorflow-cpu.
     """
     found: dict[str, str | None] = {}
     packages = packages_distributions()

@@ -1,4 +1,4 @@
-"""Carries the experiment out, going on where it was interrupted."""
+"""Run the experiment; an interrupted run can be resumed."""
 
 import json
 import logging
@@ -14,23 +14,14 @@ from emonet.data import FaceDataset, load_dataset
 from emonet.data.splits import TEST, TRAINING, VALIDATION, official_split, split_name
 from emonet.errors import ConfigError
 from emonet.evaluation import plots
-from emonet.evaluation.report import Report
-from emonet.files import beside
-from emonet.network.network import count_parameters
+from emonet.experiments.paper import PAPER_ENSEMBLE, SCALES, Scale, Variant, get_variants
+from emonet.experiments.report import to_markdown
+from emonet.experiments.runs import is_finished, train_folder
 from emonet.recognizer import EmotionRecognizer
-from emonet.reproduction.experiment import (
-    PAPER_ENSEMBLE,
-    SCALES,
-    Scale,
-    Variant,
-    get_variants,
-)
-from emonet.reproduction.report import to_markdown
-from emonet.runs import is_finished, train_folder
+from emonet.records import Report
+from emonet.support.files import atomic_write
 from emonet.training.recipes import Precision
 from emonet.training.record import data_digest, installed_versions
-
-__all__ = ["reproduce"]
 
 logger = logging.getLogger("emonet")
 
@@ -49,33 +40,24 @@ def reproduce(
     test_split: str = TEST,
     precision: Precision | None = None,
     seed: int = 0,
-    command: str = "emonet.reproduction.reproduce",
+    command: str = "emonet.experiments.reproduce",
 ) -> dict[str, Any]:
-    """Train the paper's networks, learn their ensemble's weights, and report.
+    """Train the paper's networks, fit the weights of their ensemble, and write a report.
 
-    What was finished before is not done again.
+    Call it again after an interruption: finished networks are skipped. Return the content of
+    ``report.json``.
 
     Args:
         data: FER-2013's CSV file, or a folder with all three splits.
         out: the folder for model folders, ``report.md``, ``report.json`` and figures.
         scale: ``"paper"``, ``"small"`` or a Scale.
-        variants: names of the paper's, or Variants; None takes the paper's four.
-        weights: where the pretrained weights of a backbone are, by its name.
+        variants: names of the paper's variants, or Variants; None trains the paper's four.
+        weights: pretrained weights by backbone: a path or a URL.
         pretrained: start from pretrained weights, as the paper does.
-        test_split: the split that is reported.
-        precision: instead of the recipe's own.
-        seed: of training and of the search for weights.
-        command: what the reports name as the command.
-
-    Returns:
-        What ``report.json`` holds.
-
-    Raises:
-        ConfigError: an unknown scale or variant, weights that no variant takes, or ``out``
-            holds another experiment.
-        DataError: a split is missing.
-        TrainingError: a variant diverged; its last good checkpoint stays.
-        MissingDependencyError: matplotlib or the landmark model is not installed.
+        test_split: the split to report on.
+        precision: precision of training; None keeps the recipe's.
+        seed: seed of training and of the search for weights.
+        command: the command that the reports name.
     """
     scale = scale if isinstance(scale, Scale) else look_up("scale", scale, SCALES)
     chosen = get_variants(variants)
@@ -83,20 +65,23 @@ def reproduce(
     backbones = {variant.backbone for variant in chosen}
     if unknown := sorted(set(weights) - (backbones if pretrained else set())):
         raise ConfigError(
-            f"Weights were given for {', '.join(unknown)}, which no variant starts from: "
-            f"pretrained is {pretrained}, the backbones are {', '.join(sorted(backbones))}"
+            f"Weights were given for {', '.join(unknown)}, which no variant uses: pretrained is "
+            f"{pretrained}, and the backbones are {', '.join(sorted(backbones))}"
         )
     test = official_split(test_split)
-    # Before anything is trained: a split that is missing is said now.
-    splits = _load_splits(data, test)
+    # Load all splits before training, so that a missing one is reported at once.
+    splits = {name: load_dataset(data, name) for name in (TRAINING, VALIDATION, test)}
     labels = splits[TRAINING].labels
+    splits = {name: part.with_labels(labels) for name, part in splits.items()}
     settings = {
         "scale": asdict(scale), "pretrained": pretrained, "precision": precision, "seed": seed,
         "data": {name: data_digest(part) for name, part in splits.items()},
         "weights": {backbone: str(path) for backbone, path in sorted(weights.items())},
     }  # fmt: skip
-    _claim(out, settings)
-    _draw_data(splits, out)
+    _write_settings(out, settings)
+    figures = out / "figures"
+    figures.mkdir(exist_ok=True)
+    _draw_data(splits, figures)
     for variant in chosen:
         if is_finished(out / variant.name):
             logger.info("%s is finished", variant.name)
@@ -121,12 +106,12 @@ def reproduce(
     if len(members) > 1:
         best = EmotionRecognizer.ensemble(members.values())
         best.fit_weights(splits[VALIDATION], seed=seed)
-        best.training = replace(best.training, command=command)
+        best.set_record(replace(best.record, command=command))
         reports[ENSEMBLE] = best.evaluate(splits[test])
         best.note_evaluation(split_name(data, test), reports[ENSEMBLE])
         best.save_pretrained(out / ENSEMBLE)
-    _draw_results(members, best, reports, splits[test], out)
-    learnt = best.training.learnt_weights
+    _draw_results(members, best, reports, splits[test], figures)
+    fitted = best.record.ensemble_weights
     summary = {
         "command": command,
         "settings": settings,
@@ -135,21 +120,14 @@ def reproduce(
         "test_split": test,
         "versions": installed_versions("scipy"),
         "faces": {name: len(part) for name, part in splits.items()},
-        "parameters": {name: count_parameters(member.weights) for name, member in members.items()},
+        "parameters": {name: member.model.parameters for name, member in members.items()},
         "paper": {part.name: part.paper_accuracy for part in chosen} | {ENSEMBLE: PAPER_ENSEMBLE},
-        "learnt_weights": None if learnt is None else asdict(learnt),
+        "ensemble_weights": None if fitted is None else asdict(fitted),
         "reports": {name: report.to_dict() for name, report in reports.items()},
     }
     _write(out / "report.json", json.dumps(summary, indent=1) + "\n")
     _write(out / "report.md", to_markdown(summary, reports))
     return summary
-
-
-def _load_splits(data: Path, test: str) -> dict[str, FaceDataset]:
-    """Load what is learnt from, what chooses, and what is reported, with the same labels."""
-    splits = {name: load_dataset(data, name) for name in (TRAINING, VALIDATION, test)}
-    labels = splits[TRAINING].labels
-    return {name: part.with_labels(labels) for name, part in splits.items()}
 
 
 def _describe(
@@ -171,18 +149,18 @@ def _describe(
             **({} if source is None else {"weights": source}),
         },
         labels=labels,
-        centred=True,
+        subtract_mean_face=True,
         pretrained=pretrained,
     )
 
 
-def _draw_data(splits: Mapping[str, FaceDataset], out: Path) -> None:
+def _draw_data(splits: Mapping[str, FaceDataset], figures: Path) -> None:
     labels = splits[TRAINING].labels
     counts = {
         name: np.bincount(part.classes, minlength=len(labels)) for name, part in splits.items()
     }
     figure = plots.plot_class_distribution(counts, labels)
-    plots.save_figure(figure, _figures(out) / "class_distribution.png")
+    plots.save_figure(figure, figures / "class_distribution.png")
 
 
 def _draw_results(
@@ -190,35 +168,28 @@ def _draw_results(
     best: EmotionRecognizer,
     reports: Mapping[str, Report],
     test: FaceDataset,
-    out: Path,
+    figures: Path,
 ) -> None:
-    figures = _figures(out)
     samples = _spread(test, SAMPLES)
-    said = best.predict_proba(samples.images)
-    figure = plots.plot_samples(samples.images, samples.classes, said, samples.labels)
+    predicted = best.predict_proba(samples.images)
+    figure = plots.plot_samples(samples.images, samples.classes, predicted, samples.labels)
     plots.save_figure(figure, figures / "samples.png")
-    histories = {name: member.training.history for name, member in members.items()}
+    histories = {name: member.record.history for name, member in members.items()}
     plots.save_figure(plots.plot_learning_curves(histories), figures / "learning_curves.png")
     for name, report in reports.items():
         plots.save_figure(plots.plot_confusion(report, name), figures / f"confusion_{name}.png")
 
 
-def _figures(out: Path) -> Path:
-    folder = out / "figures"
-    folder.mkdir(exist_ok=True)
-    return folder
-
-
-def _claim(out: Path, settings: Mapping[str, Any]) -> None:
-    """Note what experiment a folder is for, and refuse one that is for another."""
+def _write_settings(out: Path, settings: Mapping[str, Any]) -> None:
+    """Write the settings to the folder; raise ConfigError if it has other settings."""
     text = json.dumps(settings, indent=1) + "\n"
-    note = out / "settings.json"
-    if note.exists():
-        if note.read_text(encoding="utf-8") != text:
-            raise ConfigError(f"{out} holds another experiment, see {note}: choose another folder")
+    path = out / "settings.json"
+    if path.exists():
+        if path.read_text(encoding="utf-8") != text:
+            raise ConfigError(f"{out} holds another experiment, see {path}: choose another folder")
         return
     out.mkdir(parents=True, exist_ok=True)
-    _write(note, text)
+    _write(path, text)
 
 
 def _spread(dataset: FaceDataset, count: int | None) -> FaceDataset:
@@ -229,5 +200,5 @@ def _spread(dataset: FaceDataset, count: int | None) -> FaceDataset:
 
 
 def _write(path: Path, text: str) -> None:
-    with beside(path) as file:
+    with atomic_write(path) as file:
         file.write_text(text, encoding="utf-8")

@@ -1,0 +1,1 @@
+"""From the names in a configuration to built components, networks and sessions."""

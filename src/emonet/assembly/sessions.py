@@ -1,0 +1,100 @@
+"""Sessions: networks and detectors built from a Model at first use."""
+
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emonet.assembly.networks import build_detector, build_ensemble, runtime_of
+from emonet.config import NetworkConfig
+from emonet.model import Model
+from emonet.network.ensemble import Ensemble
+from emonet.pipeline.crops import FacesBySize, faces_by_size
+from emonet.pipeline.detection import DetectorPool
+from emonet.pipeline.images import ImageSource
+from emonet.runtimes import Device, RuntimeName
+
+
+class Sessions:
+    """The networks and detectors of one Model; any number of threads may use them."""
+
+    def __init__(self, model: Model, device: Device = "auto") -> None:
+        self.model = model
+        self.device = device
+        self._ensemble: Ensemble | None = None
+        self._detectors: DetectorPool | None = None
+        self._lock = threading.RLock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what is built: a copy in another process builds its own."""
+        return {"model": self.model, "device": self.device}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        Sessions.__init__(self, **state)
+
+    def of(self, model: Model) -> "Sessions":
+        """Return sessions of another model that share what both models have in common."""
+        sessions = Sessions(model, self.device)
+        with self._lock:
+            if model.config.detector == self.model.config.detector:
+                sessions._detectors = self._detectors
+            if self._ensemble is not None and _same_networks(model, self.model):
+                sessions._ensemble = replace(
+                    self._ensemble,
+                    weights=[part.weight for part in model.config.networks],
+                    temperature=model.config.temperature,
+                    augmentation=model.config.test_time_augmentation,
+                )
+        return sessions
+
+    @property
+    def ensemble(self) -> Ensemble:
+        """The networks."""
+        with self._lock:
+            if self._ensemble is None:
+                self.model.require_weights()
+                self._ensemble = build_ensemble(self.model, self.device)
+            return self._ensemble
+
+    @property
+    def detectors(self) -> DetectorPool:
+        """The detectors; building the first one fails here, not in a worker thread."""
+        with self._lock:
+            if self._detectors is None:
+                detectors = DetectorPool(partial(build_detector, self.model.config.detector))
+                with detectors.borrow():
+                    self._detectors = detectors
+            return self._detectors
+
+    @property
+    def runtimes(self) -> dict[str, RuntimeName]:
+        """The runtime of each network by the network's name."""
+        return {part.name: runtime_of(self.model, part.name) for part in self.model.config.networks}
+
+    def by_size(self, faces: NDArray[np.uint8] | Iterable[ImageSource]) -> FacesBySize:
+        """Resize faces to every size that a network needs."""
+        return faces_by_size(faces, self.model.config.face_sizes)
+
+    def predict_proba(
+        self, faces: NDArray[np.uint8] | Iterable[ImageSource]
+    ) -> NDArray[np.float32]:
+        """Return float32 (n, classes) probabilities of face crops."""
+        return self.ensemble.predict_proba(self.by_size(faces))
+
+
+def _same_networks(first: Model, second: Model) -> bool:
+    """Whether two models have the same networks, whatever their weights in the ensemble."""
+
+    def networks(model: Model) -> list[NetworkConfig]:
+        return [replace(part, weight=1.0) for part in model.config.networks]
+
+    return (
+        first.weights is second.weights
+        and first.graphs is second.graphs
+        and first.config.labels == second.config.labels
+        and networks(first) == networks(second)
+    )

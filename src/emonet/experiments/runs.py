@@ -1,0 +1,72 @@
+"""Run training in a model folder; an interrupted run can be resumed."""
+
+import logging
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from emonet.data import Labelled
+from emonet.data.splits import VALIDATION
+from emonet.recognizer import EmotionRecognizer
+from emonet.storage.folder import CONFIG_FILE, Dtype, require_no_other
+from emonet.storage.update import update_model
+from emonet.support.counting import counted
+
+logger = logging.getLogger("emonet")
+
+CHECKPOINTS = "checkpoints"
+LEFTOVERS = ".finished"
+
+
+def is_finished(folder: Path) -> bool:
+    """Return whether a folder holds a finished model; if so, delete leftover checkpoints."""
+    finished = (folder / CONFIG_FILE).exists() and not (folder / CHECKPOINTS).exists()
+    if finished:
+        _delete_leftovers(folder)
+    return finished
+
+
+def train_folder(
+    recognizer: EmotionRecognizer,
+    train: Labelled,
+    validation: Labelled | None,
+    folder: Path,
+    *,
+    command: str,
+    split: str = VALIDATION,
+    dtype: Dtype = "float32",
+    license: str | None = None,
+    **arguments: Any,
+) -> None:
+    """Train a recognizer and save it with its validation figures in a model folder.
+
+    Call it again with the same arguments after an interruption: it continues after the last
+    finished epoch. Other arguments are those of EmotionRecognizer.fit. The record names the
+    command, and the validation faces by their split.
+    """
+    require_no_other(folder)
+    checkpoints = folder / CHECKPOINTS
+    _delete_leftovers(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    recognizer.fit(train, validation, checkpoint_dir=checkpoints, **arguments)
+    recognizer.set_record(replace(recognizer.record, command=command))
+    recognizer.save_pretrained(folder, dtype=dtype, license=license)
+    if validation is not None:
+        # Evaluate the saved model, because float16 rounds the weights.
+        report = EmotionRecognizer.from_pretrained(folder).evaluate(validation)
+        update_model(
+            folder,
+            lambda stored: replace(stored, record=stored.record.with_evaluation(split, report)),
+        )
+        faces = counted(report.n, "validation face")
+        logger.info("Accuracy on %s: %.4f", faces, report.accuracy)
+    # Rename the checkpoints last: a folder with checkpoints counts as unfinished.
+    checkpoints.rename(folder / LEFTOVERS)
+    _delete_leftovers(folder)
+    logger.info("Saved %s", folder)
+
+
+def _delete_leftovers(folder: Path) -> None:
+    """Delete the checkpoints of a finished run, if an interruption left some."""
+    shutil.rmtree(folder / LEFTOVERS, ignore_errors=True)

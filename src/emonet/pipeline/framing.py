@@ -1,0 +1,93 @@
+"""Measure the framing of training faces relative to a detector's boxes.
+
+Some detectors draw a box from the brows, others from the hairline. A Framing maps a detector's
+box to the square that the training faces were cropped to.
+"""
+
+import logging
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emonet.config import Framing
+from emonet.errors import ConfigError
+from emonet.model import Model
+from emonet.pipeline.crops import box_side, faces_by_size
+from emonet.pipeline.detection import detect_faces
+from emonet.plugin import Box, Detector
+
+logger = logging.getLogger("emonet")
+
+# Detectors need faces of about 80 pixels or more, with a border.
+MEASURED_SIDE = 192
+MEASURED_BORDER = 64
+MIN_FOUND = 5
+MAX_MEASURED = 150
+
+
+def measure_framing(model: Model, detector: Detector, faces: NDArray[np.uint8]) -> Model:
+    """Measure the framing of a model's detector on training faces.
+
+    Args:
+        model: the model.
+        detector: the model's detector.
+        faces: uint8 (n, height, width) grey, framed like the training faces. At most 299 of
+            them, evenly spread, are measured.
+
+    Returns:
+        The model with the median framing of those faces in which the detector finds exactly one.
+        The model itself if these are fewer than 5 or the result is implausible, with a warning
+        in the log, or if the detector frames faces itself.
+    """
+    size = model.config.face_sizes[0]
+    chosen = faces_by_size(evenly_spread(faces, MAX_MEASURED), (size,))[size]
+    framing = _measure(detector, chosen)
+    if framing is None:
+        return model
+    return replace(model, config=model.config.with_framing(model.config.detector.name, framing))
+
+
+def evenly_spread(faces: NDArray[np.uint8], count: int) -> NDArray[np.uint8]:
+    """Return count to 2 * count - 1 evenly spread faces; all if there are fewer."""
+    return faces[:: max(1, len(faces) // count)]
+
+
+def as_scene(face: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return a uint8 grey face crop as an RGB image large enough for a detector."""
+    import cv2
+
+    large = cv2.resize(face, (MEASURED_SIDE, MEASURED_SIDE), interpolation=cv2.INTER_CUBIC)
+    bordered = cv2.copyMakeBorder(large, *(MEASURED_BORDER,) * 4, cv2.BORDER_REPLICATE)
+    return np.asarray(cv2.cvtColor(bordered, cv2.COLOR_GRAY2RGB), np.uint8)
+
+
+def _measure(detector: Detector, faces: NDArray[np.uint8]) -> Framing | None:
+    results = [detect_faces(detector, as_scene(face)) for face in faces]
+    if any(detection.framed for detections in results for detection in detections):
+        return None
+    measured = [_framing(detections[0].box) for detections in results if len(detections) == 1]
+    if len(measured) < MIN_FOUND:
+        logger.warning(
+            "The framing was not measured: the detector finds exactly one face in only %d of %d "
+            "training faces. Faces in photos may be cropped differently from the training faces",
+            len(measured), len(faces),
+        )  # fmt: skip
+        return None
+    scale, shift_x, shift_y = np.median(measured, axis=0).round(3).tolist()
+    try:
+        return Framing(scale=scale, shift_x=shift_x, shift_y=shift_y)
+    except ConfigError as error:
+        logger.warning("The framing was not measured, because it is implausible: %s", error)
+        return None
+
+
+def _framing(box: Box) -> tuple[float, float, float]:
+    """Return (scale, shift_x, shift_y) for a box in an image that as_scene made."""
+    side = box_side(box)
+    centre = MEASURED_BORDER + MEASURED_SIDE / 2
+    return (
+        MEASURED_SIDE / side,
+        (centre - (box.x + box.width / 2)) / side,
+        (centre - (box.y + box.height / 2)) / side,
+    )

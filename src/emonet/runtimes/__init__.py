@@ -1,0 +1,12 @@
+"""Runtimes: what runs a network on a batch of faces.
+
+RUNTIMES maps a runtime's name to a RuntimeSpec. A new runtime is one file and one row.
+"""
+
+from emonet.runtimes.base import Device, NetworkSource, RuntimeName, RuntimeSpec
+from emonet.runtimes.keras_runtime import KERAS
+from emonet.runtimes.onnx_runtime import ONNXRUNTIME
+
+__all__ = ["RUNTIMES", "Device", "NetworkSource", "RuntimeName", "RuntimeSpec"]
+
+RUNTIMES: dict[RuntimeName, RuntimeSpec] = {"onnxruntime": ONNXRUNTIME, "keras": KERAS}

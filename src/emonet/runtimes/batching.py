@@ -1,0 +1,23 @@
+"""Run a network on many faces in batches, so that memory use stays bounded."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emonet.runtimes.base import Runtime
+
+BATCH_SIZE = 128
+
+
+def run_in_batches(
+    runtime: Runtime, faces: NDArray[np.uint8], features: Sequence[NDArray[np.float32]]
+) -> NDArray[np.float32]:
+    """Map uint8 (n, height, width) faces and (n, size) vectors to (n, classes); n >= 1."""
+    results = []
+    for start in range(0, len(faces), BATCH_SIZE):
+        batch = slice(start, start + BATCH_SIZE)
+        results.append(
+            runtime(faces[batch].astype(np.float32), [feature[batch] for feature in features])
+        )
+    return np.concatenate(results)

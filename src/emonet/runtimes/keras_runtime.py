@@ -1,0 +1,101 @@
+"""Keras: runs the Keras model itself, which is the reference."""
+
+import sys
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emonet.errors import ConfigError, MissingDependencyError
+from emonet.runtimes.base import Device, RuntimeSpec, require_device
+from emonet.support.dependencies import require
+
+if TYPE_CHECKING:
+    import keras
+
+#: Keras compiles one function per batch size, so a batch is padded to the next of these.
+BATCH_SIZES = (1, 8, 32, 128)
+
+
+class KerasRuntime:
+    """Runs a Keras model; the device ``"auto"`` leaves the choice to Keras."""
+
+    def __init__(self, model: "keras.Model", device: Device = "auto") -> None:
+        if device == "cuda":
+            require_device("Keras", device, _devices())
+        self.model = model
+        self._device = {"cpu": "cpu:0", "cuda": "gpu:0"}.get(device)
+        # The first call compiles, which two threads must not do at once.
+        self._lock = threading.Lock()
+
+    def __call__(
+        self, faces: NDArray[np.float32], features: Sequence[NDArray[np.float32]]
+    ) -> NDArray[np.float32]:
+        """Pad the batch, and run the model."""
+        count = len(faces)
+        size = next((size for size in BATCH_SIZES if size >= count), count)
+        batch = [_padded(array, size) for array in (faces, *features)]
+        with self._lock:
+            # Unlike predict, this builds no pipeline per call: it is fast and leaks nothing.
+            if self._device is None:
+                answers = self.model.predict_on_batch(batch)
+            else:
+                import keras
+
+                with keras.device(self._device):
+                    answers = self.model.predict_on_batch(batch)
+        return np.asarray(answers, np.float32)[:count]
+
+
+def start_keras() -> None:
+    """Import Keras; if emonet is the first to use TensorFlow, let GPU memory grow as needed.
+
+    By default TensorFlow takes all memory of every GPU. If it is loaded already, its settings
+    are left alone.
+    """
+    first = "tensorflow" not in sys.modules
+    try:
+        import keras
+    except ImportError as error:
+        require("keras", "Keras")
+        raise MissingDependencyError(
+            f"Keras can't be imported ({error}). Reinstall it: pip install 'emonet[train]'"
+        ) from error
+    except ValueError as error:
+        raise ConfigError(f"Keras can't be imported: {error}. Check KERAS_BACKEND") from error
+
+    if first and keras.backend.backend() == "tensorflow":
+        import tensorflow as tf  # Keras has no setting for it
+
+        for gpu in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(gpu, True)
+
+
+def _devices() -> tuple[str, ...]:
+    start_keras()
+    import keras
+
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf  # keras.distribution lists TensorFlow's logical devices only
+
+        return ("cuda", "cpu") if tf.config.list_physical_devices("GPU") else ("cpu",)
+    kinds = {name.split(":")[0] for name in keras.distribution.list_devices()}
+    return ("cuda", "cpu") if kinds & {"gpu", "cuda"} else ("cpu",)
+
+
+def _padded(array: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    """Return the array with rows of zeros appended up to this many."""
+    if len(array) == size:
+        return array
+    padded = np.zeros((size, *array.shape[1:]), np.float32)
+    padded[: len(array)] = array
+    return padded
+
+
+KERAS = RuntimeSpec(
+    suffix=".safetensors",
+    load=lambda source, device: KerasRuntime(source.build(), device),
+    devices=_devices,
+)

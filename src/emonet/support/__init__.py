@@ -1,0 +1,1 @@
+"""Helpers for all other parts: files, cache, downloads, progress, optional packages."""
