@@ -614,16 +614,22 @@ def test_annotated_copies_do_not_replace_originals(
         assert (folder / "face.png").read_bytes() == before
 
 
-@pytest.mark.parametrize("backend", ["tensorfow", "torch"])
+@pytest.mark.parametrize(
+    ("backend", "message"),
+    [
+        ("tensorfow", "Keras can't be imported"),
+        ("torch", "needs torch (not installed). Run: pip install torch"),
+    ],
+)
 def test_a_backend_that_keras_can_not_start_is_said(
-    run_process: Run, astronaut: Path, monkeypatch: pytest.MonkeyPatch, backend: str
+    run_process: Run, astronaut: Path, monkeypatch: pytest.MonkeyPatch, backend: str, message: str
 ) -> None:
     if find_spec(backend) is not None:
         pytest.skip(f"{backend} is installed here")
     monkeypatch.setenv("KERAS_BACKEND", backend)
     outcome = run_process("predict", astronaut, "--model", "tiny", "--runtime", "keras")
     assert outcome.status == 2
-    assert "Keras can't be imported" in outcome.err
+    assert message in outcome.err
     assert "Traceback" not in outcome.err
 
 

@@ -32,9 +32,9 @@ def require(task: str, purpose: str) -> None:
     if missing := sorted({name for name in modules if not _installed(name)}):
         if backend == "jax" and "tensorflow" not in missing:
             extra = "jax"
+        package = "torch" if missing == ["torch"] else f"'emonet[{extra}]'"  # no extra has torch
         raise MissingDependencyError(
-            f"{purpose} needs {', '.join(missing)} (not installed). Run: "
-            f"pip install 'emonet[{extra}]'"
+            f"{purpose} needs {', '.join(missing)} (not installed). Run: pip install {package}"
         )
 
 
