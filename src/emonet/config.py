@@ -5,6 +5,8 @@ validated name of its network.
 """
 
 import difflib
+import re
+import unicodedata
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
@@ -24,6 +26,7 @@ MAX_UNITS = 4096
 MAX_LAYERS = 4
 MAX_NETWORKS = 64
 MAX_LABELS = 1000
+MAX_LABEL_LENGTH = 64
 MAX_FACE_SIZES = 8
 
 
@@ -40,20 +43,19 @@ class _Pattern:
 
 
 Name = Annotated[str, _Pattern(f"^{NAME_PATTERN.pattern}$")]
-Label = Annotated[
-    str,
-    _Pattern(
-        # No control characters, invisible characters or marks that change the text direction.
-        r"^[^\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u2064\u2066-\u206f"
-        r"\ufeff\ufff9-\ufffb\U000e0001-\U000e007f]{1,64}$"
-    ),
-]
 PackageName = Annotated[str, _Pattern(r"^([A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?)?$")]
 PackageVersion = Annotated[str, _Pattern(r"^[A-Za-z0-9.+!_-]{0,64}$")]
 Digest = Annotated[str, _Pattern(r"^[0-9a-f]{64}$")]
 FileName = Annotated[str, _Pattern(r"^[a-z][a-z0-9_]{0,63}\.(safetensors|onnx)$")]
 # The plugin checks the name of a setting. Error messages quote it, so its length is limited.
 Setting = Annotated[str, _Pattern(r"^(?s:.){1,64}$")]
+
+#: Characters without an image of their own that str.isprintable accepts: joiners, fillers, an
+#: empty Braille cell and variation selectors.
+INVISIBLE = re.compile(
+    r"[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\ufe00-\ufe0f\uffa0"
+    r"\U000e0100-\U000e01ef]"
+)
 
 #: The views of a face that a prediction averages over: see network.views.
 TestTimeAugmentation = Literal["none", "horizontal_flip", "shift"]
@@ -182,7 +184,7 @@ class ModelConfig:
     library: Literal["emonet"] = "emonet"
     format_version: int = FORMAT_VERSION
     emonet_version: PackageVersion = field(default_factory=lambda: version("emonet"))
-    labels: tuple[Label, ...] = FER2013
+    labels: tuple[str, ...] = FER2013
     detector: ComponentConfig
     framing: dict[Name, Framing] = field(default_factory=dict)
     networks: tuple[NetworkConfig, ...]
@@ -197,9 +199,17 @@ class ModelConfig:
         weights = [network.weight for network in self.networks]
         views = get_args(TestTimeAugmentation)
         checks = (
-            (count >= 2, f"labels: two or more are needed, got {labels}"),
+            (count >= 2, f"labels: two or more are needed, got {labels!a:.200}"),
             (count <= MAX_LABELS, f"labels: at most {MAX_LABELS} are allowed, got {count}"),
-            (len(set(labels)) == count, f"labels: names must not repeat, got {labels!s:.200}"),
+            (
+                all(map(_is_plain, labels)),
+                f"labels: each must have 1 to {MAX_LABEL_LENGTH} printable characters, without "
+                f"blanks around them, got {labels!a:.200}",
+            ),
+            (
+                len(set(map(appearance, labels))) == count,
+                f"labels: names must not repeat or look alike, got {labels!a:.200}",
+            ),
             (
                 0 < len(names) <= MAX_NETWORKS,
                 f"networks: 1 to {MAX_NETWORKS} are needed, got {len(names)}",
@@ -256,6 +266,23 @@ class ModelConfig:
     def untrained(self) -> "ModelConfig":
         """Return the config without values that follow from weights: int8, temperature, digests."""
         return replace(self.with_graph_precision("float32"), temperature=1.0, files={})
+
+
+def _is_plain(label: Any) -> bool:
+    """Return whether a label can be shown anywhere: short, printable and visible."""
+    return (
+        isinstance(label, str)
+        and len(label) <= MAX_LABEL_LENGTH
+        and label.isprintable()
+        and label == label.strip()
+        and bool(appearance(label))
+    )
+
+
+def appearance(label: Any) -> str:
+    """Return the same text for labels that look alike: ``"anger"`` for ``"ANGER"``."""
+    text = unicodedata.normalize("NFKC", str(label)).casefold()
+    return INVISIBLE.sub("", unicodedata.normalize("NFKC", text))
 
 
 def look_up(kind: str, name: str, known: Mapping[str, T]) -> T:

@@ -18,4 +18,5 @@ def small_graph(weights: Mapping[str, np.ndarray]) -> bytes:
     flat = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [None, 2304])
     node = helper.make_node("Flatten", ["faces"], ["probabilities"])
     graph = helper.make_graph([node], "graph", [faces], [flat], asked)
-    return helper.make_model(graph, ir_version=8).SerializeToString()
+    opset = [helper.make_opsetid("", 17)]
+    return helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString()

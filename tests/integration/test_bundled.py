@@ -28,7 +28,7 @@ FILES = {
         "resnet18.safetensors": "bb98091197943bfe7af5e69eca05f70364383142719496344da751b88ed9fc20",
     },
     "tiny": {
-        "resnet18.onnx": "ee629060b096e88c4d1c890881bb76b9c2913660da8930a9730d31a944f8a620",
+        "resnet18.onnx": "d173c5dc56537f4bf2a0cbdd15e50d0877c9bdd2a1f7e929b972dba11d932f9d",
         "resnet18.safetensors": "58ca1b10fd8ae960cf8e45e5b77487fcbbef8bf7552eddd57169fedb1412a1eb",
     },
 }

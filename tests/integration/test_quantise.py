@@ -1,16 +1,19 @@
 """Models whose graphs compute in int8: made, saved, loaded, trained again, and refused."""
 
+import hashlib
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save
 from tests.conftest import make_faces
 from tests.integration.conftest import Run
 
 from emonet import EmotionRecognizer, load_dataset
-from emonet.errors import DataError, ExportError
+from emonet.errors import DataError, ExportError, WeightsError
+from emonet.storage.folder import Dtype, write_model
 
 FACES = make_faces(10, seed=3).images
 
@@ -54,6 +57,39 @@ def test_keras_runs_what_it_ran_before(folder: Path, tiny_folder: Path, tmp_path
     np.testing.assert_allclose(
         again.predict_proba(FACES), before.predict_proba(FACES), rtol=0, atol=1e-6
     )
+
+
+def test_weights_that_the_graph_does_not_have_are_refused(folder: Path, tmp_path: Path) -> None:
+    mine = shutil.copytree(folder, tmp_path / "zeros")
+    (file,) = mine.glob("*.safetensors")
+    old = hashlib.sha256(file.read_bytes()).hexdigest()
+    file.write_bytes(save({name: np.zeros_like(a) for name, a in load_file(file).items()}))
+    config = mine / "config.json"
+    new = hashlib.sha256(file.read_bytes()).hexdigest()
+    config.write_text(config.read_text().replace(old, new))
+    with pytest.raises(WeightsError, match="was not quantised from the weights of the model"):
+        EmotionRecognizer.from_pretrained(mine)
+    assert EmotionRecognizer.from_pretrained(mine, runtime="keras").weights
+
+
+def test_a_graph_of_other_weights_is_not_saved(folder: Path, tmp_path: Path) -> None:
+    model = EmotionRecognizer.from_pretrained(folder).model
+    weights = {
+        network: {name: array + 1 for name, array in arrays.items()}
+        for network, arrays in model.weights.items()
+    }
+    with pytest.raises(WeightsError, match="was not quantised from the weights of the model"):
+        write_model(tmp_path / "new", replace(model, weights=weights))
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_another_precision_of_the_weights_file_belongs_to_the_graph_too(
+    folder: Path, tmp_path: Path, dtype: Dtype
+) -> None:
+    write_model(tmp_path / "new", EmotionRecognizer.from_pretrained(folder).model, dtype=dtype)
+    again = EmotionRecognizer.from_pretrained(tmp_path / "new")
+    assert precisions(again) == ["int8"]
 
 
 def test_an_ensemble_may_have_members_of_both_kinds(

@@ -14,6 +14,7 @@ from emonet.config import (
     HeadConfig,
     ModelConfig,
     NetworkConfig,
+    appearance,
 )
 from emonet.errors import ConfigError, ConfigVersionError, EmonetError
 from emonet.labels import FER2013
@@ -83,15 +84,13 @@ def test_written_text_is_plain_json_for_people_to_read():
 
 
 NAMES = st.from_regex(r"[a-z][a-z0-9_]{0,63}", fullmatch=True)
-LABELS = st.text(
-    st.characters(exclude_categories=["Cc", "Cf", "Cs", "Zl", "Zp"]), min_size=1, max_size=64
-)
+LABELS = st.text(st.characters(categories=["Ll", "Nd", "Pd"]), min_size=1, max_size=64)
 NUMBERS = st.floats(0.1, 10)
 
 
 @settings(max_examples=25, deadline=None, derandomize=True, database=None)
 @given(
-    labels=st.lists(LABELS, min_size=2, max_size=9, unique=True),
+    labels=st.lists(LABELS, min_size=2, max_size=9, unique_by=appearance),
     names=st.lists(NAMES, min_size=1, max_size=3, unique=True),
     size=st.tuples(st.integers(8, 1024), st.integers(8, 1024)),
     numbers=st.tuples(NUMBERS, NUMBERS, NUMBERS),
@@ -277,7 +276,7 @@ def test_json_that_is_no_emonet_model_is_a_config_error(text):
     ("path", "value", "message"),
     [
         (("labels",), ["a"], "labels: two or more are needed, got ('a',)"),
-        (("labels",), ["a", "b", "a"], "labels: names must not repeat, got ('a', 'b', 'a')"),
+        (("labels",), ["a", "b", "a"], "labels: names must not repeat or look alike, got"),
         (("networks",), [], "networks: "),
         (("networks", 1, "name"), "resnet18_bovw", "networks: names must not repeat"),
         (("networks", 0, "weight"), -0.5, "networks: weights must be 0 or more, with a sum"),
@@ -376,18 +375,43 @@ def test_number_out_of_its_range_is_refused(path, value):
         "\u202eturned round",
         "line\u2028break",
         "invisible\u200b",
+        "no-break\u00a0space",
+        "soft\u00adhyphen",
+        "private\ue000",
+        "unassigned\U000e0fff",
         "",
+        " ",
+        "\u3164",
+        "\u2800",
+        "\ufe0f",
+        " blank",
+        "blank ",
         "x" * 65,
     ],
     ids=repr,
 )
 def test_label_that_would_garble_a_terminal_is_refused(label):
-    with pytest.raises(ConfigError, match=r"^config\.json: labels\.1: "):
+    with pytest.raises(ConfigError, match=r"^config\.json: labels: each must have 1 to ") as caught:
         read(changed("labels", to=["anger", label]))
+    assert str(caught.value).isascii()
+    assert str(caught.value).isprintable()
+    with pytest.raises(ConfigError, match=r"^labels: each must have 1 to 64 printable "):
+        replace(CONFIG, labels=("anger", label))
+
+
+@pytest.mark.parametrize(
+    "twin",
+    ["Anger", "ANGER", "\uff41nger", "ange\u24e1", "anger\ufe0f", "an\u034fger", "anger\U000e0101"],
+    ids=ascii,
+)
+def test_labels_that_look_alike_are_refused(twin):
+    with pytest.raises(ConfigError, match="names must not repeat or look alike") as caught:
+        read(changed("labels", to=["anger", "fear", twin]))
+    assert str(caught.value).isascii()
 
 
 def test_labels_in_any_script_are_welcome():
-    labels = ["Ärger", "怒り", "خوف", "very happy 😀"]
+    labels = ["Ärger", "怒り", "خوف", "very happy 😀", "❤\ufe0f", "भय"]
     assert read(changed("labels", to=labels)).labels == tuple(labels)
 
 

@@ -13,6 +13,7 @@ from emonet.assembly.networks import build_keras_models, build_network
 from emonet.config import NetworkConfig
 from emonet.errors import ExportError
 from emonet.model import Model
+from emonet.network.graph_source import with_source
 from emonet.pipeline.crops import FacesBySize
 from emonet.support.dependencies import require
 
@@ -48,10 +49,10 @@ def quantise(model: Model, faces: FacesBySize) -> Model:
     from emonet.network.formats import export_onnx
     from emonet.network.quantising import quantised
 
-    networks = zip(model.config.networks, build_keras_models(model), strict=True)
-    graphs = {
-        part.name: quantised(export_onnx(built), faces[part.face_size]) for part, built in networks
-    }
+    graphs = {}
+    for part, built in zip(model.config.networks, build_keras_models(model), strict=True):
+        graph = quantised(export_onnx(built), faces[part.face_size])
+        graphs[part.name] = with_source(graph, model.weights[part.name])
     return model.quantised(graphs)
 
 

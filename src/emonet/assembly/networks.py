@@ -53,7 +53,7 @@ def build_network(
             head=config.head,
             subtract_mean_face=config.subtract_mean_face,
         )
-    return KerasNetwork(model, backbone, extractors)
+    return KerasNetwork(model, backbone, extractors, name=config.name)
 
 
 def build_keras_models(model: Model) -> list["keras.Model"]:
@@ -114,7 +114,13 @@ def _load_network(
         ),
     )
     runtime = RUNTIMES[runtime_of(model, part.name)].load(source, device)
-    return Network(runtime, extractors, face_size=part.face_size, num_classes=num_classes)
+    return Network(
+        runtime,
+        extractors,
+        face_size=part.face_size,
+        num_classes=num_classes,
+        name=part.name,
+    )
 
 
 def _extractors(

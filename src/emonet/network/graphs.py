@@ -11,6 +11,7 @@ import numpy as np
 
 from emonet.errors import ExportError, WeightsError
 from emonet.network.formats import onnx_model
+from emonet.network.graph_check import check_graph
 from emonet.network.weights import get_weights
 from emonet.runtimes.onnx_runtime import OnnxRuntime
 
@@ -60,8 +61,8 @@ def export_graph(model: keras.Model) -> bytes:
         and an extra first dimension of 1.
 
     Raises:
-        ExportError: Keras can't export a part of the model to ONNX, or onnxruntime's results
-            differ from Keras'.
+        ExportError: Keras can't export a part of the model to ONNX, onnxruntime's results
+            differ from Keras', or emonet would not load the graph again.
     """
     # Keras makes the first dimension of every input variable, so weights need an extra one.
     weights = [
@@ -76,6 +77,10 @@ def export_graph(model: keras.Model) -> bytes:
         _make_initializer(exported.graph, parameter.name, name, (1, *array.shape))
     graph = bytes(exported.SerializeToString())
     _compare(graph, model)
+    try:
+        check_graph(graph, get_weights(model), where="the graph")
+    except WeightsError as error:  # emonet would not load it again
+        raise ExportError(str(error)) from error
     return graph
 
 

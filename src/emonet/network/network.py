@@ -21,6 +21,9 @@ from emonet.runtimes.keras_runtime import KerasRuntime
 if TYPE_CHECKING:
     import keras
 
+#: How far probabilities may be outside 0..1, and their sums from 1: float16 needs about this much.
+TOLERANCE = 1e-3
+
 #: Feature extractors by name, in the order of the network's inputs.
 Extractors = Mapping[str, FeatureExtractor]
 
@@ -32,6 +35,7 @@ class Network:
         extractors: feature extractors by name, in the order of the network's inputs.
         face_size: (height, width) of the faces, pixels.
         num_classes: number of classes.
+        name: the network's name in error messages.
     """
 
     def __init__(
@@ -41,7 +45,9 @@ class Network:
         *,
         face_size: tuple[int, int],
         num_classes: int,
+        name: str,
     ) -> None:
+        self.name = name
         self.extractors = extractors
         self.face_size = face_size
         self.num_classes = num_classes
@@ -57,15 +63,39 @@ class Network:
             features: the vectors of each feature extractor for the faces, float32 (n, size).
 
         Returns:
-            float32 (n, classes); rows sum to 1.
+            float32 (n, classes), 0..1; rows sum to 1, up to TOLERANCE.
 
         Raises:
-            WeightsError: a probability is not finite.
+            WeightsError: the network returns anything else, such as NaN or logits.
         """
-        probabilities = run_in_batches(self._runtime, faces, features)
-        if not np.isfinite(probabilities).all():
-            raise WeightsError("The network returns NaN or infinity: train it or load another one")
-        return probabilities
+        return run_in_batches(self._checked, faces, features)
+
+    def _checked(
+        self, faces: NDArray[np.float32], features: Sequence[NDArray[np.float32]]
+    ) -> NDArray[np.float32]:
+        """Run one batch, and check that the answers are probabilities."""
+        answers = self._runtime(faces, features)
+        expected = (len(faces), self.num_classes)
+        if answers.dtype.kind != "f" or answers.shape != expected:
+            raise self._error(
+                f"{answers.dtype} of shape {answers.shape} instead of float32 of shape {expected}"
+            )
+        if not np.isfinite(answers).all():
+            raise self._error("NaN or infinity")
+        low, high = float(answers.min()), float(answers.max())
+        if low < -TOLERANCE or high > 1 + TOLERANCE:
+            raise self._error(f"values from {low:.4g} to {high:.4g} instead of 0 to 1")
+        sums = answers.sum(axis=1, dtype=np.float64)
+        if np.abs(sums - 1).max() > TOLERANCE:
+            raise self._error(f"rows that sum to {sums.min():.4g} to {sums.max():.4g} instead of 1")
+        # A temperature would make NaN of numbers below 0.
+        return answers.astype(np.float32, copy=False).clip(0, 1)
+
+    def _error(self, received: str) -> WeightsError:
+        return WeightsError(
+            f"The network {self.name} returns no probabilities, but {received}. Train it or load "
+            f"another model"
+        )
 
 
 class KerasNetwork(Network):
@@ -77,7 +107,7 @@ class KerasNetwork(Network):
     """
 
     def __init__(
-        self, model: "keras.Model", backbone: "keras.Model", extractors: Extractors
+        self, model: "keras.Model", backbone: "keras.Model", extractors: Extractors, *, name: str
     ) -> None:
         height, width = model.inputs[0].shape[1:]
         super().__init__(
@@ -85,6 +115,7 @@ class KerasNetwork(Network):
             extractors,
             face_size=(height, width),
             num_classes=int(model.output_shape[-1]),
+            name=name,
         )
         self.model = model
         self.backbone = backbone

@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from emonet.config import ModelConfig, NetworkConfig
 from emonet.errors import ConfigError, EmonetError, ModelNotFoundError, WeightsError
 from emonet.model import Model, Weights
+from emonet.network.graph_source import require_source
 from emonet.runtimes import RUNTIMES
 from emonet.runtimes.base import max_memory
 from emonet.storage.card import CARD_FILE, model_card
 from emonet.storage.config_json import MAX_CONFIG_BYTES, config_from_json, config_to_json
 from emonet.storage.record_json import RECORD_FILE, record_to_json
-from emonet.support.files import atomic_write, flush, read_bounded
+from emonet.support.files import atomic_write, flush, read_bounded, sweep
 
 CONFIG_FILE = "config.json"
 #: Limit for all weights of a model on the Hub; the paper's four networks have 632 MB. The limit
@@ -70,7 +71,8 @@ def write_model(
         ConfigError: there is no such dtype or licence, or the folder has a README.md or
             config.json of another project.
         NotFittedError: the model has no weights.
-        WeightsError: a weight is not finite, or the model is too large to be loaded again.
+        WeightsError: a weight is not finite, an int8 graph belongs to other weights, or the model
+            is too large to be loaded again.
     """
     from safetensors.numpy import save
 
@@ -80,6 +82,10 @@ def write_model(
     require_no_other(folder)
     model = model.in_float32() if dtype is None else model.in_float32().as_dtype(dtype)
     files: dict[str, bytes] = {graph_file(name): graph for name, graph in model.graphs.items()}
+    for network in model.config.networks:
+        if network.graph_precision == "int8":
+            name = network.name
+            require_source(model.graphs[name], model.weights[name], where=graph_file(name))
     for name, arrays in model.weights.items():
         files[weights_file(name)] = save({key: _finite(key, arrays[key]) for key in arrays})
     _require_loadable(model.config, files)
@@ -87,6 +93,7 @@ def write_model(
     config = replace(model.config, files=digests)
     card = model_card(config, title or folder.absolute().name, model.record, license=license)
     folder.mkdir(parents=True, exist_ok=True)
+    sweep(folder)
     stored = _stored_files(folder)
     texts = {CARD_FILE: card, RECORD_FILE: record_to_json(model.record)}
     files |= {name: text.encode() for name, text in texts.items() if text is not None}

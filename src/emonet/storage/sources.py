@@ -12,6 +12,7 @@ from emonet.config import ModelConfig, nearest
 from emonet.errors import ConfigError, HubError, ModelError, ModelNotFoundError, WeightsError
 from emonet.model import Model, Weights
 from emonet.network.graph_check import check_graph
+from emonet.network.graph_source import require_source
 from emonet.network.network import graph_weights
 from emonet.plugin import Json
 from emonet.records import UNKNOWN, TrainingRecord
@@ -91,6 +92,8 @@ class ModelSource:
                 if not self.bundled:
                     given = graph_weights(weights[network.name], network.graph_precision)
                     check_graph(graphs[network.name], given, where=file)
+                    if network.graph_precision == "int8":
+                        require_source(graphs[network.name], weights[network.name], where=file)
         return graphs
 
     def _record(self) -> TrainingRecord:
