@@ -16,6 +16,7 @@ import pytest
 # Set before huggingface_hub is imported, which reads them once: no test leaves this machine.
 os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"
 os.environ["HF_HUB_OFFLINE"] = "0"
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 # Keras reads this once too: its settings and downloads of whoever runs the tests stay out.
 os.environ["KERAS_HOME"] = tempfile.mkdtemp(prefix="emonet-keras-")

@@ -3,6 +3,7 @@
 import copy
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -24,7 +25,7 @@ from emonet.evaluation.robustness import measure_robustness
 from emonet.labels import FER2013, label_set
 from emonet.model import Model, Weights
 from emonet.pipeline.framing import evenly_spread, measure_framing
-from emonet.pipeline.images import ImageSource, is_single_image
+from emonet.pipeline.images import ImageSource, conversion_hint, is_single_image, load_image
 from emonet.pipeline.streaming import stream_results
 from emonet.plugin import Json, require_number, require_size
 from emonet.records import Report, Robustness, Teaching, TrainingRecord
@@ -317,6 +318,8 @@ class EmotionRecognizer:
             'happiness'
         """
         if is_single_image(images):
+            if isinstance(images, list | tuple):
+                load_image(images)  # raises: a list of lists of numbers is no image
             (result,) = self.stream([images], min_score=min_score)
             if result.error is not None:
                 raise result.error
@@ -350,8 +353,8 @@ class EmotionRecognizer:
         """
         if is_single_image(images):
             raise InputError(
-                f"stream takes an iterable of images, got one {type(images).__name__}. Use "
-                f"predict, or put the image into a list"
+                f"stream takes an iterable of images, got one {type(images).__name__}"
+                + (conversion_hint(images) or ". Use predict, or put the image into a list")
             )
         self._model.require_weights()
         if isinstance(min_score, np.floating):
@@ -474,10 +477,12 @@ class EmotionRecognizer:
             ConfigError: the teacher has other labels, a number is out of range, or the model has
                 several networks.
             DataError: the data are malformed, lack a class, or have other labels.
-            TrainingError: the loss diverged, or checkpoint_dir holds another run.
+            TrainingError: the loss diverged, or checkpoint_dir holds another run, or one that is
+                still going on.
             WeightsError: ``start_from`` has another network, or the network is too large to save.
         """
         require("train", "Training")
+        from emonet.training.checkpoint import one_training
         from emonet.training.distillation import Distillation
         from emonet.training.fit import fit
 
@@ -499,19 +504,21 @@ class EmotionRecognizer:
                 "fit trains from new weights and replaces the present ones. Pass "
                 "start_from=recognizer to fine-tune them"
             )
-        trained = fit(
-            framed.untrained(),
-            chosen,
-            train_set,
-            valid_set,
-            pretrained=self._pretrained,
-            seed=seed,
-            checkpoint_dir=None if checkpoint_dir is None else Path(checkpoint_dir),
-            feature_cache=None if feature_cache is None else Path(feature_cache),
-            distillation=distillation,
-            start_from=None if start_from is None else start_from._model,
-            callbacks=callbacks,
-        )
+        folder = None if checkpoint_dir is None else Path(checkpoint_dir)
+        with nullcontext() if folder is None else one_training(folder):
+            trained = fit(
+                framed.untrained(),
+                chosen,
+                train_set,
+                valid_set,
+                pretrained=self._pretrained,
+                seed=seed,
+                checkpoint_dir=folder,
+                feature_cache=None if feature_cache is None else Path(feature_cache),
+                distillation=distillation,
+                start_from=None if start_from is None else start_from._model,
+                callbacks=callbacks,
+            )
         return self._become(trained)
 
     def fit_weights(self, data: Labelled, *, seed: int = 0) -> Self:

@@ -275,9 +275,7 @@ def test_truncated_jpeg_is_named_by_its_path(tmp_path):
         load_image(file)
 
 
-# Pillow warns where it can go on; here only exceptions are at stake.
-@pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "PPM", "BMP", "GIF", "WEBP", "TIFF"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF"])
 def test_damaged_file_gives_a_picture_or_an_image_error(kind):
     random = np.random.default_rng(0)
     whole = encoded(random.integers(0, 256, (24, 20, 3), np.uint8), kind)
@@ -293,7 +291,7 @@ def test_damaged_file_gives_a_picture_or_an_image_error(kind):
     assert refused > 10
 
 
-@pytest.mark.parametrize("source", [b"", b"no picture", b"\x89PNG\r\n\x1a\n"])
+@pytest.mark.parametrize("source", [b"no picture", b"\x89PNG\r\n\x1a\n"])
 def test_bytes_that_are_no_picture_are_an_image_error(source):
     with pytest.raises(ImageError, match="The image in memory is not in a supported image format"):
         load_image(source)
@@ -408,7 +406,7 @@ def test_float_array_outside_0_to_1_is_refused_with_its_range(worst, received):
 def test_image_error_is_caught_as_emonet_error_and_as_value_error():
     with pytest.raises(EmonetError):
         load_image(b"")
-    with pytest.raises(ValueError, match="not in a supported image format"):
+    with pytest.raises(ValueError, match="The image in memory is empty"):
         load_image(b"")
 
 
@@ -417,18 +415,13 @@ def test_image_error_is_caught_as_emonet_error_and_as_value_error():
     [
         *["a.jpg", Path("a.jpg"), b"", bytearray(), memoryview(b""), io.BytesIO()],
         *[np.zeros((4, 4)), np.zeros((4, 4, 3)), np.array(3), None, 3],
+        *[[[0, 1], [2, 3]], ((0.5,),), [[np.uint8(9)]], [[[0, 1, 2]]]],
         np.frombuffer(b"an encoded file", np.uint8),
     ],
     ids=lambda source: type(source).__name__,
 )
 def test_one_image_is_told_from_many(source):
     assert is_single_image(source)
-
-
-def test_postscript_is_not_run():
-    program = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n%%EOF\n"
-    with pytest.raises(ImageError, match="is PostScript, which is not supported"):
-        load_image(program)
 
 
 def test_pil_image_is_one_image():
@@ -439,9 +432,9 @@ def test_pil_image_is_one_image():
     "source",
     [
         *[[], ["a.jpg"], ("a.jpg",), {"a.jpg"}, iter(["a.jpg"])],
-        *[np.zeros((2, 4, 4, 3)), np.array(["a.jpg"])],
+        *[np.zeros((2, 4, 4, 3)), np.array(["a.jpg"]), [["a.jpg"]], [np.zeros((4, 4))], [[]]],
     ],
-    ids=["empty", "list", "tuple", "set", "iterator", "array", "array of paths"],
+    ids=lambda source: f"{type(source).__name__}-{len(str(source))}",
 )
 def test_many_images_are_told_from_one(source):
     assert not is_single_image(source)
@@ -467,3 +460,111 @@ def test_rounding_does_not_spoil_a_float_picture():
     np.testing.assert_array_equal(load_image(rounded)[0, :, 0], [0, 128, 255])
     with pytest.raises(ImageError, match=r"in 0\.\.1, got 0\.\.1\.01$"):
         load_image(np.array([[0, 1.01]]))
+
+
+class Tensor:
+    """An array of another library: it has a shape, and NumPy can convert it."""
+
+    def __init__(self, array):
+        self._array = array
+        self.shape, self.dtype = array.shape, f"library.{array.dtype}"
+
+    def __array__(self, dtype=None, copy=None):
+        return self._array
+
+    def __iter__(self):
+        return (Tensor(part) for part in self._array)
+
+
+class GpuTensor(Tensor):
+    """Like PyTorch's: it can be converted only without its gradient, in the main memory."""
+
+    def __array__(self, dtype=None, copy=None):
+        raise RuntimeError("Can't call numpy() on Tensor that requires grad")
+
+    def detach(self):
+        return self
+
+    def cpu(self):
+        return Tensor(self._array)
+
+
+class Frame:
+    """A table like pandas': it is iterated by the names of its columns."""
+
+    columns = ("path", "label")
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array([["a.jpg", "anger"]], object)
+
+    def __iter__(self):
+        return iter(self.columns)
+
+
+def matrix(array):
+    with warnings.catch_warnings(action="ignore"):
+        return np.matrix(array)
+
+
+@pytest.mark.parametrize("kind", [Tensor, GpuTensor, matrix, np.ma.masked_array])
+def test_another_array_is_one_image_of_the_same_pixels(kind):
+    grey = PICTURE[:, :, 1]
+    assert is_single_image(kind(grey))
+    np.testing.assert_array_equal(load_image(kind(grey)), load_image(grey))
+
+
+@pytest.mark.parametrize("kind", [Tensor, GpuTensor])
+def test_a_tensor_of_three_dimensions_is_one_image_and_of_four_many(kind):
+    assert is_single_image(kind(PICTURE))
+    np.testing.assert_array_equal(load_image(kind(PICTURE)), PICTURE)
+    assert is_single_image(kind(np.zeros(9, np.uint8)))
+    assert not is_single_image(kind(PICTURE[np.newaxis]))
+
+
+def test_a_subclass_of_arrays_is_not_handed_on():
+    class Own(np.ndarray):
+        pass
+
+    assert type(load_image(PICTURE.view(Own))) is np.ndarray
+
+
+def test_a_tensor_that_can_not_be_converted_is_an_image_error():
+    class Broken(Tensor):
+        def __array__(self, dtype=None, copy=None):
+            raise NotImplementedError("symbolic")
+
+    with pytest.raises(ImageError, match="Broken can't be converted to a NumPy array: symbolic"):
+        load_image(Broken(PICTURE))
+
+
+@pytest.mark.parametrize("use", [is_single_image, load_image])
+def test_a_table_is_refused_with_a_hint(use):
+    with pytest.raises(ImageError, match=r"A Frame is a table.* list\(table\['path'\]\)"):
+        use(Frame())
+
+
+def test_nested_lists_of_numbers_are_told_what_to_pass():
+    with pytest.raises(ImageError, match=r"got list: pass numpy\.array\(image, 'uint8'\)"):
+        load_image([[0, 1], [2, 3]])
+
+
+def test_channels_in_front_are_told_where_they_belong():
+    with pytest.raises(ImageError, match=r"got \(3, 40, 50\): move the channels to the end"):
+        load_image(np.zeros((3, 40, 50), np.uint8))
+
+
+def test_outliers_do_not_make_an_eight_bit_picture_black():
+    array = np.full((50, 50), 100, np.uint16)
+    array[3, 3] = 256
+    loaded = load_image(array)
+    assert loaded[0, 0, 0] == 100
+    assert loaded[3, 3, 0] == 255
+
+
+@pytest.mark.parametrize("depth", [8, 10, 12, 14, 16])
+def test_sixteen_bit_arrays_are_read_by_the_bits_in_use(depth):
+    ramp = np.arange(2**8, dtype=np.uint16).reshape(16, 16) << depth - 8
+    np.testing.assert_array_equal(load_image(ramp)[:, :, 0].ravel(), np.arange(256))
+    opaque = np.full((16, 16, 1), 65535, np.uint16)
+    colours = np.concatenate([ramp[..., None].repeat(3, axis=2), opaque], axis=2)
+    np.testing.assert_array_equal(load_image(colours)[:, :, 1].ravel(), np.arange(256))

@@ -14,20 +14,30 @@ from tests.conftest import TINY, FixedDetector, make_faces
 
 from emonet import EmotionRecognizer
 from emonet.config import Framing
-from emonet.errors import ConfigError, EmonetError, ImageError, NotFittedError, PluginRuntimeError
+from emonet.errors import (
+    ConfigError,
+    EmonetError,
+    ImageError,
+    InputError,
+    NotFittedError,
+    PluginRuntimeError,
+)
 from emonet.labels import FER2013
 from emonet.pipeline.streaming import (
+    AHEAD_PER_WORKER,
     CHUNK_FACES,
     CHUNK_IMAGES,
-    IMAGES_AHEAD,
-    WORKERS,
+    MAX_WORKERS,
     DetectorPool,
     stream_results,
 )
+from emonet.plugin import usable_cores
 from emonet.registry.guard import GuardedDetector
 from emonet.results import Box, Detection
 
 LABELS = ("dark", "bright")
+WORKERS = min(usable_cores(), MAX_WORKERS)
+IMAGES_AHEAD = AHEAD_PER_WORKER * WORKERS
 
 
 def plain_image(value):
@@ -377,6 +387,76 @@ def test_any_iterable_of_images_gives_a_list(kind, tiny_recognizer, blank):
 def test_four_dimensional_array_is_many_images(tiny_recognizer):
     results = tiny_recognizer.predict(np.zeros((2, 30, 20, 3), np.uint8))
     assert [(result.width, result.height) for result in results] == [(20, 30)] * 2
+
+
+class Tensor:
+    """An array of another library, which fills one buffer again and again."""
+
+    def __init__(self, array):
+        self._array, self.shape = array, array.shape
+
+    def __array__(self, dtype=None, copy=None):
+        return self._array
+
+    def __iter__(self):
+        return (Tensor(part) for part in self._array)
+
+
+class Frame:
+    """A table like pandas': it is iterated by the names of its columns."""
+
+    columns = ("path", "label")
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array([["a.jpg", "anger"]], object)
+
+    def __iter__(self):
+        return iter(self.columns)
+
+
+def test_four_dimensional_tensor_is_many_images_and_another_is_one(tiny_recognizer):
+    results = tiny_recognizer.predict(Tensor(np.zeros((2, 30, 20, 3), np.uint8)))
+    assert [(result.width, result.height) for result in results] == [(20, 30)] * 2
+    result = tiny_recognizer.predict(Tensor(np.zeros((30, 20, 3), np.uint8)))
+    assert (result.width, result.height, result.error) == (20, 30, None)
+
+
+def test_a_tensor_may_be_filled_again_and_again():
+    def camera():
+        buffer = plain_image(0)
+        for value in range(100):
+            buffer[:] = value
+            yield Tensor(buffer)
+
+    results = list(stream(camera()))
+    assert [round(r.faces[0].probabilities["bright"] * 255) for r in results] == list(range(100))
+
+
+@pytest.mark.parametrize("use", ["predict", "stream", "predict_proba"])
+def test_a_table_is_refused_with_a_hint(use, tiny_recognizer):
+    with pytest.raises(ImageError, match=r"A Frame is a table.* list\(table\['path'\]\)"):
+        getattr(tiny_recognizer, use)(Frame())
+
+
+def test_nested_lists_are_told_what_to_pass(tiny_recognizer):
+    pixels = [[0, 1], [2, 3]]
+    with pytest.raises(ImageError, match=r"got list: pass numpy\.array\(image, 'uint8'\)"):
+        tiny_recognizer.predict(pixels)
+    with pytest.raises(InputError, match=r"got one list: pass numpy\.array\(image, 'uint8'\)"):
+        tiny_recognizer.stream(pixels)
+
+
+def test_a_bad_tensor_or_table_among_many_costs_only_itself():
+    bad = [Frame(), Tensor(np.zeros((4, 4, 7)))]
+    results = list(stream(iter([plain_image(1), *bad, Tensor(plain_image(2))])))
+    assert [result.error is None for result in results] == [True, False, False, True]
+    assert all(isinstance(result.error, ImageError) for result in results[1:3])
+
+
+def test_faces_in_a_tensor_are_judged_alike(tiny_recognizer):
+    faces = make_faces(1).images
+    expected = tiny_recognizer.predict_proba(faces)
+    np.testing.assert_array_equal(tiny_recognizer.predict_proba(Tensor(faces)), expected)
 
 
 @pytest.mark.parametrize("nothing", [[], (), iter(())], ids=["list", "tuple", "iterator"])

@@ -18,7 +18,7 @@ logger = logging.getLogger("emonet")
 #: Suffixes of images in folders. A file that the user names may have any suffix.
 IMAGE_SUFFIXES = {
     *(".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jpeg", ".jpg"),
-    *(".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"),
+    *(".png", ".tif", ".tiff", ".webp"),
 }
 
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from emonet.config import Framing
 from emonet.errors import ImageError
-from emonet.pipeline.images import ImageSource, is_single_image, load_image
+from emonet.pipeline.images import ImageSource, is_array, is_single_image, load_image, plain_array
 from emonet.plugin import Box, Detection
 
 #: The same faces in several sizes: (height, width) -> uint8 (n, height, width).
@@ -61,9 +61,11 @@ def faces_by_size(
     Raises:
         ImageError: an image can't be read.
     """
-    if isinstance(faces, np.ndarray) and faces.dtype == np.uint8 and sizes == (faces.shape[1:],):
-        return {sizes[0]: faces}
-    if is_single_image(faces) and not isinstance(faces, np.ndarray):
+    if is_array(faces):
+        faces = plain_array(faces)
+        if faces.dtype == np.uint8 and sizes == (faces.shape[1:],):
+            return {sizes[0]: faces}
+    elif is_single_image(faces):
         faces = [faces]
     resized: dict[tuple[int, int], list[NDArray[np.uint8]]] = {size: [] for size in sizes}
     for grey in _greys(faces):

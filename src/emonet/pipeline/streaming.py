@@ -17,16 +17,24 @@ from emonet.config import Framing
 from emonet.errors import EmonetError, ImageError
 from emonet.pipeline.crops import FacesBySize, crop_faces
 from emonet.pipeline.detection import DetectorPool, detect_faces
-from emonet.pipeline.images import ImageSource, is_pil, load_image, source_path
+from emonet.pipeline.images import (
+    ImageSource,
+    is_array,
+    is_pil,
+    load_image,
+    opened_image,
+    plain_array,
+    source_path,
+)
 from emonet.plugin import usable_cores
 from emonet.results import Detection, Face, ImageResult
 
 # The networks run once this many faces or images are collected, which bounds memory use.
 CHUNK_FACES = 128
 CHUNK_IMAGES = 64
-WORKERS = min(usable_cores(), 8)
-# Largest number of images in worker threads; each image may be large.
-IMAGES_AHEAD = 2 * WORKERS
+MAX_WORKERS = 8
+# Largest number of images in worker threads, per thread; each image may be large.
+AHEAD_PER_WORKER = 2
 
 Classify = Callable[[FacesBySize], NDArray[np.float32]]
 
@@ -63,26 +71,29 @@ def stream_results(
         min_score: score threshold, 0..1; a face with a lower score gets the label None.
         ahead: how many images may be taken beyond the next result; None is the fastest.
     """
-    window = IMAGES_AHEAD + CHUNK_IMAGES if ahead is None else 1 + ahead
+    workers = min(usable_cores(), MAX_WORKERS)
+    window = AHEAD_PER_WORKER * workers + CHUNK_IMAGES if ahead is None else 1 + ahead
+    if isinstance(sources, Sequence | np.ndarray):
+        window = min(window, len(sources))
 
     def detect(source: ImageSource | ImageError) -> _Detected:
         path = source_path(source)
         try:
             if isinstance(source, ImageError):
                 raise source
-            image = load_image(source)
-            with detectors.borrow() as detector:
-                detections = detect_faces(detector, image)
-            crops = crop_faces(image, detections, framing, face_sizes)
+            with opened_image(source) as image:
+                with detectors.borrow() as detector:
+                    detections = detect_faces(detector, image)
+                crops = crop_faces(image, detections, framing, face_sizes)
+                height, width = image.shape[:2]
         except EmonetError as error:
             return _Detected(ImageResult(path, 0, 0, error=error))
-        height, width = image.shape[:2]
         return _Detected(ImageResult(path, width, height), detections, crops)
 
     pending: list[_Detected] = []
     failures: list[Exception] = []
     images = _until_failure(sources, failures)
-    for detected, running in _detect_ahead(detect, images, pending, window):
+    for detected, running in _detect_ahead(detect, images, pending, window, workers):
         if detected.result.error is not None:
             _release_frames(detected.result.error)
         pending.append(detected)
@@ -107,20 +118,22 @@ def _until_failure(
     copies = not isinstance(sources, Sequence | np.ndarray)
     try:
         for source in sources:
-            if copies and isinstance(source, np.ndarray):
-                yield source.copy()
-            else:
-                yield _load_pil(source) if is_pil(source) else source
+            yield _taken(source, copies)
     except Exception as error:  # stream_results raises it later
         failures.append(error)
 
 
-def _load_pil(image: ImageSource) -> ImageSource | ImageError:
-    """Load a PIL image at once; its file may be closed or at another frame later."""
+def _taken(source: ImageSource, copies: bool) -> ImageSource | ImageError:
+    """Return an image that its owner may change from now on."""
     try:
-        return load_image(image)
+        if is_pil(source):
+            # Its file may be closed or at another frame later.
+            return load_image(source)
+        if copies and is_array(source):
+            return plain_array(source).copy()
     except ImageError as error:
         return error
+    return source
 
 
 def _detect_ahead(
@@ -128,21 +141,27 @@ def _detect_ahead(
     sources: Iterable[ImageSource | ImageError],
     pending: Sequence[_Detected],
     window: int,
+    workers: int,
 ) -> Iterator[tuple[_Detected, int]]:
     """Yield (detected image, number of images still in worker threads), in order.
 
     Args:
-        detect: loads an image and detects its faces, in a worker thread.
+        detect: loads an image and detects its faces, in a worker thread unless the window is 1.
         sources: the images.
         pending: detected images without a result; they count towards ``window``.
         window: largest number of images that are taken and have no result.
+        workers: largest number of worker threads.
     """
+    if window <= 1:
+        yield from ((detect(source), 0) for source in sources)
+        return
     running: deque[Future[_Detected]] = deque()
-    with ThreadPoolExecutor(WORKERS, thread_name_prefix="emonet") as workers:
+    most = AHEAD_PER_WORKER * workers
+    with ThreadPoolExecutor(workers, thread_name_prefix="emonet") as pool:
         try:
             for source in sources:
-                running.append(workers.submit(detect, source))
-                while running and len(running) >= min(IMAGES_AHEAD, window - len(pending)):
+                running.append(_submit(pool, detect, source))
+                while running and len(running) >= min(most, window - len(pending)):
                     detected = running.popleft().result()
                     yield detected, len(running)
             while running:
@@ -150,7 +169,22 @@ def _detect_ahead(
                 yield detected, 0
         finally:
             # A caller that stops early does not wait for images that no thread has started.
-            workers.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _submit(
+    pool: ThreadPoolExecutor,
+    detect: Callable[[ImageSource | ImageError], _Detected],
+    source: ImageSource | ImageError,
+) -> "Future[_Detected]":
+    """Detect in a worker thread; in this thread if there can be none."""
+    try:
+        return pool.submit(detect, source)
+    except RuntimeError:
+        # The main thread has ended, or the system allows no more threads.
+        detected: Future[_Detected] = Future()
+        detected.set_result(detect(source))
+        return detected
 
 
 def _release_frames(error: BaseException) -> None:
