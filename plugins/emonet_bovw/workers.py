@@ -6,6 +6,7 @@ a new Python process that reads faces from its standard input.
 """
 
 import io
+import logging
 import os
 import subprocess
 import sys
@@ -18,6 +19,8 @@ from numpy.typing import NDArray
 
 from emonet.plugin import usable_cores
 from emonet_bovw.landmarks import load_predictor, locate_landmarks
+
+logger = logging.getLogger("emonet")
 
 #: Starting a worker takes as long as several hundred faces.
 LEAST_PER_WORKER = 1000
@@ -42,8 +45,8 @@ def locate_in_parallel(
         results = [locate_landmarks(predictor, first)]
         for worker, part in zip(workers, others, strict=True):
             results.append(_result(worker, len(part)))
-    except (ValueError, EOFError, OSError):
-        # A worker failed. This process can do the work alone.
+    except (ValueError, EOFError, OSError) as error:
+        logger.warning("A process that locates landmarks failed (%s). Using one core", error)
         return locate_landmarks(predictor, faces)
     finally:
         for worker in workers:

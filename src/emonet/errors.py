@@ -26,8 +26,11 @@
     EmonetWarning (UserWarning)
     └── PluginWarning                          a plugin was disabled
 
-A message says what failed, the value received and what to do.
+A message says what failed, the value received and what to do. It is one printable line: text from
+files, servers and other libraries is escaped.
 """
+
+from typing import Any
 
 __all__ = [
     "ComponentNotFoundError",
@@ -57,8 +60,21 @@ __all__ = [
 ]
 
 
+def printable(text: object) -> str:
+    """Return untrusted text, such as a file name, with control characters and line ends escaped."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in str(text))
+
+
+def _printable_texts(arguments: tuple[Any, ...]) -> list[Any]:
+    return [printable(part) if isinstance(part, str) else part for part in arguments]
+
+
 class EmonetError(Exception):
     """Base class of all errors that emonet raises."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        """Take a message, which may repeat a stranger's text; ImportError has options too."""
+        super().__init__(*_printable_texts(arguments), **options)
 
 
 class ConfigError(EmonetError, ValueError):
@@ -147,6 +163,10 @@ class PluginRuntimeError(PluginError, RuntimeError):
 
 class EmonetWarning(UserWarning):
     """Base class of all warnings that emonet issues."""
+
+    def __init__(self, *arguments: Any) -> None:
+        """Take a message, which may repeat a stranger's text."""
+        super().__init__(*_printable_texts(arguments))
 
 
 class PluginWarning(EmonetWarning):

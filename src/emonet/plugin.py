@@ -14,7 +14,6 @@ the network or the disk; only a spec's ``build`` may.
 """
 
 import math
-import os
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import deepcopy
@@ -36,6 +35,7 @@ from emonet.errors import (
     WeightsError,
 )
 from emonet.results import Box, Detection
+from emonet.support.cores import count_cores
 from emonet.support.fetching import locate_file
 
 if TYPE_CHECKING:
@@ -265,10 +265,11 @@ def require_choice(component: str, key: str, value: Json, choices: Collection[Js
 
 
 def usable_cores() -> int:
-    """Return the number of CPU cores that this process may use; a cluster may limit it."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Return how many CPU cores to use: ``EMONET_THREADS``, or those this process is allowed.
+
+    A cluster or a container may allow fewer cores than the machine has.
+    """
+    return count_cores()
 
 
 def _is_json(value: object) -> bool:

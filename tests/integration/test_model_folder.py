@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -882,3 +883,34 @@ def test_a_file_of_a_model_is_not_looked_for_on_the_hub(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ModelNotFoundError, match="is a file, and a model is a folder: pass model"):
         EmotionRecognizer.from_pretrained("model/config.json")
+
+
+KILLED_SAVES = """
+import os, random, signal, sys, time
+from pathlib import Path
+from emonet import EmotionRecognizer
+
+folder, chance, most = Path(sys.argv[1]), random.Random(0), 0
+recognizer = EmotionRecognizer.from_pretrained("tiny")
+recognizer.save_pretrained(folder)  # the first save imports much
+os.fsync = lambda _: time.sleep(0.05)  # a slow disk
+for _ in range(20):
+    child = os.fork()
+    while not child:
+        recognizer.save_pretrained(folder)
+    time.sleep(chance.uniform(0.1, 0.6))
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    most = max(most, len(list(folder.glob(".emonet-*"))))
+recognizer.save_pretrained(folder)
+print(most)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows waits for an hour")
+def test_saves_that_were_killed_leave_nothing_behind(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", KILLED_SAVES, str(tmp_path)]
+    most = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    assert 0 < most <= 10, "leftovers are swept by the save after them"
+    assert len(list(tmp_path.glob("*"))) == 5
+    EmotionRecognizer.from_pretrained(tmp_path)

@@ -20,7 +20,9 @@ from tests.conftest import make_faces
 from tests.integration.conftest import Outcome, Run
 
 from emonet import EmotionRecognizer, Phase, Recipe
+from emonet.data import FaceDataset
 from emonet.data.augmentation import Augmentation
+from emonet.errors import DataError, TrainingError
 from emonet.experiments.runs import is_finished
 from emonet.records import UNKNOWN, EpochRecord
 
@@ -351,6 +353,29 @@ def test_another_command_does_not_go_on_with_a_run(run_train, tmp_path: Path) ->
     assert "holds a run with another seed" in refused.err
     assert "Traceback" not in refused.err
     assert run_train(tmp_path, "--epochs", "2").status == 0
+
+
+def test_a_second_training_into_the_same_folder_is_refused(run_train, tmp_path: Path) -> None:
+    class Again(AfterEpoch):
+        def act(self, epoch: int) -> None:
+            refused.append(run_train(tmp_path / "out", "--epochs", "2"))
+            with pytest.raises(TrainingError, match=r"Another training runs in .*another folder"):
+                fit(RECIPES["batch_norm_thawed"], tmp_path / "out" / "checkpoints")
+
+    refused: list[Outcome] = []
+    with Again():
+        assert run_train(tmp_path / "out", "--epochs", "1").status == 0
+    assert [outcome.status for outcome in refused] == [2]
+    assert "Another training runs in" in refused[0].err
+    assert not list((tmp_path / "out").glob(".*"))
+
+
+def test_a_training_that_can_not_start_leaves_no_folder(tmp_path: Path) -> None:
+    recognizer = EmotionRecognizer("mini", detector="whole_image")
+    one_class = FaceDataset(TRAIN.images, np.zeros(len(TRAIN), np.int64), TRAIN.labels)
+    with pytest.raises(DataError):
+        recognizer.fit(one_class, VALID, checkpoint_dir=tmp_path / "checkpoints")
+    assert list(tmp_path.iterdir()) == []
 
 
 SLOW_COMMAND = """

@@ -135,6 +135,22 @@ def test_the_recognizer_stays_composition() -> None:
     assert others - set(sys.stdlib_module_names) == {"emonet", "keras", "numpy"}
 
 
+def test_onnxruntime_is_imported_with_its_telemetry_off() -> None:
+    modules = EMONET | BUILT_IN
+    importing = {
+        name
+        for name, path in modules.items()
+        if any(module.split(".")[0] == "onnxruntime" for module in imports(path))
+    }
+    # The second one calls the first one's import_onnxruntime before.
+    assert importing == {"emonet.runtimes.onnx_runtime", "emonet.network.quantising"}
+    quantising = EMONET["emonet.network.quantising"].read_text(encoding="utf-8")
+    own, call, inner = map(
+        quantising.index, ("def quantised(", "import_onnxruntime()\n", "from onnxruntime.")
+    )
+    assert own < call < inner
+
+
 @pytest.mark.parametrize("module", sorted(EMONET | BUILT_IN))
 def test_every_module_says_what_it_is_for(module: str) -> None:
     assert ast.get_docstring(tree((EMONET | BUILT_IN)[module]))

@@ -53,13 +53,20 @@ def test_few_faces_start_nothing(started: list[subprocess.Popen]) -> None:
 
 
 def test_what_a_worker_can_not_do_this_process_does(
-    expected: np.ndarray, started: list[subprocess.Popen], tmp_path: Path
+    expected: np.ndarray,
+    started: list[subprocess.Popen],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     found = workers.locate_in_parallel(
         load_predictor(find_model()), tmp_path / "missing.dat", FACES
     )
     np.testing.assert_array_equal(found, expected)
     assert [process.returncode for process in started] == [1]
+    (record,) = caplog.records
+    assert (record.name, record.levelname) == ("emonet", "WARNING")
+    assert "A process that locates landmarks failed" in record.message
+    assert "Using one core" in record.message
 
 
 def test_where_no_process_can_be_started_this_one_does_all(

@@ -3,7 +3,10 @@
 import functools
 import hashlib
 import os
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -14,7 +17,7 @@ import pytest
 from emonet import EmotionRecognizer
 from emonet.errors import ConfigError, HubError, ModelNotFoundError, TrainingError, WeightsError
 from emonet.plugin import locate_file
-from emonet.support.files import atomic_write
+from emonet.support.files import LEFT_SECONDS, atomic_write, lock_folder, sweep
 from emonet.training.checkpoint import Checkpoint
 from emonet.training.schedule import EpochRecord
 
@@ -141,3 +144,87 @@ def test_a_checkpoint_that_can_not_be_written_says_so(tmp_path: Path) -> None:
     )  # fmt: skip
     with pytest.raises(TrainingError, match=r"last-0001\.safetensors can't be written"):
         Checkpoint(tmp_path, {}).save([epoch], last={"a": np.zeros(3)}, best=None)
+
+
+WRITE_FOR_EVER = """
+import sys
+from pathlib import Path
+from emonet.support.files import atomic_write, sweep
+
+folder = Path(sys.argv[1])
+sweep(folder)
+with atomic_write(folder / "one") as one, atomic_write(folder / "two") as two:
+    one.write_bytes(b"half")
+    two.write_bytes(b"half")
+    print("written", flush=True)
+    sys.stdin.read()
+"""
+
+
+def start(code: str, *arguments: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline()
+    return process
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows waits for an hour")
+def test_temporary_files_of_killed_processes_are_swept(tmp_path: Path) -> None:
+    with start(WRITE_FOR_EVER, tmp_path) as living:
+        for _ in range(20):
+            with start(WRITE_FOR_EVER, tmp_path) as process:
+                assert len(list(tmp_path.iterdir())) == 4, "two of each process"
+                process.kill()
+        with atomic_write(tmp_path / "mine") as mine:
+            mine.write_text("half")
+            sweep(tmp_path)
+        living.stdin.close()
+        living.wait()
+    assert {path.name for path in tmp_path.iterdir()} == {"one", "two", "mine"}
+
+
+def test_only_old_files_of_other_machines_are_swept(tmp_path: Path) -> None:
+    digits = "0123456789abcdef"
+    names = {".emonet-00000000-1-" + digits, ".emonet-00000000-1-" + digits[::-1]}
+    others = {".emonet-1-" + digits, ".emonet-settings", ".0123456789abcdef", "mine.txt"}
+    for name in names | others:
+        (tmp_path / name).write_text("")
+    old = sorted(names)[0]
+    long_ago = time.time() - LEFT_SECONDS - 60
+    for name in {old, *others}:
+        os.utime(tmp_path / name, (long_ago, long_ago))
+    sweep(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == (names | others) - {old}
+
+
+LOCK = """
+import sys
+from pathlib import Path
+from emonet.support.files import lock_folder
+
+with lock_folder(Path(sys.argv[1])):
+    print("locked", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
+    for kill in (True, False):
+        with start(LOCK, tmp_path) as process:
+            with pytest.raises(BlockingIOError), lock_folder(tmp_path):
+                pass
+            if kill:
+                process.kill()
+            else:
+                process.stdin.close()
+            process.wait()
+        with lock_folder(tmp_path), pytest.raises(BlockingIOError), lock_folder(tmp_path):
+            pass
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_follows_no_link(tmp_path: Path) -> None:
+    (tmp_path / ".emonet-lock").symlink_to(tmp_path / "created")
+    with pytest.raises(OSError, match="symbolic"), lock_folder(tmp_path):
+        pass
+    assert not (tmp_path / "created").exists()

@@ -127,7 +127,7 @@ def resolve(
     if len(problems) == 1:
         raise problems[0]
     if problems:
-        raise ComponentNotFoundError("\n".join(str(problem) for problem in problems))
+        raise ComponentNotFoundError("; ".join(str(problem) for problem in problems))
     return with_detector(resolved, detector, detector_config or {})
 
 

@@ -1,10 +1,12 @@
 """Sessions: networks and detectors built from a Model at first use."""
 
+import ctypes
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,7 @@ from emonet.pipeline.crops import FacesBySize, faces_by_size
 from emonet.pipeline.detection import DetectorPool
 from emonet.pipeline.images import ImageSource
 from emonet.runtimes import Device, RuntimeName
+from emonet.support.forking import after_fork
 
 
 class Sessions:
@@ -28,6 +31,7 @@ class Sessions:
         self._ensemble: Ensemble | None = None
         self._detectors: DetectorPool | None = None
         self._lock = threading.RLock()
+        _all.add(self)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what is built: a copy in another process builds its own."""
@@ -35,6 +39,16 @@ class Sessions:
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         Sessions.__init__(self, **state)
+
+    def forget(self) -> None:
+        """Forget in a forked child what the parent built, so that the child builds its own.
+
+        The parent's onnxruntime sessions are never destroyed here: that would wait for their
+        threads, which run in the parent only.
+        """
+        if self._ensemble is not None:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._ensemble))
+        Sessions.__init__(self, self.model, self.device)
 
     def of(self, model: Model) -> "Sessions":
         """Return sessions of another model that share what both models have in common."""
@@ -84,6 +98,17 @@ class Sessions:
     ) -> NDArray[np.float32]:
         """Return float32 (n, classes) probabilities of face crops."""
         return self.ensemble.predict_proba(self.by_size(faces))
+
+
+_all: WeakSet[Sessions] = WeakSet()
+
+
+def _forget_all() -> None:
+    for sessions in list(_all):
+        sessions.forget()
+
+
+after_fork(_forget_all)
 
 
 def _same_networks(first: Model, second: Model) -> bool:

@@ -26,8 +26,7 @@ from emonet.cli import (
     reproduce,
     train,
 )
-from emonet.cli.printing import printable
-from emonet.errors import EmonetError
+from emonet.errors import EmonetError, printable
 
 EXIT_FAILED = 2
 INTERRUPTED = 130
@@ -89,6 +88,7 @@ def common(
 
 def main() -> NoReturn:
     """Run the command line and exit: 0 success, 1 some inputs failed, 2 an error."""
+    _open_missing_streams()
     # Read --debug here too: usage errors are raised before options are read.
     debug = "--debug" in sys.argv
     # SIGTERM stops a container: exit normally, so that temporary files are removed.
@@ -106,14 +106,27 @@ def main() -> NoReturn:
         # Usage errors of the parser have their own message.
         if debug or not hasattr(error, "format_message"):
             raise
-        _fail(error.format_message(), EXIT_FAILED)
+        # The message may repeat a stranger's file name, by way of a shell's wildcard.
+        _fail(printable(error.format_message()), EXIT_FAILED)
     if status == INTERRUPTED:  # typer returns it after Ctrl-C
         _fail("interrupted", INTERRUPTED)
     sys.exit(status if isinstance(status, int) else 0)
 
 
+def _open_missing_streams() -> None:
+    """Connect closed standard streams, as of ``emonet ... 2>&-``, to the null device.
+
+    Otherwise the next file that is opened gets the number of such a stream, and messages of
+    libraries in C are written into that file.
+    """
+    while (null := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(null, True)
+    os.close(null)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115
+
+
 def _fail(message: str, status: int) -> NoReturn:
-    # The message may repeat a stranger's file name with control characters for a terminal.
-    shown = "\n".join(map(printable, message.split("\n")))
-    print(f"emonet: {shown[:5000]}", file=sys.stderr)
+    print(f"emonet: {message[:5000]}", file=sys.stderr)
     sys.exit(status)

@@ -21,7 +21,6 @@ def import_keras_quietly() -> None:
     """
     if "keras" in sys.modules or logging.getLogger("emonet").isEnabledFor(logging.DEBUG):
         return
-    sys.stderr.flush()
     stderr = os.dup(2)
     null = os.open(os.devnull, os.O_WRONLY)
     try:

@@ -9,9 +9,10 @@ from typing import Annotated
 import typer
 
 from emonet.cli.options import Data, Settings, parse_settings, typed_command
-from emonet.cli.printing import print_line, print_table, printable
+from emonet.cli.printing import print_line, print_table
 from emonet.data import FilterReport
 from emonet.data import filter_faces as filter_data
+from emonet.errors import printable
 from emonet.registry import create_detector
 from emonet.support.counting import counted
 from emonet.support.files import atomic_write

@@ -10,9 +10,8 @@ import typer
 
 from emonet.cli.backend import prepare
 from emonet.cli.options import AsJson, Model, OnDevice, Runtime, Settings, Views, parse_settings
-from emonet.cli.printing import printable
 from emonet.data.folders import is_image_file
-from emonet.errors import InputError
+from emonet.errors import InputError, printable
 from emonet.recognizer import EmotionRecognizer
 from emonet.results import ImageResult
 from emonet.sample import sample_photo
@@ -173,7 +172,7 @@ def _add_rows(table: "Table", result: ImageResult) -> None:
 
     name = Text(printable(result.path), overflow="fold")
     if result.error is not None:
-        table.add_row(name, "", Text(printable(f"error: {result.error}"), style="red"), "")
+        table.add_row(name, "", Text(f"error: {result.error}", style="red"), "")
     elif not result.faces:
         table.add_row(name, "", "no face", "")
     for face in result.faces:

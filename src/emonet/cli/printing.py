@@ -7,11 +7,6 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 
-def printable(text: object) -> str:
-    """Return untrusted text, such as a file name, with control characters and line ends escaped."""
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in str(text))
-
-
 def print_line(text: str) -> None:
     """Print a text, wrapped at the width of the terminal."""
     from rich.console import Console

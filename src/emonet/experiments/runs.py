@@ -12,6 +12,8 @@ from emonet.recognizer import EmotionRecognizer
 from emonet.storage.folder import CONFIG_FILE, Dtype, require_no_other
 from emonet.storage.update import update_model
 from emonet.support.counting import counted
+from emonet.support.files import sweep
+from emonet.training.checkpoint import one_training
 
 logger = logging.getLogger("emonet")
 
@@ -44,27 +46,31 @@ def train_folder(
     Call it again with the same arguments after an interruption: it continues after the last
     finished epoch. Other arguments are those of EmotionRecognizer.fit. The record names the
     command, and the validation faces by their split.
+
+    Raises:
+        TrainingError: another process trains into the folder.
     """
     require_no_other(folder)
-    checkpoints = folder / CHECKPOINTS
-    _delete_leftovers(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    recognizer.fit(train, validation, checkpoint_dir=checkpoints, **arguments)
-    recognizer.set_record(replace(recognizer.record, command=command))
-    recognizer.save_pretrained(folder, dtype=dtype, license=license)
-    if validation is not None:
-        # Evaluate the saved model, because float16 rounds the weights.
-        report = EmotionRecognizer.from_pretrained(folder).evaluate(validation)
-        update_model(
-            folder,
-            lambda stored: replace(stored, record=stored.record.with_evaluation(split, report)),
-        )
-        faces = counted(report.n, "validation face")
-        logger.info("Accuracy on %s: %.4f", faces, report.accuracy)
-    # Rename the checkpoints last: a folder with checkpoints counts as unfinished.
-    checkpoints.rename(folder / LEFTOVERS)
-    _delete_leftovers(folder)
-    logger.info("Saved %s", folder)
+    with one_training(folder):
+        sweep(folder)
+        checkpoints = folder / CHECKPOINTS
+        _delete_leftovers(folder)
+        recognizer.fit(train, validation, checkpoint_dir=checkpoints, **arguments)
+        recognizer.set_record(replace(recognizer.record, command=command))
+        recognizer.save_pretrained(folder, dtype=dtype, license=license)
+        if validation is not None:
+            # Evaluate the saved model, because float16 rounds the weights.
+            report = EmotionRecognizer.from_pretrained(folder).evaluate(validation)
+            update_model(
+                folder,
+                lambda stored: replace(stored, record=stored.record.with_evaluation(split, report)),
+            )
+            faces = counted(report.n, "validation face")
+            logger.info("Accuracy on %s: %.4f", faces, report.accuracy)
+        # Rename the checkpoints last: a folder with checkpoints counts as unfinished.
+        checkpoints.rename(folder / LEFTOVERS)
+        _delete_leftovers(folder)
+        logger.info("Saved %s", folder)
 
 
 def _delete_leftovers(folder: Path) -> None:

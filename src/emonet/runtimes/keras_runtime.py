@@ -1,5 +1,6 @@
 """Keras: runs the Keras model itself, which is the reference."""
 
+import os
 import sys
 import threading
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emonet.errors import ConfigError, MissingDependencyError
+from emonet.plugin import usable_cores
 from emonet.runtimes.base import Device, RuntimeSpec, require_device
 from emonet.support.dependencies import require
 
@@ -49,12 +51,27 @@ class KerasRuntime:
         return np.asarray(answers, np.float32)[:count]
 
 
-def start_keras() -> None:
-    """Import Keras; if emonet is the first to use TensorFlow, let GPU memory grow as needed.
+#: The process in which emonet started Keras.
+_process: int | None = None
 
-    By default TensorFlow takes all memory of every GPU. If it is loaded already, its settings
-    are left alone.
+
+def start_keras() -> None:
+    """Import Keras; if emonet is the first to use TensorFlow, set its memory and threads.
+
+    By default TensorFlow takes all memory of every GPU, and a thread for each core. If it is
+    loaded already, its settings are left alone.
+
+    Raises:
+        ConfigError: emonet used Keras before this process was forked. Keras' backends can't run
+            in a forked child: they would wait for ever for threads of the parent.
     """
+    global _process
+    if _process not in (None, os.getpid()):
+        raise ConfigError(
+            "Keras can't run in a process that was forked after Keras had started. Fork before "
+            "the first prediction or training, start processes with the method 'spawn', or use "
+            "runtime='onnxruntime'"
+        )
     first = "tensorflow" not in sys.modules
     try:
         import keras
@@ -71,6 +88,10 @@ def start_keras() -> None:
 
         for gpu in tf.config.list_physical_devices("GPU"):
             tf.config.experimental.set_memory_growth(gpu, True)
+        cores = usable_cores()
+        if cores != os.cpu_count() and "TF_NUM_INTRAOP_THREADS" not in os.environ:
+            tf.config.threading.set_intra_op_parallelism_threads(cores)
+    _process = os.getpid()
 
 
 def _devices() -> tuple[str, ...]:

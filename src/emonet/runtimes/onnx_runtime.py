@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emonet.errors import ConfigError, WeightsError
+from emonet.plugin import usable_cores
 from emonet.runtimes.base import Device, NetworkSource, RuntimeSpec, max_memory, require_device
 
 PROVIDERS = {"cuda": "CUDAExecutionProvider", "cpu": "CPUExecutionProvider"}
@@ -30,6 +31,8 @@ class OnnxRuntime:
         _bound_memory()
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # errors are raised
+        if (cores := usable_cores()) != os.cpu_count():
+            options.intra_op_num_threads = cores
         options.add_session_config_entry("session.use_env_allocators", "1")
         # Spinning threads of this session would keep the cores from other sessions.
         options.add_session_config_entry("session.force_spinning_stop", "1")

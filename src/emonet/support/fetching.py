@@ -59,8 +59,12 @@ def locate_file(source: str, *, sha256: str | None = None) -> Path:
 
 def hub_client(token: str | None = None) -> "HfApi":
     """Return a client of the Hub that sends emonet's name and version."""
-    from huggingface_hub import HfApi
+    from huggingface_hub import HfApi, constants
     from huggingface_hub.constants import HF_HUB_ETAG_TIMEOUT
+
+    # Otherwise the client names the AI agent that runs it, if there is one.
+    if "HF_HUB_DISABLE_TELEMETRY" not in os.environ:
+        constants.HF_HUB_DISABLE_TELEMETRY = True
 
     class Client(HfApi):
         def repo_info(self, *arguments: Any, **options: Any) -> Any:

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 
 @contextmanager
@@ -11,7 +12,7 @@ def progress_bar(title: str, total: int | None) -> Iterator[Callable[[], None]]:
 
     Without a total, the bar shows activity only. Without a terminal, there is no bar.
     """
-    if not sys.stderr.isatty():
+    if not _is_terminal(sys.stderr):
         yield lambda: None
         return
     from rich.console import Console
@@ -20,3 +21,11 @@ def progress_bar(title: str, total: int | None) -> Iterator[Callable[[], None]]:
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(title, total=total)
         yield lambda: progress.advance(task)
+
+
+def _is_terminal(stream: Any) -> bool:
+    """Return whether a stream is a terminal; services and notebooks replace or close streams."""
+    try:
+        return bool(stream.isatty())
+    except (AttributeError, ValueError):  # None, an object that only writes, or a closed file
+        return False

@@ -1,7 +1,8 @@
 """Save the state of a training run after every epoch, so that it can be resumed."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from emonet.errors import TrainingError
 from emonet.records import EpochRecord, ValidationFigures
-from emonet.support.files import atomic_write, flush
+from emonet.support.files import atomic_write, flush, lock_folder, sweep
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -64,6 +65,7 @@ class Checkpoint:
         epoch, if they are the best so far. If writing fails, the earlier state is kept.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
+        sweep(self.folder)
         epoch = history[-1].epoch
         arrays = {"last": last} if best is None else {"last": last, "best": best}
         for kind, part in arrays.items():
@@ -94,6 +96,28 @@ class Checkpoint:
 
     def _file(self, kind: str, epoch: int) -> Path:
         return self.folder / f"{kind}-{epoch:04d}.safetensors"
+
+
+@contextmanager
+def one_training(folder: Path) -> Iterator[None]:
+    """Create a folder for one training; raise TrainingError if another one runs in it."""
+    with ExitStack() as stack:
+        if not folder.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.callback(_remove_if_empty, folder)
+        try:
+            stack.enter_context(lock_folder(folder))
+        except BlockingIOError as error:
+            raise TrainingError(
+                f"Another training runs in {folder}: wait until it has ended, or choose another "
+                f"folder"
+            ) from error
+        yield
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def _save(arrays: Arrays, path: Path) -> None:
