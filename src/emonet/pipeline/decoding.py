@@ -117,12 +117,31 @@ def decode_pil(
         return _released(*_to_array(image, b"", name, max_pixels, held))
     try:
         position = file.tell()
+        file.seek(0, io.SEEK_END)
+        size = file.tell()
+        _require_size(size, name, copied=image.format in DECODER_BYTES)
         file.seek(0)
-        data = file.read(MAX_FILE_BYTES + 1)
-        file.seek(position)
+        # Pillow's decoders for some formats copy the file.
+        with FILES.reserve(2 * size):
+            data = file.read(MAX_FILE_BYTES + 1)
+            file.seek(position)
+            _require_size(len(data), name)
+            return _decode_lazy(image, file, data, name, max_pixels, held)
     except (OSError, ValueError, AttributeError) as error:
+        if isinstance(error, ImageError):
+            raise
         raise ImageError(f"{name} can't be read: {error}") from error
-    _require_size(len(data), name)
+
+
+def _decode_lazy(
+    image: "PIL.Image.Image",
+    file: Any,
+    data: bytes,
+    name: str,
+    max_pixels: int,
+    held: ExitStack,
+) -> NDArray[np.uint8]:
+    """Decode a PIL image that is opened from a file with these bytes and not loaded yet."""
     if image.format not in MAPPED:
         return _released(*_to_array(image, data, name, max_pixels, held))
     # A file that shrinks while it is mapped to memory ends the process.
@@ -140,11 +159,16 @@ def decode_pil(
             image.fp = file  # type: ignore[attr-defined]
 
 
-def _require_size(size: int, name: str) -> None:
+def _require_size(size: int, name: str, *, copied: bool = False) -> None:
     if not size:
         raise ImageError(f"{name} is empty")
     if size > MAX_FILE_BYTES:
         raise ImageError(f"{name} is larger than {MAX_FILE_BYTES >> 20} MiB: resize it")
+    if copied and size > MAX_COPIED_BYTES:
+        raise ImageError(
+            f"{name} is larger than {MAX_COPIED_BYTES >> 20} MiB, the limit of its format: "
+            f"convert it to JPEG or PNG"
+        )
 
 
 #: A decoded image, and a function that gives back the decoder's share of the memory.
@@ -164,11 +188,7 @@ def _decode(data: bytes, name: str, max_pixels: int, held: ExitStack) -> Decoded
 
     formats = _formats()
     copied = data[8:12] == b"WEBP" or data[4:8] == b"ftyp"
-    if copied and len(data) > MAX_COPIED_BYTES:
-        raise ImageError(
-            f"{name} is larger than {MAX_COPIED_BYTES >> 20} MiB, the limit of its format: "
-            f"convert it to JPEG or PNG"
-        )
+    _require_size(len(data), name, copied=copied)
     try:
         with quiet(), Image.open(io.BytesIO(data), formats=formats) as image:
             return _to_array(image, data, name, max_pixels, held)
