@@ -24,8 +24,9 @@ from emonet.evaluation.report import make_report
 from emonet.evaluation.robustness import measure_robustness
 from emonet.labels import FER2013, label_set
 from emonet.model import Model, Weights
+from emonet.network.quantising import MEASURED_FACES
 from emonet.pipeline.framing import evenly_spread, measure_framing
-from emonet.pipeline.images import ImageSource, conversion_hint, is_single_image, load_image
+from emonet.pipeline.images import ImageSource, conversion_hint, is_single_image
 from emonet.pipeline.streaming import stream_results
 from emonet.plugin import Json, require_number, require_size
 from emonet.records import Report, Robustness, Teaching, TrainingRecord
@@ -47,9 +48,6 @@ if TYPE_CHECKING:
     import keras
 
 logger = logging.getLogger("emonet")
-
-#: How many faces the value ranges of int8 are measured on.
-INT8_FACES = 128
 
 
 class EmotionRecognizer:
@@ -318,9 +316,7 @@ class EmotionRecognizer:
             'happiness'
         """
         if is_single_image(images):
-            if isinstance(images, list | tuple):
-                load_image(images)  # raises: a list of lists of numbers is no image
-            (result,) = self.stream([images], min_score=min_score)
+            (result,) = self._results([images], min_score)
             if result.error is not None:
                 raise result.error
             return result
@@ -356,12 +352,17 @@ class EmotionRecognizer:
                 f"stream takes an iterable of images, got one {type(images).__name__}"
                 + (conversion_hint(images) or ". Use predict, or put the image into a list")
             )
+        if ahead is not None:
+            require_number("prediction", "ahead", ahead, 0, whole=True)
+        return self._results(images, min_score, ahead)
+
+    def _results(
+        self, images: Iterable[ImageSource], min_score: float, ahead: int | None = None
+    ) -> Iterator[ImageResult]:
         self._model.require_weights()
         if isinstance(min_score, np.floating):
             min_score = float(min_score)
         require_number("prediction", "min_score", min_score, 0, 1)
-        if ahead is not None:
-            require_number("prediction", "ahead", ahead, 0, whole=True)
         sessions, config = self._sessions, self._model.config
         return stream_results(
             images,
@@ -466,8 +467,9 @@ class EmotionRecognizer:
                 must be equal. The output layer starts afresh if its labels differ. Its accuracy
                 is measured first, and its weights are kept if no epoch is better.
             callbacks: Keras callbacks. They see one run of all epochs. ``on_epoch_end`` gets
-                loss, accuracy, val_loss, val_accuracy and learning_rate; the validation figures
-                are those of the averaged weights. ``model.stop_training = True`` ends the run.
+                loss, accuracy, val_loss, val_accuracy, learning_rate and seconds; the validation
+                figures are those of the averaged weights. ``model.stop_training = True`` ends
+                the run.
 
         Returns:
             The recognizer itself.
@@ -571,7 +573,7 @@ class EmotionRecognizer:
         """
         require("export", "Quantising")
         self._model.require_weights()
-        chosen = self._sessions.by_size(evenly_spread(faces, INT8_FACES))
+        chosen = self._sessions.by_size(evenly_spread(faces, MEASURED_FACES))
         return self._become(quantise(self._model, chosen))
 
     def calibrate(self, data: Labelled, *, seed: int = 0) -> Self:
@@ -700,7 +702,7 @@ class EmotionRecognizer:
         """
         self._model.require_weights()
         require_no_other(Path(folder))
-        model = with_graphs(self._model.in_float32())
+        model = with_graphs(self._model)
         config = replace(portable(model.config), emonet_version=version("emonet"))
         model = replace(model, config=config)
         write_model(Path(folder), model, title=title, license=license, dtype=dtype)
@@ -743,7 +745,7 @@ class EmotionRecognizer:
             if format != "onnx":
                 raise ConfigError(f"int8_faces needs format 'onnx', got {format!r}")
             size = self._model.config.face_sizes[0]
-            int8_faces = self._sessions.by_size(evenly_spread(int8_faces, INT8_FACES))[size]
+            int8_faces = self._sessions.by_size(evenly_spread(int8_faces, MEASURED_FACES))[size]
         Path(file).parent.mkdir(parents=True, exist_ok=True)
         data = export(self._model, format, int8_faces=int8_faces)
         with atomic_write(Path(file)) as temporary:

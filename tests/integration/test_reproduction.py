@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -188,9 +187,7 @@ def test_other_pretrained_weights_are_another_experiment(
     def train_nothing(*arguments: object, **options: object) -> None:
         raise InterruptedError
 
-    # The package's attribute of this name is the function, not the module.
-    module = import_module("emonet.experiments.reproduce")
-    monkeypatch.setattr(module, "_describe", train_nothing)
+    monkeypatch.setattr("emonet.experiments.reproduction._describe", train_nothing)
     for _ in range(2):
         with pytest.raises(InterruptedError):
             begin(fer2013_csv, tmp_path, "one.h5")

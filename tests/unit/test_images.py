@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
+from tests.conftest import Frame, Tensor
 
 from emonet.errors import EmonetError, ImageError, ImageNotFoundError
 from emonet.pipeline.images import MAX_PIXELS, is_single_image, load_image, source_path
@@ -462,20 +463,6 @@ def test_rounding_does_not_spoil_a_float_picture():
         load_image(np.array([[0, 1.01]]))
 
 
-class Tensor:
-    """An array of another library: it has a shape, and NumPy can convert it."""
-
-    def __init__(self, array):
-        self._array = array
-        self.shape, self.dtype = array.shape, f"library.{array.dtype}"
-
-    def __array__(self, dtype=None, copy=None):
-        return self._array
-
-    def __iter__(self):
-        return (Tensor(part) for part in self._array)
-
-
 class GpuTensor(Tensor):
     """Like PyTorch's: it can be converted only without its gradient, in the main memory."""
 
@@ -487,18 +474,6 @@ class GpuTensor(Tensor):
 
     def cpu(self):
         return Tensor(self._array)
-
-
-class Frame:
-    """A table like pandas': it is iterated by the names of its columns."""
-
-    columns = ("path", "label")
-
-    def __array__(self, dtype=None, copy=None):
-        return np.array([["a.jpg", "anger"]], object)
-
-    def __iter__(self):
-        return iter(self.columns)
 
 
 def matrix(array):

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageSequence
-from tests.conftest import TINY, FixedDetector, make_faces
+from tests.conftest import TINY, FixedDetector, Frame, Tensor, make_faces
 
 from emonet import EmotionRecognizer
 from emonet.config import Framing
@@ -387,31 +387,6 @@ def test_any_iterable_of_images_gives_a_list(kind, tiny_recognizer, blank):
 def test_four_dimensional_array_is_many_images(tiny_recognizer):
     results = tiny_recognizer.predict(np.zeros((2, 30, 20, 3), np.uint8))
     assert [(result.width, result.height) for result in results] == [(20, 30)] * 2
-
-
-class Tensor:
-    """An array of another library, which fills one buffer again and again."""
-
-    def __init__(self, array):
-        self._array, self.shape = array, array.shape
-
-    def __array__(self, dtype=None, copy=None):
-        return self._array
-
-    def __iter__(self):
-        return (Tensor(part) for part in self._array)
-
-
-class Frame:
-    """A table like pandas': it is iterated by the names of its columns."""
-
-    columns = ("path", "label")
-
-    def __array__(self, dtype=None, copy=None):
-        return np.array([["a.jpg", "anger"]], object)
-
-    def __iter__(self):
-        return iter(self.columns)
 
 
 def test_four_dimensional_tensor_is_many_images_and_another_is_one(tiny_recognizer):

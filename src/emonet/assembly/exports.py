@@ -25,6 +25,7 @@ ExportFormat = Literal["onnx", "litert"]
 
 def with_graphs(model: Model) -> Model:
     """Return the model with a graph for every network that Keras can export."""
+    model = model.in_float32()
     graphs = dict(model.graphs)
     known: dict[str, bytes | None] = {}  # networks of one architecture share a graph
     for network in model.config.networks:

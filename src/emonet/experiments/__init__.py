@@ -6,6 +6,6 @@ pixels with BOVW, and fits the ensemble's weights on the validation split.
 """
 
 from emonet.experiments.paper import SCALES, VARIANTS, Scale, Variant
-from emonet.experiments.reproduce import reproduce
+from emonet.experiments.reproduction import reproduce
 
 __all__ = ["SCALES", "VARIANTS", "Scale", "Variant", "reproduce"]

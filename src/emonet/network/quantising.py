@@ -27,7 +27,7 @@ def quantised(model: bytes, faces: NDArray[np.uint8]) -> bytes:
     Args:
         model: the bytes of the file.
         faces: uint8 (n, height, width) in the size of the file's input; n >= 1. Value ranges
-            are measured on 128 to 255 of them, evenly spread.
+            are measured on all of them.
 
     Raises:
         DataError: there are no faces.
@@ -44,10 +44,9 @@ def quantised(model: bytes, faces: NDArray[np.uint8]) -> bytes:
         ) from error
     if not len(faces):
         raise DataError("Cannot measure the value ranges of int8 on 0 faces: pass at least one")
-    measured = faces[:: max(1, len(faces) // MEASURED_FACES)]
     batches = (
-        {"faces": measured[start : start + BATCH_SIZE].astype(np.float32)}
-        for start in range(0, len(measured), BATCH_SIZE)
+        {"faces": faces[start : start + BATCH_SIZE].astype(np.float32)}
+        for start in range(0, len(faces), BATCH_SIZE)
     )
     with TemporaryDirectory() as folder:
         exported, folded, file = (Path(folder) / name for name in ("exported", "folded", "int8"))

@@ -6,8 +6,8 @@ are read once and decoded from memory, so that a file may change or shrink meanw
 
 import io
 import sys
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -80,7 +80,7 @@ def decode_file(path: Path, name: str, max_pixels: int, held: ExitStack) -> NDAr
     Raises:
         ImageError: the file breaks a bound, or is damaged.
     """
-    try:
+    with _file_errors(name):
         size = path.stat().st_size
         _require_size(size, name)
         # Pillow's decoders for some formats copy the file twice.
@@ -88,8 +88,6 @@ def decode_file(path: Path, name: str, max_pixels: int, held: ExitStack) -> NDAr
             data = read_bounded(path, MAX_FILE_BYTES)
             _require_size(len(data or b""), name)
             return _released(*_decode(data or b"", name, max_pixels, held))
-    except OSError as error:
-        raise ImageError(f"{name} can't be read: {error}") from error
 
 
 def decode_bytes(data: bytes, name: str, max_pixels: int, held: ExitStack) -> NDArray[np.uint8]:
@@ -115,21 +113,34 @@ def decode_pil(
     file = getattr(image, "fp", None)
     if not getattr(image, "tile", None) or file is None:
         return _released(*_to_array(image, b"", name, max_pixels, held))
-    try:
+    copied = image.format in DECODER_BYTES
+    with _file_errors(name), FILES.reserve(2 * _file_size(file, name, copied=copied)):
         position = file.tell()
-        file.seek(0, io.SEEK_END)
-        size = file.tell()
-        _require_size(size, name, copied=image.format in DECODER_BYTES)
         file.seek(0)
-        # Pillow's decoders for some formats copy the file.
-        with FILES.reserve(2 * size):
-            data = file.read(MAX_FILE_BYTES + 1)
-            file.seek(position)
-            _require_size(len(data), name)
-            return _decode_lazy(image, file, data, name, max_pixels, held)
+        data = file.read(MAX_FILE_BYTES + 1)
+        file.seek(position)
+        _require_size(len(data), name)
+        return _decode_lazy(image, file, data, name, max_pixels, held)
+
+
+def _file_size(file: Any, name: str, *, copied: bool) -> int:
+    """Return the size of an open file, bytes; raise ImageError if it is empty or too large."""
+    position = file.tell()
+    file.seek(0, io.SEEK_END)
+    size = int(file.tell())
+    file.seek(position)
+    _require_size(size, name, copied=copied)
+    return size
+
+
+@contextmanager
+def _file_errors(name: str) -> Iterator[None]:
+    """Raise ImageError in place of a file's errors, such as those of a closed file."""
+    try:
+        yield
+    except ImageError:
+        raise
     except (OSError, ValueError, AttributeError) as error:
-        if isinstance(error, ImageError):
-            raise
         raise ImageError(f"{name} can't be read: {error}") from error
 
 

@@ -80,7 +80,7 @@ def write_model(
     if dtype not in (None, *get_args(Dtype)):
         raise ConfigError(f"dtype must be 'float16' or 'float32', got {dtype!r}")
     require_no_other(folder)
-    model = model.in_float32() if dtype is None else model.in_float32().as_dtype(dtype)
+    model = model if dtype is None else model.as_dtype(dtype)
     files: dict[str, bytes] = {graph_file(name): graph for name, graph in model.graphs.items()}
     for network in model.config.networks:
         if network.graph_precision == "int8":

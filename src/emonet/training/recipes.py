@@ -35,7 +35,8 @@ class Phase:
         epochs: the largest number of epochs.
         backbone: ``frozen`` trains the head only; ``trained`` trains everything;
             ``trained_except_batch_norm`` leaves batch normalisation in inference mode.
-        optimizer: ``sgd`` (with Nesterov momentum), ``adam`` or ``adamw``.
+        optimizer: ``sgd`` (with Nesterov momentum), ``adam`` or ``adamw``. With a weight decay,
+            ``adam`` equals ``adamw``, because Keras decouples the decay of every optimiser.
         learning_rate: the peak learning rate.
         momentum: momentum of ``sgd``, 0..1.
         schedule: ``constant``; ``cosine`` from the peak to 0 over the phase; ``plateau``
