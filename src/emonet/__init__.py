@@ -5,7 +5,7 @@
 >>> result = recognizer.predict("photo.jpg")  # doctest: +SKIP
 """
 
-from importlib.metadata import version as _version
+from typing import TYPE_CHECKING
 
 from emonet.config import HeadConfig
 from emonet.data import FaceDataset, load_dataset
@@ -38,6 +38,7 @@ from emonet.registry import (
 )
 from emonet.results import Box, Detection, Face, ImageResult
 from emonet.sample import sample_photo
+from emonet.support.versions import emonet_version
 from emonet.training.recipes import RECIPES, Phase, Recipe
 
 __all__ = [
@@ -78,4 +79,12 @@ __all__ = [
     "sample_photo",
 ]
 
-__version__ = _version("emonet")
+if TYPE_CHECKING:
+    __version__: str
+else:
+
+    def __getattr__(name: str) -> str:
+        """Return ``__version__``, which takes a while to look up."""
+        if name == "__version__":
+            return emonet_version()
+        raise AttributeError(f"module 'emonet' has no attribute {name!r}")

@@ -9,12 +9,12 @@ import re
 import unicodedata
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from importlib.metadata import version
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from emonet.errors import ConfigError
 from emonet.labels import FER2013
 from emonet.plugin import NAME_PATTERN, Json
+from emonet.support.versions import emonet_version
 
 T = TypeVar("T")
 
@@ -183,7 +183,7 @@ class ModelConfig:
     __pydantic_config__ = {"extra": "forbid", "strict": True, "allow_inf_nan": False}  # noqa: RUF012
     library: Literal["emonet"] = "emonet"
     format_version: int = FORMAT_VERSION
-    emonet_version: PackageVersion = field(default_factory=lambda: version("emonet"))
+    emonet_version: PackageVersion = field(default_factory=emonet_version)
     labels: tuple[str, ...] = FER2013
     detector: ComponentConfig
     framing: dict[Name, Framing] = field(default_factory=dict)

@@ -5,7 +5,6 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Self, cast, get_args, overload
@@ -41,6 +40,7 @@ from emonet.storage.sources import load_model
 from emonet.support.dependencies import require
 from emonet.support.files import atomic_write
 from emonet.support.seeds import require_seed
+from emonet.support.versions import emonet_version
 from emonet.training.ensembling import fit_weights, merge
 from emonet.training.recipes import Precision, Recipe, get_recipe
 
@@ -703,7 +703,7 @@ class EmotionRecognizer:
         self._model.require_weights()
         require_no_other(Path(folder))
         model = with_graphs(self._model)
-        config = replace(portable(model.config), emonet_version=version("emonet"))
+        config = replace(portable(model.config), emonet_version=emonet_version())
         model = replace(model, config=config)
         write_model(Path(folder), model, title=title, license=license, dtype=dtype)
 

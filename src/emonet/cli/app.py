@@ -5,7 +5,6 @@ import logging
 import os
 import signal
 import sys
-from importlib.metadata import version
 from typing import Annotated, NoReturn
 
 import typer
@@ -27,6 +26,7 @@ from emonet.cli import (
     train,
 )
 from emonet.errors import EmonetError, printable
+from emonet.support.versions import emonet_version
 
 EXIT_FAILED = 2
 INTERRUPTED = 130
@@ -57,7 +57,7 @@ app.add_typer(plugins.app, name="plugins")
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        print(f"emonet {version('emonet')}")
+        print(f"emonet {emonet_version()}")
         raise typer.Exit
 
 

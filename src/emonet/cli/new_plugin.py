@@ -1,6 +1,5 @@
 """``emonet plugins new``: create the project of a working plugin."""
 
-from importlib.metadata import version
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,6 +11,7 @@ import typer
 from emonet.errors import ConfigError
 from emonet.plugin import NAME_PATTERN
 from emonet.registry.catalog import Kind, get_catalog
+from emonet.support.versions import emonet_version
 
 #: A model stores up to 64 characters of the package's name, which is emonet-NAME.
 MAX_LENGTH = 57
@@ -49,7 +49,7 @@ def new(
         "package": package,
         "distribution": distribution,
         "checks": f"{kind}_checks",
-        "emonet": version("emonet"),
+        "emonet": emonet_version(),
     }
     templates = {
         "pyproject.toml": "pyproject.toml",

@@ -73,7 +73,7 @@ class Augmentation:
 
 
 def augment_geometry(
-    faces: NDArray[np.uint8], settings: Augmentation, random: np.random.Generator
+    faces: NDArray[np.uint8], settings: Augmentation, random: "np.random.Generator"
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Return every face rotated, sheared, zoomed, shifted and flipped at random.
 
@@ -91,7 +91,7 @@ def augment_geometry(
 
 
 def augment_appearance(
-    faces: NDArray[np.float32], settings: Augmentation, random: np.random.Generator
+    faces: NDArray[np.float32], settings: Augmentation, random: "np.random.Generator"
 ) -> None:
     """Change light, compression and occlusion of faces at random, in place.
 
@@ -112,7 +112,7 @@ def _affine(
     shape: tuple[int, ...],
     flipped: NDArray[np.bool_],
     settings: Augmentation,
-    random: np.random.Generator,
+    random: "np.random.Generator",
 ) -> NDArray[np.float64]:
     """Return (n, 2, 3) matrices that map augmented to original coordinates, about the centre."""
     count, height, width = shape
@@ -149,7 +149,7 @@ def _warp(faces: NDArray[np.uint8], matrices: NDArray[np.float64]) -> NDArray[np
 
 
 def _relight(
-    faces: NDArray[np.float32], settings: Augmentation, random: np.random.Generator
+    faces: NDArray[np.float32], settings: Augmentation, random: "np.random.Generator"
 ) -> None:
     """Change exposure, contrast and brightness in place."""
     count = (len(faces), 1, 1)
@@ -163,7 +163,9 @@ def _relight(
     np.clip((faces - mean) * gain + mean + offset, 0, 255, out=faces)
 
 
-def _compress(faces: NDArray[np.float32], probability: float, random: np.random.Generator) -> None:
+def _compress(
+    faces: NDArray[np.float32], probability: float, random: "np.random.Generator"
+) -> None:
     """Compress some faces as JPEG and decode them again, in place."""
     import cv2
 
@@ -174,7 +176,7 @@ def _compress(faces: NDArray[np.float32], probability: float, random: np.random.
         faces[index] = cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE)
 
 
-def _erase(faces: NDArray[np.float32], probability: float, random: np.random.Generator) -> None:
+def _erase(faces: NDArray[np.float32], probability: float, random: "np.random.Generator") -> None:
     """Cover a rectangle in some faces with noise, in place (Zhong et al. 2017)."""
     height, width = faces.shape[1:]
     for index in np.flatnonzero(random.random(len(faces)) < probability):

@@ -9,14 +9,16 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from importlib.metadata import Distribution, EntryPoint, distributions
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pluggy
 
 from emonet.errors import PluginContractError, PluginError, PluginLoadError
 from emonet.plugin import BackboneSpec, ComponentSpec, DetectorSpec, FeatureExtractorSpec
 from emonet.registry import hookspecs
+
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution, EntryPoint
 
 logger = logging.getLogger("emonet")
 
@@ -121,8 +123,10 @@ def failed(info: PluginInfo, error: PluginError) -> LoadedPlugin:
     return LoadedPlugin(replace(info, status="failed", error=error), {})
 
 
-def _entry_points() -> list[tuple[Distribution, EntryPoint]]:
+def _entry_points() -> "list[tuple[Distribution, EntryPoint]]":
     """Return the group's entry points; a package found twice on the path counts once."""
+    from importlib.metadata import distributions
+
     found: dict[tuple[str, str], tuple[Distribution, EntryPoint]] = {}
     for distribution in distributions():
         try:
@@ -137,7 +141,7 @@ def _entry_points() -> list[tuple[Distribution, EntryPoint]]:
     return [found[key] for key in sorted(found, key=lambda key: (key[0] != OWN_DISTRIBUTION, key))]
 
 
-def _load(info: PluginInfo, entry_point: EntryPoint, *, strict: bool) -> LoadedPlugin:
+def _load(info: PluginInfo, entry_point: "EntryPoint", *, strict: bool) -> LoadedPlugin:
     """Import, register, call and check one plugin, unless it is disabled."""
     if info.status == "disabled":
         return LoadedPlugin(info, {})

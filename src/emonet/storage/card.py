@@ -1,7 +1,6 @@
 """The model card: README.md of a model folder, in the Hub's format."""
 
 import re
-from html import escape
 from typing import TYPE_CHECKING
 
 from emonet.config import ModelConfig
@@ -286,6 +285,8 @@ def _teacher(teacher: TeacherRecord) -> str:
 
 def _plain(text: str) -> str:
     """Return a stranger's text in one line, with HTML and Markdown escaped."""
+    from html import escape
+
     escaped = escape(_line(text), quote=False)
     return escaped.translate({ord(char): f"&#{ord(char)};" for char in "[]`*_|"})
 

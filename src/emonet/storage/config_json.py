@@ -5,11 +5,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import cache
-from importlib.metadata import version
 from typing import Any, get_args
 
 from emonet.config import FORMAT_VERSION, ModelConfig, nearest
 from emonet.errors import ConfigError, ConfigVersionError
+from emonet.support.versions import emonet_version
 
 # Enough for 64 networks with extractors. A JSON parser needs many times this memory.
 MAX_CONFIG_BYTES = 2**18
@@ -63,7 +63,7 @@ def config_from_json(text: str | bytes, *, where: str) -> ModelConfig:
         if isinstance(written_by, str) and _is_newer(written_by):
             raise ConfigVersionError(
                 f"{message} emonet {written_by.strip():.40} wrote the file; this is emonet "
-                f"{version('emonet')}. Upgrade emonet."
+                f"{emonet_version()}. Upgrade emonet."
             ) from None
         raise ConfigError(message) from None
     except ConfigError as error:
@@ -104,7 +104,7 @@ def _is_newer(written_by: str) -> bool:
     from packaging.version import Version
 
     try:
-        return Version(written_by) > Version(version("emonet"))
+        return Version(written_by) > Version(emonet_version())
     except ValueError:  # no version, or one with a number of thousands of digits
         return False
 

@@ -5,12 +5,12 @@ import logging
 import os
 import re
 import shutil
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from emonet.errors import ConfigError, HubError, ModelNotFoundError, WeightsError
 from emonet.support.files import atomic_write
+from emonet.support.versions import emonet_version
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -71,7 +71,7 @@ def hub_client(token: str | None = None) -> "HfApi":
             # By default, the client waits forever for a Hub that does not answer.
             return super().repo_info(*arguments, **{"timeout": HF_HUB_ETAG_TIMEOUT, **options})
 
-    return Client(token=token, library_name="emonet", library_version=version("emonet"))
+    return Client(token=token, library_name="emonet", library_version=emonet_version())
 
 
 def ask_hub_first(

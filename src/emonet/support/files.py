@@ -3,9 +3,7 @@
 import errno
 import hashlib
 import os
-import platform
 import re
-import secrets
 import shutil
 import sys
 import time
@@ -27,7 +25,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     # The name is random, because an untrusted folder may contain a link of a predictable name.
     # It leaves out the real name, which may already have the maximum length. sweep reads the rest.
-    temporary = path.with_name(f".emonet-{_place()}-{os.getpid()}-{secrets.token_hex(8)}")
+    temporary = path.with_name(f".emonet-{_place()}-{os.getpid()}-{os.urandom(8).hex()}")
     try:
         yield temporary
         if temporary.is_file():
@@ -55,6 +53,8 @@ def sweep(folder: Path) -> None:
 
 def _place() -> str:
     """Return a name of the machine or container whose process numbers count."""
+    import platform
+
     try:
         namespace = str(Path("/proc/self/ns/pid").readlink())
     except OSError:  # only Linux has it

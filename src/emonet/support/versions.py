@@ -1,7 +1,14 @@
 """Versions of installed packages."""
 
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, packages_distributions, version
+
+
+def emonet_version() -> str:
+    """Return the version of emonet."""
+    # importlib.metadata is slow to import, and `import emonet` does not need it.
+    from importlib.metadata import version
+
+    return version("emonet")
 
 
 def installed(libraries: Mapping[str, str]) -> dict[str, str | None]:
@@ -10,12 +17,14 @@ def installed(libraries: Mapping[str, str]) -> dict[str, str | None]:
     Libraries map a name to an import name. Several packages may provide one library, such as
     tensorflow and tensorflow-cpu.
     """
+    from importlib import metadata
+
     found: dict[str, str | None] = {}
-    packages = packages_distributions()
+    packages = metadata.packages_distributions()
     for library, module in libraries.items():
         for package in sorted(set(packages.get(module, [library]))):
             try:
-                found[package] = version(package)
-            except PackageNotFoundError:
+                found[package] = metadata.version(package)
+            except metadata.PackageNotFoundError:
                 found[package] = None
     return found
