@@ -1,4 +1,4 @@
-"""Locate the landmarks of many faces on every core.
+"""Locate the landmarks of many faces on several cores.
 
 dlib's shape predictor holds Python's global lock, so threads do not help. Forking is unsafe while
 TensorFlow runs, and multiprocessing would run the user's script again. Each worker is therefore
@@ -22,7 +22,7 @@ from emonet_bovw.landmarks import load_predictor, locate_landmarks
 
 logger = logging.getLogger("emonet")
 
-#: Starting a worker takes as long as several hundred faces.
+#: Starting a worker takes as long as locating the landmarks of several hundred faces.
 LEAST_PER_WORKER = 1000
 
 
@@ -31,7 +31,7 @@ def locate_in_parallel(
 ) -> NDArray[np.float32]:
     """Locate landmarks like locate_landmarks; use several processes for many faces.
 
-    This process uses the predictor, and the workers load it from the path of its model.
+    This process uses ``predictor``. Each worker loads its own predictor from the file ``model``.
     """
     count = min(usable_cores(), len(faces) // LEAST_PER_WORKER)
     if count < 2 or not sys.executable:
@@ -84,7 +84,8 @@ def _result(worker: "subprocess.Popen[bytes]", count: int) -> NDArray[np.float32
 
 def _work() -> None:
     """Run as a worker: read faces from stdin, write coordinates to stdout."""
-    faces = _unpacked(sys.stdin.buffer.read())  # first: the parent waits until it has written
+    # Read before the slow loading: the parent waits until all faces are read.
+    faces = _unpacked(sys.stdin.buffer.read())
     predictor = load_predictor(Path(sys.argv[1]))
     sys.stdout.buffer.write(_packed(locate_landmarks(predictor, faces)))
 

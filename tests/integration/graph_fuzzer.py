@@ -1,7 +1,7 @@
-"""Random ONNX graphs of every operator, each checked and run in a process of its own.
+"""Make random ONNX graphs of every operator; check and run each graph in its own process.
 
-As a script, ``graph_fuzzer.py FIRST COUNT``, this file imports onnx and onnxruntime once, forks
-for each case, and prints one line of JSON for each. A case depends on its number alone.
+The script ``graph_fuzzer.py FIRST COUNT`` imports onnx and onnxruntime once, forks for each case,
+and prints one line of JSON per case. The case number is the random seed.
 """
 
 import json

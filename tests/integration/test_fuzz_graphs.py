@@ -1,7 +1,7 @@
-"""Graphs of every operator: each gives probabilities or is a WeightsError, and nothing else.
+"""Random graphs of every ONNX operator either predict probabilities or raise WeightsError.
 
-A failure shows the number of its case: ``python tests/integration/graph_fuzzer.py NUMBER 1`` runs
-it again.
+A failure shows its case number. To repeat it, run
+``python tests/integration/graph_fuzzer.py NUMBER 1``.
 """
 
 import json

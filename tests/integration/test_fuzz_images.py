@@ -1,9 +1,8 @@
-"""Image files damaged at random: each is an image or an ImageError, and nothing is printed.
+"""Randomly damaged image files either load or raise ImageError, and nothing is printed.
 
-A chunk of cases runs in a process of its own, whose memory and time are limited. A failure shows
-the number of the case, which is its seed: ``load_image(case(number))`` runs it again. In the
-fast tests there are a few hundred cases; ``pytest -m slow tests/integration/test_fuzz_images.py``
-tries 10,000.
+Each chunk of cases runs in its own process with limited memory and time. A failure shows the case
+number, which is the random seed. To repeat it, call ``load_image(case(number))``. The fast tests
+run 300 cases; ``pytest -m slow tests/integration/test_fuzz_images.py`` runs 10,000.
 """
 
 import io

@@ -1,4 +1,4 @@
-"""Nothing is reported to anybody: a process sends nothing, and writes into its own folders only."""
+"""A process that predicts or trains sends no data, and writes only to its own folders."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Predict where a process is unusual: after its main thread, after a fork, without streams."""
+"""Predict after the main thread has ended, after a fork, and without standard streams."""
 
 import os
 import subprocess

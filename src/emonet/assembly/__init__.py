@@ -1,1 +1,1 @@
-"""From the names in a configuration to built components, networks and sessions."""
+"""Build components, networks and sessions from the names in a configuration."""

@@ -64,7 +64,7 @@ def describe_network(
 def with_detector(
     config: ModelConfig, name: str | None, settings: Mapping[str, Json]
 ) -> ModelConfig:
-    """Return the config with another detector, or with other settings of its own."""
+    """Return the config with another detector, or with new settings for its own detector."""
     package = ""
     if name is None or name == config.detector.name:
         name, settings = config.detector.name, {**config.detector.config, **settings}
@@ -74,7 +74,7 @@ def with_detector(
 
 
 def portable(config: ModelConfig) -> ModelConfig:
-    """Return the config without settings that hold on this machine alone, such as paths."""
+    """Return the config without settings that are valid only on this machine, such as paths."""
 
     def stripped(kind: Kind, part: ComponentConfig) -> ComponentConfig:
         spec = get_catalog().get(kind, part.name, distribution=part.distribution).spec
@@ -85,7 +85,7 @@ def portable(config: ModelConfig) -> ModelConfig:
 
 
 def without_releases(config: ModelConfig) -> ModelConfig:
-    """Return the config without versions of plugins' packages, which change no answer."""
+    """Return the config without the versions of plugin packages; predictions do not need them."""
     return _with_components(config, lambda kind, part: replace(part, distribution_version=""))
 
 
@@ -94,10 +94,10 @@ def resolve(
     detector: str | None = None,
     detector_config: Mapping[str, Json] | None = None,
 ) -> ModelConfig:
-    """Return a saved config as the installed plugins understand it.
+    """Return a saved config, updated for the installed plugins.
 
-    Another detector replaces the model's own, which then need not be installed. If several plugins
-    are missing, the error names all of them.
+    ``detector`` replaces the model's own detector, which then need not be installed. If several
+    plugins are missing, the error names all of them.
     """
     if detector is not None and detector != config.detector.name:
         config = with_detector(config, detector, {})

@@ -57,16 +57,16 @@ def build_network(
 
 
 def build_keras_models(model: Model) -> list["keras.Model"]:
-    """Build every network of a model with Keras and give it its weights."""
+    """Build every network of a model in Keras and set its weights."""
     return [_build_keras_model(model, part) for part in model.config.networks]
 
 
 def build_ensemble(model: Model, device: Device = "auto") -> Ensemble:
     """Build a model's networks, each in its runtime.
 
-    Networks with the same feature extractor in the same state share one.
+    Networks share a feature extractor if its configuration and state are equal.
     """
-    # Members saved with two releases of a plugin share its extractor.
+    # Networks that were saved with different releases of a plugin share its extractor too.
     config, shared = without_releases(model.config), dict[bytes, FeatureExtractor]()
     return Ensemble(
         networks=[
@@ -126,7 +126,7 @@ def _load_network(
 def _extractors(
     part: NetworkConfig, arrays: Weights, shared: dict[bytes, FeatureExtractor]
 ) -> dict[str, FeatureExtractor]:
-    """Return a network's feature extractors by name; build those that nobody shares yet."""
+    """Return a network's feature extractors by name; build an extractor if none can be shared."""
     extractors = {}
     for component in part.features:
         identity = extractor_identity(component, extractor_state(arrays, component.name))

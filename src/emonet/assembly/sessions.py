@@ -34,24 +34,24 @@ class Sessions:
         _all.add(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out what is built: a copy in another process builds its own."""
+        """Leave out networks and detectors: a copy in another process builds its own."""
         return {"model": self.model, "device": self.device}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         Sessions.__init__(self, **state)
 
     def forget(self) -> None:
-        """Forget in a forked child what the parent built, so that the child builds its own.
+        """Forget the parent's networks and detectors in a forked child, which builds its own.
 
-        The parent's onnxruntime sessions are never destroyed here: that would wait for their
-        threads, which run in the parent only.
+        The child never destroys the parent's onnxruntime sessions. Their destructors would wait
+        for threads that run in the parent only.
         """
         if self._ensemble is not None:
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._ensemble))
         Sessions.__init__(self, self.model, self.device)
 
     def of(self, model: Model) -> "Sessions":
-        """Return sessions of another model that share what both models have in common."""
+        """Return sessions of another model; reuse the detectors and networks if they are equal."""
         sessions = Sessions(model, self.device)
         with self._lock:
             if model.config.detector == self.model.config.detector:
@@ -76,7 +76,7 @@ class Sessions:
 
     @property
     def detectors(self) -> DetectorPool:
-        """The detectors; building the first one fails here, not in a worker thread."""
+        """The detectors; the first one is built here, so that errors reach the caller."""
         with self._lock:
             if self._detectors is None:
                 detectors = DetectorPool(partial(build_detector, self.model.config.detector))
@@ -112,7 +112,7 @@ after_fork(_forget_all)
 
 
 def _same_networks(first: Model, second: Model) -> bool:
-    """Whether two models have the same networks, whatever their weights in the ensemble."""
+    """Return whether two models have the same networks; ensemble weights may differ."""
 
     def networks(model: Model) -> list[NetworkConfig]:
         return [replace(part, weight=1.0) for part in model.config.networks]

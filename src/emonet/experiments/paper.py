@@ -23,7 +23,7 @@ class Variant:
     paper_accuracy: float
 
 
-#: In the order of the paper's accuracies.
+#: Sorted by the paper's accuracy.
 VARIANTS = (
     Variant(name="inception_resnet_v2", backbone="inception_resnet_v2", paper_accuracy=0.6275),
     Variant(
@@ -50,7 +50,7 @@ VARIANTS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
-    """The size of the experiment; scales differ in nothing else.
+    """The size of the experiment; all other settings are the same at every scale.
 
     Attributes:
         input_sizes: side of each backbone's input, pixels.
@@ -89,7 +89,7 @@ SCALES = {
 
 
 def get_variants(variants: Collection[str | Variant] | None) -> list[Variant]:
-    """Return variants, given themselves or their names; None returns all of the paper."""
+    """Return Variants from names or Variants; None returns the paper's four."""
     known = {variant.name: variant for variant in VARIANTS}
     chosen = [
         look_up("variant", variant, known) if isinstance(variant, str) else variant

@@ -181,7 +181,7 @@ def _draw_results(
 
 
 def _write_settings(out: Path, settings: Mapping[str, Any]) -> None:
-    """Write the settings to the folder; raise ConfigError if it has other settings."""
+    """Write the settings to the folder; raise ConfigError if it already has other settings."""
     text = json.dumps(settings, indent=1) + "\n"
     path = out / "settings.json"
     if path.exists():
@@ -193,7 +193,7 @@ def _write_settings(out: Path, settings: Mapping[str, Any]) -> None:
 
 
 def _spread(dataset: FaceDataset, count: int | None) -> FaceDataset:
-    """Return this many faces, evenly spread over a data set; None returns all."""
+    """Return ``count`` faces, evenly spread over a data set; None returns all."""
     if count is None or count >= len(dataset):
         return dataset
     return dataset.subset(np.linspace(0, len(dataset) - 1, count).astype(np.int64))

@@ -43,12 +43,12 @@ def train_folder(
 ) -> None:
     """Train a recognizer and save it with its validation figures in a model folder.
 
-    Call it again with the same arguments after an interruption: it continues after the last
-    finished epoch. Other arguments are those of EmotionRecognizer.fit. The record names the
-    command, and the validation faces by their split.
+    After an interruption, call it again with the same arguments: training continues after the last
+    finished epoch. ``arguments`` go to EmotionRecognizer.fit. The record stores ``command``, and
+    the validation figures under the name ``split``.
 
     Raises:
-        TrainingError: another process trains into the folder.
+        TrainingError: another training runs in the folder.
     """
     require_no_other(folder)
     with one_training(folder):

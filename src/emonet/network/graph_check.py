@@ -1,7 +1,7 @@
-"""Check that an untrusted ONNX graph needs no more than a network does.
+"""Check an untrusted ONNX graph before it is loaded.
 
-The operators, their attributes and their data are compared with lists before any native code of
-onnx or onnxruntime sees the graph: both can crash on graphs that are wrong in odd ways.
+The native code of onnx and onnxruntime can crash on malformed graphs. The operators, attributes
+and constants are therefore compared with lists before this code sees the graph.
 """
 
 import math
@@ -20,12 +20,14 @@ OPSETS = range(13, 22)
 #: inception_resnet_v2, the largest backbone of emonet, has 5,100.
 MAX_NODES = 20_000
 MAX_RANK = 8
-#: Bytes of one value for a batch of faces: resnet50 with 512x512 pixels needs as many.
+#: Largest value for a batch of faces, bytes. resnet50 with 512x512 pixels needs this size.
 MAX_VALUE_BYTES = 2**31
-#: Multiplications and additions for one face: inception_resnet_v2 with 512x512 pixels needs 39e9.
+#: Most multiplications and additions for one face. inception_resnet_v2 with 512x512 pixels needs
+#: 39e9.
 MAX_WORK = 2**36
-#: Bytes read and written for values that follow from constants; onnxruntime computes them while it
-#: loads a graph. The exporter slices, squeezes and transposes each weight.
+#: Limits for constant folding: onnxruntime computes values from constants while it loads a graph.
+#: The bytes read and written may be MAX_CONSTANT_RATIO times the bytes of the constants, plus
+#: MAX_CONSTANT_BYTES. The exporter slices, squeezes and transposes each weight.
 MAX_CONSTANT_BYTES = 2**26
 MAX_CONSTANT_RATIO = 16
 #: Limit for strides, pads, kernels and so on.
@@ -38,12 +40,13 @@ MOVES = {
     "Identity", "Reshape", "ReverseSequence", "Shape", "Slice", "SpaceToDepth", "Split", "Squeeze",
     "Tile", "Transpose", "Unsqueeze", "Where",
 }  # fmt: skip
-#: Operators that may take integers, as the exporter computes shapes; dividing them can crash.
+#: Operators that may take integers, because the exporter computes shapes with them. Integer
+#: division can crash, so no operator here divides.
 INTEGERS = MOVES | {"Add", "Max", "Min", "Mul", "ReduceProd", "Sub"}
-#: Operators that take long. Constants need none of them.
+#: Slow operators. Constant folding needs none of them.
 PRODUCTS = {"Conv", "ConvTranspose", "Gemm", "MatMul"}
-#: The operators that Keras' export and onnxruntime's quantiser write for networks of faces, and
-#: close relatives.
+#: Operators that Keras' export and onnxruntime's quantiser write for face networks, and similar
+#: operators.
 ALLOWED = INTEGERS | PRODUCTS | {
     "Abs", "And", "AveragePool", "BatchNormalization", "Ceil", "Clip", "Cos", "Div", "Elu", "Equal",
     "Erf", "Exp", "Floor", "Gelu", "GlobalAveragePool", "GlobalMaxPool", "Greater",
@@ -54,11 +57,11 @@ ALLOWED = INTEGERS | PRODUCTS | {
     "ReduceSumSquare", "Relu", "Resize", "Selu", "Sigmoid", "Sign", "Sin", "Softmax", "Softplus",
     "Softsign", "Sqrt", "Sum", "Tanh", "ThresholdedRelu",
 }  # fmt: skip
-#: Operators whose inputs, except for the first, must be constants of the file, because they decide
-#: how large the result is.
+#: Operators whose inputs after the first set the size of the result. These inputs must be
+#: constants in the file.
 SIZED = {"Gather", "Pad", "Resize", "Tile"}
-#: Operators that may compute the size that Expand is given, so that it grows with the batch and in
-#: no other way.
+#: Operators that may compute the size for Expand. With these operators, a full batch gives the
+#: largest size.
 SIZES = {
     "Cast", "Concat", "Gather", "Identity", "Reshape", "Shape", "Slice", "Squeeze", "Unsqueeze",
 }  # fmt: skip
@@ -71,12 +74,12 @@ Shape = tuple[int, ...]
 
 
 def check_graph(graph: bytes, weights: Mapping[str, NDArray[Any]], *, where: str) -> None:
-    """Raise WeightsError if a graph may do more than compute a network.
+    """Raise WeightsError if an untrusted graph is unsafe to load.
 
     Args:
         graph: the bytes of an ONNX file.
-        weights: the arrays that the loader provides (graph_weights). The graph may use no other
-            data outside the file.
+        weights: the arrays that the loader provides (graph_weights). The graph may refer to no
+            other external data.
         where: name of the file in error messages.
 
     Raises:
@@ -94,7 +97,7 @@ def check_graph(graph: bytes, weights: Mapping[str, NDArray[Any]], *, where: str
 
 
 class _Refused(Exception):  # noqa: N818
-    """Says what is wrong with a graph: ``uses the operator 'Loop', which is not allowed``."""
+    """The error in a graph, for example ``uses the operator 'Loop', which is not allowed``."""
 
 
 def _check(data: bytes, weights: Mapping[str, NDArray[Any]]) -> None:
@@ -127,14 +130,13 @@ def _check(data: bytes, weights: Mapping[str, NDArray[Any]]) -> None:
 
 
 def _opset(model: "onnx.ModelProto") -> int:
-    """Return the version of ONNX's operators; refuse what is not a plain graph."""
+    """Return the opset version; refuse functions, training information and sparse weights."""
     if model.functions or model.training_info or model.graph.sparse_initializer:
         raise _Refused("has functions, training or sparse weights, which are not allowed")
     versions = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
     if len(versions) != 1 or versions[0] not in OPSETS:
         raise _Refused(
-            f"must use version {OPSETS[0]} to {OPSETS[-1]} of ONNX's operators, and uses "
-            f"{str(versions)!a:.80}"
+            f"uses the ONNX opset {str(versions)!a:.80}, expected {OPSETS[0]} to {OPSETS[-1]}"
         )
     return int(versions[0])
 
@@ -165,7 +167,7 @@ def _check_names(graph: "onnx.GraphProto") -> None:
 
 
 def _check_node(node: "onnx.NodeProto", opset: int) -> None:
-    """Refuse an operator that is not allowed, or not used as ONNX says."""
+    """Refuse an operator that is not allowed or does not match its ONNX schema."""
     from onnx.defs import OpSchema, get_schema
 
     if node.op_type not in ALLOWED or node.domain or node.overload:
@@ -191,7 +193,7 @@ def _check_node(node: "onnx.NodeProto", opset: int) -> None:
 
 
 def _check_attribute(attribute: "onnx.AttributeProto", operator: str) -> None:
-    """Refuse an attribute that is no number, short text or tensor of the file."""
+    """Refuse an attribute that is not a number, a short text or a tensor in the file."""
     kinds = attribute.AttributeType
     fields = {
         kinds.FLOAT: "f", kinds.INT: "i", kinds.STRING: "s", kinds.TENSOR: "t",
@@ -220,7 +222,7 @@ def _check_attribute(attribute: "onnx.AttributeProto", operator: str) -> None:
 
 
 def _check_outer(value: "onnx.ValueInfoProto") -> None:
-    """Refuse an input or output that is no batch of float32 values; fix the size of the batch."""
+    """Refuse an input or output that is not a float32 batch; set its batch size to BATCH_SIZE."""
     tensor = value.type.tensor_type
     sizes = tensor.shape.dim
     if (
@@ -229,15 +231,15 @@ def _check_outer(value: "onnx.ValueInfoProto") -> None:
         or sizes[0].HasField("dim_value")
         or not all(1 <= size.dim_value <= MAX_SIZE for size in list(sizes)[1:])
     ):
-        raise _Refused(f"has the input or output {value.name!a:.80}, which is no batch of float32")
+        raise _Refused(f"has the input or output {value.name!a:.80}, which is not a float32 batch")
     sizes[0].dim_value = BATCH_SIZE
 
 
 def _check_tensor(tensor: "onnx.TensorProto", weights: Mapping[str, NDArray[Any]]) -> None:
-    """Refuse a constant whose data are of another type or size than it says."""
+    """Refuse a constant whose data do not match its declared type or shape."""
     kind, dims = tensor.data_type, tuple(tensor.dims)
     if kind not in _itemsizes() or len(dims) > MAX_RANK or min(dims, default=0) < 0:
-        raise _Refused(f"has the constant {tensor.name!a:.80} of a type that is not allowed")
+        raise _Refused(f"has the constant {tensor.name!a:.80}, whose type or shape is not allowed")
     if tensor.data_location == tensor.EXTERNAL:
         if tensor.name not in weights:
             raise _Refused(f"asks for data {tensor.name!a:.80} that the model lacks")
@@ -254,13 +256,13 @@ def _check_tensor(tensor: "onnx.TensorProto", weights: Mapping[str, NDArray[Any]
     else:
         found = len(field.get(kind, tensor.int32_data)) * _itemsizes()[kind]
     if found != _bytes(dims, kind) or tensor.HasField("segment"):
-        raise _Refused(f"has the constant {tensor.name!a:.80} whose data have another size")
+        raise _Refused(f"has the constant {tensor.name!a:.80}, whose data have the wrong size")
 
 
 def _infer(model: "onnx.ModelProto", shapes: dict[str, Shape], types: dict[str, int]) -> None:
     """Add the shape and type of each value for a full batch.
 
-    Shapes in the file are ignored, except for the inputs', because they may be wrong.
+    Of the shapes in the file, only those of the inputs are used. The others may be wrong.
     """
     from onnx.shape_inference import infer_shapes
 
@@ -270,7 +272,7 @@ def _infer(model: "onnx.ModelProto", shapes: dict[str, Shape], types: dict[str, 
     try:
         graph = infer_shapes(model, check_type=True, strict_mode=True, data_prop=True).graph
     except Exception as error:
-        raise _Refused(f"does not fit together: {str(error)!a:.300}") from None
+        raise _Refused(f"has inconsistent types or shapes: {str(error)!a:.300}") from None
     for value in (*graph.input, *graph.value_info, *graph.output):
         tensor = value.type.tensor_type
         if tensor.HasField("shape") and all(a.HasField("dim_value") for a in tensor.shape.dim):
@@ -284,14 +286,19 @@ def _check_values(
     """Refuse an operator whose results have an unknown size, or are too large."""
     for name in filter(None, node.output):
         if types.get(name) not in _itemsizes():
-            raise _Refused(f"computes a value of unknown size by {node.op_type}")
+            raise _Refused(
+                f"computes a value of unknown size or unsupported type with {node.op_type}"
+            )
         shape = shapes[name]
         if len(shape) > MAX_RANK or min(shape, default=1) < 1:
-            raise _Refused(f"computes a value of shape {shape!s:.80} by {node.op_type}")
+            raise _Refused(
+                f"computes a value of shape {shape!s:.80} with {node.op_type}, which is not allowed"
+            )
         if _bytes(shape, types[name]) > MAX_VALUE_BYTES:
             raise _Refused(
-                f"computes a value of {_bytes(shape, types[name]) / 2**30:.3g} GiB by "
-                f"{node.op_type} for {BATCH_SIZE} faces; {MAX_VALUE_BYTES / 2**30:.3g} are allowed"
+                f"computes a value of {_bytes(shape, types[name]) / 2**30:.3g} GiB with "
+                f"{node.op_type} for {BATCH_SIZE} faces; at most "
+                f"{MAX_VALUE_BYTES / 2**30:.3g} GiB are allowed"
             )
     if node.op_type not in INTEGERS and types[node.input[0]] not in (1, 9):  # float32, bool
         raise _Refused(f"uses the operator {node.op_type} for integers, which is not allowed")
@@ -313,28 +320,29 @@ def _check_work(
         if (name in SIZED and not fixed.issuperset(parameters)) or (
             name == "Expand" and not sizes.issuperset(parameters)
         ):
-            raise _Refused(f"computes how large a result of {name} is")
-        # The shape of a value can be a constant too.
+            raise _Refused(f"computes the size of the result of {name}, which is not allowed")
+        # The result of Shape can be a constant too.
         if name == "Shape" or constants.issuperset(node.input):
             if name in PRODUCTS:
-                raise _Refused(f"computes constants by {name}, which is not allowed")
+                raise _Refused(f"computes constants with {name}, which is not allowed")
             constants.update(node.output)
             values = filter(None, (*node.input, *node.output))
             moved += sum(_bytes(shapes[value], types[value]) for value in values)
         work += _work(node, shapes)
     if moved > MAX_CONSTANT_RATIO * stored + MAX_CONSTANT_BYTES:
         raise _Refused(
-            f"computes {moved / 2**20:.0f} MiB from its constants, which have "
-            f"{stored / 2**20:.3g} MiB"
+            f"computes {moved / 2**20:.0f} MiB from {stored / 2**20:.3g} MiB of constants, "
+            f"which is too much"
         )
     if work > MAX_WORK * BATCH_SIZE:
         raise _Refused(
-            f"takes {work / BATCH_SIZE:.2g} operations for each face; {MAX_WORK:.2g} are allowed"
+            f"takes {work / BATCH_SIZE:.2g} operations for each face; at most {MAX_WORK:.2g} are "
+            f"allowed"
         )
 
 
 def _work(node: "onnx.NodeProto", shapes: Mapping[str, Shape]) -> int:
-    """Return about how many multiplications or additions an operator needs."""
+    """Estimate the number of multiplications and additions of an operator."""
     inputs = [shapes[name] for name in node.input if name]
     outputs = [shapes[name] for name in node.output if name]
     work = sum(map(math.prod, (*inputs, *outputs)))
@@ -355,7 +363,7 @@ def _work(node: "onnx.NodeProto", shapes: Mapping[str, Shape]) -> int:
 
 
 def _itemsizes() -> dict[int, int]:
-    """Return the bytes of one number by ONNX's number of its type, for the types allowed."""
+    """Return the item size in bytes of each allowed ONNX data type."""
     from onnx import TensorProto
 
     kinds = TensorProto

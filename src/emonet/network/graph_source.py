@@ -1,4 +1,4 @@
-"""Tie an int8 graph, which holds its own weights, to the weights that it was quantised from."""
+"""Store in an int8 graph a digest of the float weights it was quantised from; check the digest."""
 
 import hashlib
 from collections.abc import Mapping
@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from emonet.errors import WeightsError
 
-#: Entry of the graph's metadata.
+#: Name of the digest in the graph's metadata.
 KEY = "emonet.weights"
 
 
 def with_source(graph: bytes, weights: Mapping[str, NDArray[Any]]) -> bytes:
-    """Return a graph that names the weights that it was quantised from."""
+    """Return the graph with a digest of the weights it was quantised from."""
     from onnx import ModelProto
 
     model = ModelProto.FromString(graph)
@@ -23,10 +23,10 @@ def with_source(graph: bytes, weights: Mapping[str, NDArray[Any]]) -> bytes:
 
 
 def require_source(graph: bytes, weights: Mapping[str, NDArray[Any]], *, where: str) -> None:
-    """Raise WeightsError if a graph was quantised from other weights, or does not say from which.
+    """Raise WeightsError if a graph does not hold the digest of these weights.
 
-    This finds mistakes, such as a weights file that was replaced. It can't find a lie: who writes a
-    graph can write any digest into it.
+    The check finds mistakes, such as a replaced weights file. It does not protect against forgery:
+    the author of a graph can write any digest into it.
     """
     from google.protobuf.message import DecodeError
     from onnx import ModelProto
@@ -37,13 +37,16 @@ def require_source(graph: bytes, weights: Mapping[str, NDArray[Any]], *, where: 
         raise WeightsError(f"{where} is not an ONNX file: {error}") from None
     if [entry.value for entry in entries if entry.key == KEY] != [_digest(weights)]:
         raise WeightsError(
-            f"{where} was not quantised from the weights of the model, so its answers would not be "
-            f"the model's. Load the model with runtime='keras', and quantise it again"
+            f"{where} was not quantised from the weights of the model, so its predictions may "
+            f"differ. Load the model with runtime='keras', and quantise it again"
         )
 
 
 def _digest(weights: Mapping[str, NDArray[Any]]) -> str:
-    """Return the SHA-256 of weights as float16: a model may be saved with either precision."""
+    """Return the SHA-256 of the weights in float16.
+
+    A model that is saved in float16 or in float32 therefore has the same digest.
+    """
     digest = hashlib.sha256()
     for name in sorted(weights):
         with np.errstate(over="ignore"):

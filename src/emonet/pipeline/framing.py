@@ -36,9 +36,10 @@ def measure_framing(model: Model, detector: Detector, faces: NDArray[np.uint8]) 
             them, evenly spread, are measured.
 
     Returns:
-        The model with the median framing of those faces in which the detector finds exactly one.
-        The model itself if these are fewer than 5 or the result is implausible, with a warning
-        in the log, or if the detector frames faces itself.
+        The model with the median framing of all faces where the detector finds exactly one face.
+        If there are fewer than 5 such faces, or the result is implausible, the function logs a
+        warning and returns the model unchanged. It also returns the model unchanged if the
+        detector frames faces itself.
     """
     size = model.config.face_sizes[0]
     chosen = faces_by_size(evenly_spread(faces, MAX_MEASURED), (size,))[size]

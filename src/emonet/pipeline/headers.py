@@ -1,6 +1,6 @@
-"""Read from the headers of image files what decoding them costs.
+"""Compute the cost of decoding an image file from its headers.
 
-Headers may lie: each function reads the numbers that the decoder itself goes by.
+Headers may be wrong. Each function reads the fields that the decoder itself uses.
 """
 
 import re
@@ -18,10 +18,10 @@ _SOS, _EOI = 0xDA, 0xD9
 
 
 def jpeg_scans(data: bytes, start: int = 0) -> int:
-    """Return how many scans a JPEG stream has up to its end; what follows is never decoded.
+    """Return the number of scans in a JPEG stream; bytes after its end are never decoded.
 
-    The markers are found as libjpeg finds them: entropy-coded data is skipped up to the next
-    marker, and the contents of segments are not looked at.
+    The function searches for markers as libjpeg does. It skips entropy-coded data and the contents
+    of segments.
     """
     scans, position = 0, start
     while match := _JPEG_MARKER.search(data, position):
@@ -42,7 +42,7 @@ def tag_numbers(tags: Mapping[int, Any], tag: int) -> list[int]:
 
 
 def _tiff_block(tags: Mapping[int, Any]) -> int:
-    """Return how many pixels a strip or tile of a TIFF file has, the largest piece decoded."""
+    """Return the pixels of one strip or tile, the largest part of a TIFF file decoded at once."""
     width, height, rows, tile_width, tile_height = (
         max(tag_numbers(tags, tag), default=0) for tag in (256, 257, 278, 322, 323)
     )
@@ -50,7 +50,7 @@ def _tiff_block(tags: Mapping[int, Any]) -> int:
 
 
 def tiff_block_bytes(tags: Mapping[int, Any]) -> int:
-    """Return how much memory libtiff takes for one strip or tile, bytes."""
+    """Return the memory that libtiff needs for one strip or tile, bytes."""
     bits = tag_numbers(tags, 258) or [1]
     samples = max(max(tag_numbers(tags, 277), default=1), len(bits), 4)
     # Some compressions need a copy.
@@ -58,7 +58,7 @@ def tiff_block_bytes(tags: Mapping[int, Any]) -> int:
 
 
 def tiff_scan_pixels(tags: Mapping[int, Any], data: bytes) -> int:
-    """Return the product of scans and pixels of the JPEG streams in a TIFF file; else 0.
+    """Return the sum of scans times pixels over the JPEG streams in a TIFF file; 0 without JPEG.
 
     Raises:
         ImageError: the streams overlap.
@@ -69,7 +69,7 @@ def tiff_scan_pixels(tags: Mapping[int, Any], data: bytes) -> int:
     sizes = tag_numbers(tags, 325) or tag_numbers(tags, 279)
     streams = Counter(zip(offsets, sizes, strict=False))
     if sum(size for _, size in streams) > len(data):
-        raise ImageError("its parts overlap")
+        raise ImageError("its strips or tiles overlap")
     block = _tiff_block(tags)
     return sum(
         count * block * jpeg_scans(data[offset : offset + size])
@@ -78,12 +78,12 @@ def tiff_scan_pixels(tags: Mapping[int, Any], data: bytes) -> int:
 
 
 def avif_pixels(data: bytes) -> int:
-    """Return how many pixels the largest AV1 image in an AVIF file may have.
+    """Return the maximum number of pixels of an AV1 image in an AVIF file.
 
-    libavif believes the container's header, but decodes what the AV1 data declare.
+    libavif reports the size in the container's header, but decodes the size in the AV1 data.
 
     Raises:
-        ImageError: the file is not a still picture of the usual structure.
+        ImageError: the file is not a still picture with the usual structure.
     """
     try:
         return max(_av1_pixels(item) for item in _avif_items(data))
@@ -137,7 +137,7 @@ def _located(data: bytes, start: int, end: int, inside: int) -> Iterator[bytes]:
     for _ in range(number(wide)):
         number(wide)  # the item's ID
         method = number(2) & 15 if version else 0
-        number(2)  # which file
+        number(2)  # data reference index
         offset = number(base_size)
         if number(2) != 1 or method > 1:
             raise ValueError("an item in pieces")
@@ -148,11 +148,11 @@ def _located(data: bytes, start: int, end: int, inside: int) -> Iterator[bytes]:
 
 
 def _av1_pixels(item: bytes) -> int:
-    """Return the largest frame that AV1 data declare, pixels; 0 if the item is no AV1 data."""
+    """Return the largest frame that AV1 data declare, pixels; 0 if the item is not AV1 data."""
     pixels = position = 0
     while position < len(item):
         header = item[position]
-        position += 2 if header & 4 else 1  # with an extension
+        position += 2 if header & 4 else 1  # bit 2: an extension byte follows
         size = len(item) - position
         if header & 2:
             size = shift = 0
@@ -191,5 +191,5 @@ def _sequence_pixels(header: bytes) -> int:
                 number(4)
     width_bits, height_bits = number(4) + 1, number(4) + 1
     width, height = number(width_bits) + 1, number(height_bits) + 1
-    # The header of a frame may override the size with any number of so many bits.
+    # A frame header may override the size with any number of the same bit width.
     return width * height if reduced else 1 << (width_bits + height_bits)

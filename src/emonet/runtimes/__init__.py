@@ -1,6 +1,6 @@
-"""Runtimes: what runs a network on a batch of faces.
+"""Runtimes run a network on a batch of faces.
 
-RUNTIMES maps a runtime's name to a RuntimeSpec. A new runtime is one file and one row.
+RUNTIMES maps a runtime's name to a RuntimeSpec. To add a runtime, add a file and a row.
 """
 
 from emonet.runtimes.base import Device, NetworkSource, RuntimeName, RuntimeSpec

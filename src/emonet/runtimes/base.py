@@ -50,9 +50,9 @@ class RuntimeSpec:
     """One runtime.
 
     Attributes:
-        suffix: of the file in a model folder that holds what it loads.
+        suffix: suffix of the file that the runtime loads from a model folder.
         load: returns a network ready to run on a device.
-        devices: returns the devices that it finds on this machine, the fastest first.
+        devices: returns the devices that the runtime finds on this machine, the fastest first.
     """
 
     suffix: str
@@ -61,7 +61,7 @@ class RuntimeSpec:
 
 
 def require_device(runtime: str, device: Device, found: Collection[str]) -> None:
-    """Raise ConfigError if a runtime does not find the device that was asked for."""
+    """Raise ConfigError if a runtime does not find the requested device."""
     if device != "auto" and device not in found:
         raise ConfigError(
             f"device={device!r}: {runtime} finds only {', '.join(found)} here. Install a build of "

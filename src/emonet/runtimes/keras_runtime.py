@@ -1,4 +1,4 @@
-"""Keras: runs the Keras model itself, which is the reference."""
+"""The Keras runtime runs the Keras model itself, the reference implementation."""
 
 import os
 import sys
@@ -29,7 +29,7 @@ class KerasRuntime:
             require_device("Keras", device, _devices())
         self.model = model
         self._device = {"cpu": "cpu:0", "cuda": "gpu:0"}.get(device)
-        # The first call compiles, which two threads must not do at once.
+        # The first call compiles the model. Two threads must not compile it at once.
         self._lock = threading.Lock()
 
     def __call__(
@@ -40,7 +40,7 @@ class KerasRuntime:
         size = next((size for size in BATCH_SIZES if size >= count), count)
         batch = [_padded(array, size) for array in (faces, *features)]
         with self._lock:
-            # Unlike predict, this builds no pipeline per call: it is fast and leaks nothing.
+            # predict would be slower and leak memory: it builds an input pipeline per call.
             if self._device is None:
                 answers = self.model.predict_on_batch(batch)
             else:
@@ -56,14 +56,14 @@ _process: int | None = None
 
 
 def start_keras() -> None:
-    """Import Keras; if emonet is the first to use TensorFlow, set its memory and threads.
+    """Import Keras; limit TensorFlow's memory and threads if TensorFlow is not yet loaded.
 
-    By default TensorFlow takes all memory of every GPU, and a thread for each core. If it is
-    loaded already, its settings are left alone.
+    By default, TensorFlow takes all memory of every GPU and starts one thread per core. If
+    TensorFlow is already loaded, its settings do not change.
 
     Raises:
         ConfigError: emonet used Keras before this process was forked. Keras' backends can't run
-            in a forked child: they would wait for ever for threads of the parent.
+            in a forked child, because they would wait for ever for threads of the parent.
     """
     global _process
     if _process not in (None, os.getpid()):
@@ -84,7 +84,7 @@ def start_keras() -> None:
         raise ConfigError(f"Keras can't be imported: {error}. Check KERAS_BACKEND") from error
 
     if first and keras.backend.backend() == "tensorflow":
-        import tensorflow as tf  # Keras has no setting for it
+        import tensorflow as tf  # Keras can't set the memory and threads
 
         for gpu in tf.config.list_physical_devices("GPU"):
             tf.config.experimental.set_memory_growth(gpu, True)
@@ -107,7 +107,7 @@ def _devices() -> tuple[str, ...]:
 
 
 def _padded(array: NDArray[np.float32], size: int) -> NDArray[np.float32]:
-    """Return the array with rows of zeros appended up to this many."""
+    """Return the array, padded with rows of zeros to ``size`` rows."""
     if len(array) == size:
         return array
     padded = np.zeros((size, *array.shape[1:]), np.float32)

@@ -1,4 +1,4 @@
-"""onnxruntime: runs a network's ONNX graph without Keras or TensorFlow."""
+"""The onnxruntime runtime runs a network's ONNX graph without Keras or TensorFlow."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -16,9 +16,10 @@ PROVIDERS = {"cuda": "CUDAExecutionProvider", "cpu": "CPUExecutionProvider"}
 
 
 class OnnxRuntime:
-    """Runs a network's graph, with the weights that the graph takes from outside, by name.
+    """Runs a network's graph.
 
-    The device ``"auto"`` is the fastest that works.
+    ``weights`` holds the graph's external weights by name. The device ``"auto"`` is the fastest
+    device that works.
     """
 
     def __init__(
@@ -30,11 +31,11 @@ class OnnxRuntime:
         wanted = found if device == "auto" else (device, "cpu")
         _bound_memory()
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4  # errors are raised
+        options.log_severity_level = 4  # log fatal errors only; other errors are raised
         if (cores := usable_cores()) != os.cpu_count():
             options.intra_op_num_threads = cores
         options.add_session_config_entry("session.use_env_allocators", "1")
-        # Spinning threads of this session would keep the cores from other sessions.
+        # Otherwise idle threads of this session spin, and other sessions get fewer cores.
         options.add_session_config_entry("session.force_spinning_stop", "1")
         arrays = [np.asarray(array, np.float32, order="C") for array in weights.values()]
         values = [onnxruntime.OrtValue.ortvalue_from_numpy(array[np.newaxis]) for array in arrays]
@@ -65,7 +66,7 @@ class OnnxRuntime:
         inputs = dict(zip(self._inputs, (faces, *features), strict=True))
         try:
             return np.asarray(self._session.run(None, inputs)[0])
-        except Exception as error:  # as above
+        except Exception as error:  # onnxruntime's own errors share no base class
             raise WeightsError(f"onnxruntime can't run the graph: {error!s:.300}") from error
 
 
@@ -85,10 +86,10 @@ def _load(source: NetworkSource, device: Device) -> OnnxRuntime:
 
 
 def import_onnxruntime() -> Any:
-    """Import onnxruntime with its telemetry off, unless the user has set it.
+    """Import onnxruntime; switch off its telemetry unless ORT_DISABLE_TELEMETRY is set.
 
-    From release 1.29 on, onnxruntime would otherwise contact Microsoft on Linux, and write a
-    device id below ``~/.cache``.
+    Since release 1.29, onnxruntime by default contacts Microsoft on Linux, and writes a device ID
+    below ``~/.cache``.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
@@ -103,7 +104,10 @@ def _devices() -> tuple[str, ...]:
 
 @cache
 def _bound_memory() -> None:
-    """Limit the memory of the sessions that ask for it, which are emonet's, in this process."""
+    """Limit the memory of emonet's sessions in this process.
+
+    The limit applies to sessions with the entry ``session.use_env_allocators``.
+    """
     onnxruntime = import_onnxruntime()
     place = onnxruntime.OrtMemoryInfo(
         "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT

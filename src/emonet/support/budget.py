@@ -1,4 +1,4 @@
-"""A budget of memory that the threads of this process share."""
+"""A memory budget that the threads of this process share."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ class Budget:
         after_fork(self._renew)
 
     def _renew(self) -> None:
-        """Free everything: in a forked child, no thread is left that holds a share."""
+        """Free all shares; the threads that held them do not exist in a forked child."""
         self._free = self.total
         self._changed = threading.Condition()
 
@@ -34,7 +34,7 @@ class Budget:
         """Hold a share; yield a function that shrinks it to a smaller size.
 
         Args:
-            size: bytes; a share larger than the total is the total.
+            size: bytes; a size above the total reserves the total.
         """
         held = min(size, self.total)
 
@@ -58,7 +58,7 @@ class Budget:
 
 
 def trim_memory() -> None:
-    """Return freed memory to the system, where the C library (glibc) would keep it."""
+    """Return freed memory to the system; the C library glibc would keep it."""
     if trim := _malloc_trim():
         trim(0)
 

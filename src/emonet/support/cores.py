@@ -16,7 +16,7 @@ MEMBERSHIP = Path("/proc/self/cgroup")
 
 
 def count_cores() -> int:
-    """Return EMONET_THREADS; by default the cores that the system leaves to this process.
+    """Return EMONET_THREADS, or by default the number of cores available to this process.
 
     The system may limit a process to some cores (its affinity), or a container to a share of
     the time of all cores (its quota).
@@ -36,9 +36,9 @@ def count_cores() -> int:
 
 
 def _quotas() -> Iterator[float]:
-    """Yield the quotas, in cores, of this process's control groups and of the groups around them.
+    """Yield the quotas, in cores, of this process's control groups and of their parents.
 
-    In a container the listed group may be out of sight: then only those around it are found.
+    A container may hide the listed group. Then only the quotas of visible parents are found.
     """
     try:
         lines = MEMBERSHIP.read_text().splitlines()

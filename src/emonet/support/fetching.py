@@ -62,7 +62,7 @@ def hub_client(token: str | None = None) -> "HfApi":
     from huggingface_hub import HfApi, constants
     from huggingface_hub.constants import HF_HUB_ETAG_TIMEOUT
 
-    # Otherwise the client names the AI agent that runs it, if there is one.
+    # Otherwise the client tells the Hub which AI agent runs it, if any.
     if "HF_HUB_DISABLE_TELEMETRY" not in os.environ:
         constants.HF_HUB_DISABLE_TELEMETRY = True
 

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-#: Temporary files of atomic_write: where they were written, by which process, and chance.
+#: Names of atomic_write's temporary files: machine, process ID and random digits.
 TEMPORARY = re.compile(r"\.emonet-([0-9a-f]{8})-([0-9]+)-[0-9a-f]{16}")
-#: A file that stayed unchanged for so long has no writer any more.
+#: No process still writes a temporary file that has not changed for this long.
 LEFT_SECONDS = 3600
 LOCK_FILE = ".emonet-lock"
 
@@ -23,8 +23,9 @@ def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a temporary path for a file or folder; rename it to ``path`` on success."""
     if not path.name:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    # The name is random, because an untrusted folder may contain a link of a predictable name.
-    # It leaves out the real name, which may already have the maximum length. sweep reads the rest.
+    # The name is random, because an untrusted folder may contain a link with a predictable name.
+    # It omits the real name, which may already have the maximum length. sweep reads the machine
+    # and the process ID.
     temporary = path.with_name(f".emonet-{_place()}-{os.getpid()}-{os.urandom(8).hex()}")
     try:
         yield temporary
@@ -45,14 +46,14 @@ def sweep(folder: Path) -> None:
         if (parts := TEMPORARY.fullmatch(path.name)) is None:
             continue
         place, process = parts.groups()
-        with suppress(OSError):  # for example a folder, or swept by another process
+        with suppress(OSError):  # for example a folder, or another process deleted the file
             age = time.time() - path.lstat().st_mtime
             if age > LEFT_SECONDS or (place == _place() and _is_gone(int(process))):
                 path.unlink()
 
 
 def _place() -> str:
-    """Return a name of the machine or container whose process numbers count."""
+    """Return an identifier of this machine or container, whose process IDs are unique."""
     import platform
 
     try:
@@ -63,31 +64,32 @@ def _place() -> str:
 
 
 def _is_gone(process: int) -> bool:
-    """Return whether a process of this machine has surely ended."""
+    """Return True if a process on this machine has certainly ended."""
     if sys.platform == "win32":
         return False  # os.kill would end it
     try:
         os.kill(process, 0)
     except ProcessLookupError:
         return True
-    except (OSError, OverflowError):  # another user's process, or no possible number
+    except (OSError, OverflowError):  # another user's process, or an invalid ID
         pass
     return False
 
 
 @contextmanager
 def lock_folder(folder: Path) -> Iterator[None]:
-    """Keep other processes and threads that lock a folder out; the end of a process unlocks it.
+    """Lock a folder against other processes and threads; the lock ends with the process.
 
     Raises:
-        BlockingIOError: another one has locked the folder.
+        BlockingIOError: another process or thread has locked the folder.
     """
     path = folder / LOCK_FILE
     handle = _open_locked(path)
     try:
         yield
     finally:
-        # Unix deletes an open file, and nobody can lock it in between; Windows does not.
+        # Unix can delete the file before unlocking it, so that nobody locks it in between.
+        # Windows can't delete an open file.
         if sys.platform == "win32":
             os.close(handle)
         with suppress(OSError):
@@ -108,7 +110,7 @@ def _open_locked(path: Path) -> int:
         except BaseException:
             os.close(handle)
             raise
-        # The holder before deleted the file after it was opened here.
+        # The previous holder deleted the file after this process opened it. Try again.
         os.close(handle)
 
 
@@ -127,7 +129,7 @@ def _lock(handle: int) -> None:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            # A disk on the network may have no locks: then nobody is kept out.
+            # A network disk may not support locks. Continue without a lock there.
             if isinstance(error, BlockingIOError):
                 raise
 
@@ -141,12 +143,13 @@ def flush(path: Path) -> None:
 def read_bounded(path: Path, maximum: int) -> bytes | None:
     """Return a file's bytes; None if it is empty or has more than ``maximum`` bytes.
 
-    A file that reports no size, such as one in /proc, counts as empty: reading may never end.
+    A file without a size, such as a file in /proc, counts as empty: reading it may never end.
     """
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         if not 0 < size <= maximum:
             return None
-        # read allocates what it is asked for, and maximum may be half of the memory.
+        # Don't pass maximum: read allocates the requested size, and maximum may be half of the
+        # memory.
         data = file.read(size + 1)
     return data if len(data) <= maximum else None

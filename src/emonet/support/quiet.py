@@ -10,20 +10,20 @@ from typing import Any
 
 
 class _Quiet(threading.local):
-    """A filter of warnings and of log records that drops those of threads that decode.
+    """A filter that drops the warnings and log records of threads inside ``quiet``.
 
-    Filters belong to the process, and exchanging them for a while is not thread-safe. This one
-    stays, and looks at the thread.
+    Python's filters belong to the process, and replacing them temporarily is not thread-safe. This
+    filter stays installed and checks the current thread.
     """
 
     depth = 0
 
     def match(self, module: str) -> bool:
-        """Return whether a warning is dropped; ``warnings`` calls it like a pattern's method."""
+        """Return whether to drop a warning; ``warnings`` calls it like ``re.Pattern.match``."""
         return self.depth > 0
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether a log record is kept."""
+        """Return whether to keep a log record."""
         return self.depth == 0
 
 
@@ -44,7 +44,7 @@ def quiet() -> Iterator[None]:
 
 
 def _install() -> None:
-    """Put the filter first; others, such as ``warnings.catch_warnings``, may have removed it."""
+    """Put the filter first; code such as ``warnings.catch_warnings`` may have removed it."""
     filters: Any = warnings.filters
     if not filters or filters[0] is not _FILTER:
         with _lock:
@@ -55,10 +55,10 @@ def _install() -> None:
 
 @cache
 def silence_libtiff() -> None:
-    """Keep libtiff from printing errors, for the whole process; Pillow raises them anyway.
+    """Stop libtiff from printing errors in this process; Pillow raises them anyway.
 
-    Pillow silences only libtiff's warnings. Where libtiff is a part of Pillow's own library,
-    as on Windows, its functions can't be reached, and it goes on printing.
+    Pillow silences only libtiff's warnings. If libtiff is linked into Pillow's own library, as on
+    Windows, its functions can't be reached, and it still prints errors.
     """
     import ctypes
 

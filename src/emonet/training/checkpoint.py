@@ -22,15 +22,15 @@ class Checkpoint:
     """Save and restore a training run in a folder.
 
     Arrays are written to a new file first. Then ``state.json``, which names their epoch, is
-    replaced in one step. The arrays of that epoch are therefore always complete. The identity
-    has the JSON values that tell the run from others; ``load`` refuses a run with other values.
+    replaced in one step. The arrays of that epoch are therefore always complete. ``identity``
+    holds JSON values that identify the run. ``load`` raises an error if the saved values differ.
     """
 
     folder: Path
     identity: Mapping[str, Any]
 
     def load(self) -> tuple[list[EpochRecord], ValidationFigures | None]:
-        """Return finished epochs and the figures before training; ([], None) if none are saved."""
+        """Return the finished epochs and the figures before training; ([], None) for a new run."""
         if not self._state.is_file():
             return [], None
         try:
@@ -61,8 +61,9 @@ class Checkpoint:
     ) -> None:
         """Save the state after the last epoch of the history.
 
-        ``last`` are the arrays that training needs to continue. ``best`` are the weights of this
-        epoch, if they are the best so far. If writing fails, the earlier state is kept.
+        ``last`` holds the arrays that training needs to continue. ``best`` holds the weights of
+        this epoch if they are the best so far, else None. If writing fails, the earlier state is
+        kept.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         sweep(self.folder)
@@ -100,7 +101,7 @@ class Checkpoint:
 
 @contextmanager
 def one_training(folder: Path) -> Iterator[None]:
-    """Create a folder for one training; raise TrainingError if another one runs in it."""
+    """Create and lock a folder for one training; raise TrainingError if another training runs."""
     with ExitStack() as stack:
         if not folder.exists():
             folder.mkdir(parents=True, exist_ok=True)
