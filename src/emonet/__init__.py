@@ -36,7 +36,7 @@ from emonet.registry import (
     list_feature_extractors,
     list_plugins,
 )
-from emonet.results import Box, Detection, Face, ImageResult
+from emonet.results import Box, Detection, Face, ImageResult, TrackedFace, VideoFrame
 from emonet.sample import sample_photo
 from emonet.support.versions import emonet_version
 from emonet.training.recipes import RECIPES, Phase, Recipe
@@ -66,8 +66,10 @@ __all__ = [
     "Report",
     "Robustness",
     "TeacherRecord",
+    "TrackedFace",
     "TrainingRecord",
     "ValidationFigures",
+    "VideoFrame",
     "create_backbone",
     "create_detector",
     "create_feature_extractor",

@@ -107,3 +107,58 @@ class ImageResult:
             "height": self.height,
             "faces": [face.to_dict() for face in self.faces],
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackedFace(Face):
+    """A face in a frame of a video; its label and probabilities are smoothed over time.
+
+    Attributes:
+        track: number of the person's track, from 1; the same in all frames of the track.
+        raw_probabilities: probability of each class in this frame alone.
+    """
+
+    track: int
+    raw_probabilities: Mapping[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the face as plain JSON values, with its track and its raw probabilities."""
+        return {
+            "track": self.track,
+            **Face.to_dict(self),
+            "raw_probabilities": dict(self.raw_probabilities),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VideoFrame:
+    """The faces of one frame of a video, or an error if the frame could not be decoded.
+
+    Attributes:
+        index: number of the frame in the video, from 0.
+        seconds: time of the frame in the video.
+        width: pixels, after the video's rotation.
+        height: likewise.
+        faces: in the order of their tracks.
+        path: the path of a video given as a path, else None.
+        image: uint8 (height, width, 3) RGB; None unless the caller asked for it.
+        dropped: how many frames of a live source were skipped since the frame before.
+        error: the error of a frame that could not be decoded.
+    """
+
+    index: int
+    seconds: float
+    width: int
+    height: int
+    faces: tuple[TrackedFace, ...] = ()
+    path: str | None = None
+    image: NDArray[np.uint8] | None = field(default=None, compare=False, repr=False)
+    dropped: int = 0
+    error: EmonetError | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the frame as plain JSON values, without its image."""
+        frame: dict[str, Any] = {"frame": self.index, "seconds": self.seconds}
+        if self.error is not None:
+            return {**frame, "error": str(self.error)}
+        return {**frame, "faces": [face.to_dict() for face in self.faces]}

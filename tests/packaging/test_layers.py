@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+import emonet
+import emonet.errors
+import emonet.plugin
+
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src"
 PLUGINS = ROOT / "plugins"
@@ -29,10 +33,19 @@ ROWS = (
     {"training"},
     {"recognizer"},
     {"experiments"},
+    {"drawing", "tables"},
+    {"video", "explain"},
+    {"service", "batch"},
     {"cli", "testing"},
     {"__init__", "__main__"},
 )
 ROW = {part: row for row, parts in enumerate(ROWS) for part in parts}
+
+#: Consumers: they use public names only, and nothing below imports them.
+CONSUMERS = {"drawing", "tables", "video", "explain", "service", "batch"}
+
+#: Methods that are shorthands for a consumer, such as result.draw(), import it when called.
+SHORTHANDS = {"results": {"drawing"}, "recognizer": {"video", "explain"}}
 
 #: Parts that others may not import although they stand in a row above.
 FORBIDDEN = {
@@ -76,7 +89,20 @@ def imports(path: Path) -> set[str]:
 
 
 def own_imports(module: str) -> set[str]:
-    return {name for name in imports(EMONET[module]) if name.split(".")[0] == "emonet"}
+    """Return what a module of emonet imports from emonet, except for shorthands."""
+    shorthands = SHORTHANDS.get(part_of(module), set())
+    found = {name for name in imports(EMONET[module]) if name.split(".")[0] == "emonet"}
+    return {name for name in found if part_of(name) not in shorthands}
+
+
+def own_names(module: str) -> set[tuple[str, str]]:
+    """Return (module, name) for each name that a module of emonet imports from emonet."""
+    return {
+        (node.module, alias.name)
+        for node in ast.walk(tree(EMONET[module]))
+        if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == "emonet"
+        for alias in node.names
+    }
 
 
 def part_of(module: str) -> str:
@@ -103,6 +129,32 @@ def test_nothing_imports_from_a_higher_row(module: str) -> None:
     row = ROW[part_of(module)]
     higher = {name for name in own_imports(module) if ROW[part_of(name)] > row}
     assert not higher
+
+
+@pytest.mark.parametrize("module", sorted(SHORTHANDS))
+def test_shorthands_import_their_consumer_when_called(module: str) -> None:
+    at_import = {
+        name
+        for node in tree(EMONET[f"emonet.{module}"]).body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in (getattr(node, "module", None), *(alias.name for alias in node.names))
+    }
+    assert not {name for name in at_import if name and name.startswith("emonet.")} & {
+        f"emonet.{consumer}" for consumer in CONSUMERS
+    }
+
+
+@pytest.mark.parametrize(
+    "module", sorted(module for module in EMONET if part_of(module) in CONSUMERS)
+)
+def test_consumers_use_public_names_only(module: str) -> None:
+    public = {*emonet.__all__, *emonet.errors.__all__, *emonet.plugin.__all__}
+    allowed = CONSUMERS | {"support"}
+    assert not {
+        (source, name)
+        for source, name in own_names(module)
+        if part_of(source) not in allowed and name not in public
+    }
 
 
 @pytest.mark.parametrize(
