@@ -12,7 +12,6 @@ import numpy as np
 from PIL import Image
 
 import emonet
-from emonet.cli.annotate import annotate
 from emonet.pipeline.crops import crop_faces
 
 FOLDER = Path(__file__).parent
@@ -37,8 +36,7 @@ def main():
     try:
         recognizer = emonet.EmotionRecognizer.from_pretrained()
         result = recognizer.predict(photo)
-        annotate(photo, result.faces, photo)
-        Image.open(photo).save(FOLDER / "result.webp", quality=85)
+        result.draw().save(FOLDER / "result.webp", quality=85)
     finally:
         photo.unlink()
     framing = recognizer.config.framing_for(recognizer.config.detector.name)

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 from emonet.config import HeadConfig
 from emonet.data import FaceDataset, load_dataset
 from emonet.data.augmentation import Augmentation
+from emonet.drawing import draw
 from emonet.errors import EmonetError, EmonetWarning
 from emonet.model import Model
+from emonet.pipeline.images import load_image
 from emonet.recognizer import EmotionRecognizer
 from emonet.records import (
     Calibration,
@@ -73,11 +75,13 @@ __all__ = [
     "create_backbone",
     "create_detector",
     "create_feature_extractor",
+    "draw",
     "list_backbones",
     "list_detectors",
     "list_feature_extractors",
     "list_plugins",
     "load_dataset",
+    "load_image",
     "sample_photo",
 ]
 

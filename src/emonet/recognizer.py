@@ -302,7 +302,8 @@ class EmotionRecognizer:
 
         Returns:
             An ImageResult for one image, a list of them for many. An image without a face has
-            no faces; that is not an error.
+            no faces; that is not an error. The results of one image and of a list hold the image
+            in ``source``; to keep no images in memory, use ``stream``.
 
         Raises:
             ImageError: the one image can't be read. Of many images, a failed one becomes a
@@ -319,8 +320,11 @@ class EmotionRecognizer:
             (result,) = self._results([images], min_score)
             if result.error is not None:
                 raise result.error
-            return result
-        return list(self.stream(cast("Iterable[ImageSource]", images), min_score=min_score))
+            return _with_source(result, images)
+        results = list(self.stream(cast("Iterable[ImageSource]", images), min_score=min_score))
+        if isinstance(images, Sequence | np.ndarray):
+            return [_with_source(result, images[i]) for i, result in enumerate(results)]
+        return results
 
     def stream(
         self,
@@ -812,6 +816,11 @@ class EmotionRecognizer:
         name = framed.config.detector.name
         config = replace(framed.config, framing={name: framed.config.framing[name]})
         return replace(framed, config=config)
+
+
+def _with_source(result: ImageResult, image: Any) -> ImageResult:
+    """Return a result that holds its image, unless the image is a file that can be read again."""
+    return result if result.path is not None else replace(result, source=image)
 
 
 def require_recognizers(function: str, *given: Any) -> None:

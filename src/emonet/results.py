@@ -3,12 +3,15 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from math import floor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emonet.errors import EmonetError
+from emonet.errors import EmonetError, InputError
+
+if TYPE_CHECKING:
+    import PIL.Image
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,8 @@ class ImageResult:
         height: likewise.
         faces: the most confident detection first; empty if no face was found.
         error: the error of a failed image among many; ``predict`` of one image raises it.
+        source: the image as ``predict`` got it, for ``draw``; None after ``stream``, or if the
+            image is the file at ``path``. Pickling drops it.
     """
 
     path: str | None
@@ -96,6 +101,37 @@ class ImageResult:
     height: int
     faces: tuple[Face, ...] = ()
     error: EmonetError | None = None
+    source: Any = field(default=None, compare=False, repr=False)
+
+    def draw(self, image: Any = None, *, bars: bool = False) -> "PIL.Image.Image":
+        """Return a copy of the image with a box and a label for every face.
+
+        Args:
+            image: the image in any form that ``predict`` takes; by default the image of the
+                result, whose file is read again.
+            bars: also draw a bar chart of each face's probabilities.
+
+        Raises:
+            ImageError: the image can't be read.
+            InputError: the result has no image, or the image has another size.
+
+        Examples:
+            >>> result = recognizer.predict(emonet.sample_photo())
+            >>> result.draw().save("annotated.png")
+        """
+        return _drawn(self, image, self.path if self.source is None else self.source, bars=bars)
+
+    def show(self, *, bars: bool = False) -> None:
+        """Show the annotated image in the system's image viewer."""
+        self.draw(bars=bars).show()
+
+    def _repr_png_(self) -> bytes | None:
+        """Return the annotated image for notebooks; None if there is none."""
+        return _notebook_png(self)
+
+    def __getstate__(self) -> list[Any]:
+        """Return the values of the fields for pickling, without the image."""
+        return [self.path, self.width, self.height, self.faces, self.error, None]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as plain JSON values; after an error, only ``path`` and ``error``."""
@@ -162,3 +198,43 @@ class VideoFrame:
         if self.error is not None:
             return {**frame, "error": str(self.error)}
         return {**frame, "faces": [face.to_dict() for face in self.faces]}
+
+    def draw(self, image: Any = None, *, bars: bool = False) -> "PIL.Image.Image":
+        """Return a copy of the frame's image with a box and a label for every face.
+
+        Args:
+            image: the frame's image, unless the frame has it.
+            bars: also draw a bar chart of each face's probabilities.
+
+        Raises:
+            InputError: there is no image, or the image has another size.
+        """
+        return _drawn(self, image, self.image, bars=bars)
+
+    def show(self, *, bars: bool = False) -> None:
+        """Show the annotated frame in the system's image viewer."""
+        self.draw(bars=bars).show()
+
+    def _repr_png_(self) -> bytes | None:
+        """Return the annotated frame for notebooks; None if it has no image."""
+        return _notebook_png(self)
+
+
+def _drawn(
+    result: ImageResult | VideoFrame, image: Any, own: Any, *, bars: bool
+) -> "PIL.Image.Image":
+    from emonet.drawing import draw
+
+    image = own if image is None else image
+    if image is None:
+        raise InputError(f"This {type(result).__name__} has no image: pass draw(image=...)")
+    return draw(image, result, bars=bars)
+
+
+def _notebook_png(result: ImageResult | VideoFrame) -> bytes | None:
+    from emonet.drawing.png import to_png
+
+    try:
+        return to_png(result.draw())
+    except EmonetError:  # for example, there is no image, or its file is gone
+        return None

@@ -11,6 +11,8 @@ import typer
 from emonet.cli.backend import prepare
 from emonet.cli.options import AsJson, Model, OnDevice, Runtime, Settings, Views, parse_settings
 from emonet.data.folders import is_image_file
+from emonet.drawing.png import is_annotated
+from emonet.drawing.png import save_annotated as save_copy
 from emonet.errors import InputError, printable
 from emonet.recognizer import EmotionRecognizer
 from emonet.results import ImageResult
@@ -114,21 +116,17 @@ def _require_other_folder(files: Iterable[str], folder: Path) -> None:
 
 
 def _annotated(results: Iterable[ImageResult], folder: Path) -> Iterator[ImageResult]:
-    from emonet.cli.annotate import annotate
-
     folder.mkdir(parents=True, exist_ok=True)
     taken: set[str] = set()
     for result in results:
         if result.error is None and result.path is not None:
             path = Path(result.path)
-            annotate(path, result.faces, folder / _free_name(path, folder, taken))
+            save_copy(result.draw(), folder / _free_name(path, folder, taken))
         yield result
 
 
 def _free_name(path: Path, folder: Path, taken: set[str]) -> str:
     """Return a file name for a copy; it may replace an earlier copy, but no other file."""
-    from emonet.cli.annotate import is_annotated
-
     name, number = f"{path.stem}.png", 1
     # Some file systems take A.png and a.png for the same file.
     while name.casefold() in taken or (

@@ -115,6 +115,10 @@ def load_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> NDArray[
     Raises:
         ImageNotFoundError: there is no file at the path.
         ImageError: the image can't be read, or has another dtype, shape or range of values.
+
+    Examples:
+        >>> emonet.load_image(emonet.sample_photo()).shape
+        (400, 400, 3)
     """
     with opened_image(source, max_pixels=max_pixels) as pixels:
         return pixels

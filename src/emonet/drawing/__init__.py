@@ -1,0 +1,5 @@
+"""Draw faces with their emotions on images."""
+
+from emonet.drawing.draw import draw
+
+__all__ = ["draw"]
