@@ -42,6 +42,7 @@ from emonet.results import Box, Detection, Face, ImageResult, TrackedFace, Video
 from emonet.sample import sample_photo
 from emonet.support.versions import emonet_version
 from emonet.training.recipes import RECIPES, Phase, Recipe
+from emonet.video.timeline import TimelineEntry, timeline
 
 __all__ = [
     "RECIPES",
@@ -68,6 +69,7 @@ __all__ = [
     "Report",
     "Robustness",
     "TeacherRecord",
+    "TimelineEntry",
     "TrackedFace",
     "TrainingRecord",
     "ValidationFigures",
@@ -83,6 +85,7 @@ __all__ = [
     "load_dataset",
     "load_image",
     "sample_photo",
+    "timeline",
 ]
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@
     ├── InputError (ValueError)                input data can't be used
     │   ├── ImageError                         an image is unreadable or malformed
     │   │   └── ImageNotFoundError (FileNotFoundError)   there is no file at the path
+    │   ├── VideoError                         a video or camera can't be read, or not to its end
     │   └── DataError                          a data set is malformed
     ├── NotFittedError (ValueError, AttributeError)    the recognizer has no weights
     ├── TrainingError (RuntimeError)           a run diverged, or the folder holds another run
@@ -56,6 +57,7 @@ __all__ = [
     "PluginVersionError",
     "PluginWarning",
     "TrainingError",
+    "VideoError",
     "WeightsError",
 ]
 
@@ -95,6 +97,10 @@ class ImageError(InputError):
 
 class ImageNotFoundError(ImageError, FileNotFoundError):
     """There is no file at an image's path."""
+
+
+class VideoError(InputError):
+    """A video or camera can't be read, or not to its end; the message says at which second."""
 
 
 class DataError(InputError):

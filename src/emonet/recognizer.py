@@ -30,7 +30,7 @@ from emonet.pipeline.streaming import stream_results
 from emonet.plugin import Json, require_number, require_size
 from emonet.records import Report, Robustness, Teaching, TrainingRecord
 from emonet.registry.catalog import Kind
-from emonet.results import ImageResult
+from emonet.results import ImageResult, VideoFrame
 from emonet.runtimes import RUNTIMES, Device, RuntimeName
 from emonet.runtimes.base import require_device
 from emonet.storage.config_json import config_to_json
@@ -46,6 +46,8 @@ from emonet.training.recipes import Precision, Recipe, get_recipe
 
 if TYPE_CHECKING:
     import keras
+
+    from emonet.video.smoothing import Smoothing
 
 logger = logging.getLogger("emonet")
 
@@ -377,6 +379,75 @@ class EmotionRecognizer:
             labels=config.labels,
             min_score=min_score,
             ahead=ahead,
+        )
+
+    def stream_video(
+        self,
+        source: "str | Path | int | Iterable[tuple[float, ImageSource]]",
+        *,
+        every: int = 1,
+        fps: float | None = None,
+        start: float | None = None,
+        end: float | None = None,
+        live: bool | None = None,
+        smoothing: "Smoothing" = "causal",
+        min_score: float = 0.0,
+        new_track_score: float = 0.5,
+        images: bool = False,
+    ) -> Iterator[VideoFrame]:
+        """Return an iterator over the frames of a video, with tracked faces and smoothed labels.
+
+        Memory use is constant, however long the video is. A damaged video yields its frames up
+        to the damage, and then raises VideoError.
+
+        Args:
+            source: the path of a video, or of an animated GIF, WebP or PNG image; a camera's
+                number; a URL or another text that ``cv2.VideoCapture`` opens; or an iterable of
+                (seconds, image), with images in any form that predict takes.
+            every: take one of so many frames.
+            fps: take at most so many frames for each second of film, instead of ``every``.
+            start: time of the first frame, seconds.
+            end: time at which to stop, seconds.
+            live: always take the newest frame; older frames are dropped and counted, so that the
+                delay does not grow. By default True for a camera. A file plays at its own speed.
+            smoothing: ``"causal"``: probabilities are a running mean over each track, and a
+                label changes only after another one has led for a moment. ``"centred"``: the
+                mean of half a second before and after, for files. ``"none"``.
+            min_score: score threshold, 0..1; it is applied after smoothing. A face with a lower
+                score keeps its probabilities and gets the label None.
+            new_track_score: the lowest detection score that starts a track. A face with a lower
+                score is left out unless it continues a track.
+            images: keep the image of each frame.
+
+        Returns:
+            An iterator of VideoFrame. A frame that can't be decoded has its ``error`` set.
+
+        Raises:
+            VideoError: there is no such video or camera, it can't be decoded, or it is cut; the
+                message says at which second.
+            ConfigError: a value is not legal.
+            MissingDependencyError: SciPy is not installed.
+            NotFittedError: the recognizer has no weights.
+
+        Examples:
+            >>> for frame in recognizer.stream_video("clip.mp4"):  # doctest: +SKIP
+            ...     print(frame.seconds, [(face.track, face.label) for face in frame.faces])
+            0.0 [(1, 'happiness')]
+        """
+        from emonet.video.stream import stream_video
+
+        return stream_video(
+            self,
+            source,
+            every=every,
+            fps=fps,
+            start=start,
+            end=end,
+            live=live,
+            smoothing=smoothing,
+            min_score=min_score,
+            new_track_score=new_track_score,
+            images=images,
         )
 
     def predict_proba(

@@ -14,6 +14,7 @@ EXTRAS = {
     "evaluate": ("sklearn", "scipy"),
     "keras": ("keras",),
     "plots": ("matplotlib",),
+    "video": ("scipy",),
 }
 #: The extra for a task, if it has another name than the task.
 INSTALL = {"export": "train", "evaluate": "train", "keras": "train"}
