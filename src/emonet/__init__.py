@@ -41,6 +41,7 @@ from emonet.registry import (
 from emonet.results import Box, Detection, Face, ImageResult, TrackedFace, VideoFrame
 from emonet.sample import sample_photo
 from emonet.support.versions import emonet_version
+from emonet.tables import to_arrow, to_pandas, to_polars, to_records
 from emonet.training.recipes import RECIPES, Phase, Recipe
 from emonet.video.timeline import TimelineEntry, timeline
 
@@ -86,6 +87,10 @@ __all__ = [
     "load_image",
     "sample_photo",
     "timeline",
+    "to_arrow",
+    "to_pandas",
+    "to_polars",
+    "to_records",
 ]
 
 if TYPE_CHECKING:

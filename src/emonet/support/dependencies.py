@@ -15,9 +15,14 @@ EXTRAS = {
     "keras": ("keras",),
     "plots": ("matplotlib",),
     "video": ("scipy",),
+    "tables": ("pyarrow",),
+    "pandas": ("pandas",),
+    "polars": ("polars",),
 }
 #: The extra for a task, if it has another name than the task.
 INSTALL = {"export": "train", "evaluate": "train", "keras": "train"}
+#: Packages that no extra has.
+NO_EXTRA = {"pandas", "polars", "torch"}
 BACKENDS = ("tensorflow", "jax", "torch")
 
 
@@ -33,7 +38,7 @@ def require(task: str, purpose: str) -> None:
     if missing := sorted({name for name in modules if not _installed(name)}):
         if backend == "jax" and "tensorflow" not in missing:
             extra = "jax"
-        package = "torch" if missing == ["torch"] else f"'emonet[{extra}]'"  # no extra has torch
+        package = missing[0] if set(missing) <= NO_EXTRA else f"'emonet[{extra}]'"
         raise MissingDependencyError(
             f"{purpose} needs {', '.join(missing)} (not installed). Run: pip install {package}"
         )
