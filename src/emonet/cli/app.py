@@ -24,6 +24,8 @@ from emonet.cli import (
     quantise,
     reproduce,
     train,
+    video,
+    webcam,
 )
 from emonet.errors import EmonetError, printable
 from emonet.support.versions import emonet_version
@@ -40,6 +42,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(predict.predict)
+app.command()(video.video)
+app.command()(webcam.webcam)
 app.command()(train.train)
 app.command()(distill.distill)
 app.command()(evaluate.evaluate)

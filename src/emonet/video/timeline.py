@@ -48,18 +48,57 @@ class TimelineEntry:
         }
 
 
+class Timeline:
+    """A timeline that grows with each frame.
+
+    Args:
+        per: length of an interval, seconds.
+    """
+
+    def __init__(self, per: float) -> None:
+        require_number("timeline", "per", per, 1e-3)
+        self._per = per
+        self._sums: dict[tuple[int, int], _Sum] = {}
+
+    def add(self, frame: VideoFrame) -> None:
+        """Count the faces of a frame."""
+        interval = int(frame.seconds // self._per)
+        for face in frame.faces:
+            key = (interval, face.track)
+            if key not in self._sums:
+                self._sums[key] = _Sum(tuple(face.probabilities))
+            self._sums[key].add(face)
+
+    def entries(self) -> list[TimelineEntry]:
+        """Return the entries so far, in the order of time."""
+        return [
+            one.entry(interval * self._per if interval else 0.0, track)
+            for (interval, track), one in sorted(self._sums.items(), key=lambda item: item[0])
+        ]
+
+
 class _Sum:
     """The faces of one track in one interval."""
 
     def __init__(self, labels: tuple[str, ...]) -> None:
-        self.frames = 0
-        self.counts: Counter[str | None] = Counter()
-        self.labels, self.probabilities = labels, np.zeros(len(labels))
+        self._frames = 0
+        self._counts: Counter[str | None] = Counter()
+        self._labels, self._probabilities = labels, np.zeros(len(labels))
 
     def add(self, face: TrackedFace) -> None:
-        self.frames += 1
-        self.counts[face.label] += 1
-        self.probabilities += np.fromiter(face.probabilities.values(), np.float64)
+        self._frames += 1
+        self._counts[face.label] += 1
+        self._probabilities += np.fromiter(face.probabilities.values(), np.float64)
+
+    def entry(self, seconds: float, track: int) -> TimelineEntry:
+        means = (self._probabilities / self._frames).tolist()
+        return TimelineEntry(
+            seconds=seconds,
+            track=track,
+            frames=self._frames,
+            shares={label: self._counts[label] / self._frames for label in self._labels},
+            probabilities=dict(zip(self._labels, means, strict=True)),
+        )
 
 
 def timeline(frames: Iterable[VideoFrame], per: float = 1.0) -> list[TimelineEntry]:
@@ -82,24 +121,7 @@ def timeline(frames: Iterable[VideoFrame], per: float = 1.0) -> list[TimelineEnt
         >>> emonet.timeline(frames)[0].shares["happiness"]  # doctest: +SKIP
         0.92
     """
-    require_number("timeline", "per", per, 1e-3)
-    sums: dict[tuple[int, int], _Sum] = {}
+    summary = Timeline(per)
     for frame in frames:
-        interval = int(frame.seconds // per)
-        for face in frame.faces:
-            key = (interval, face.track)
-            if key not in sums:
-                sums[key] = _Sum(tuple(face.probabilities))
-            sums[key].add(face)
-    return [
-        TimelineEntry(
-            seconds=interval * per if interval else 0.0,
-            track=track,
-            frames=one.frames,
-            shares={label: one.counts[label] / one.frames for label in one.labels},
-            probabilities=dict(
-                zip(one.labels, (one.probabilities / one.frames).tolist(), strict=True)
-            ),
-        )
-        for (interval, track), one in sorted(sums.items())
-    ]
+        summary.add(frame)
+    return summary.entries()
