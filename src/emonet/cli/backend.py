@@ -1,11 +1,11 @@
 """Import Keras and TensorFlow without their start-up messages."""
 
 import logging
-import os
 import sys
 
 from emonet.recognizer import EmotionRecognizer
 from emonet.runtimes.keras_runtime import start_keras
+from emonet.support.quiet import without_stderr
 
 
 def prepare(recognizer: EmotionRecognizer) -> None:
@@ -21,12 +21,5 @@ def import_keras_quietly() -> None:
     """
     if "keras" in sys.modules or logging.getLogger("emonet").isEnabledFor(logging.DEBUG):
         return
-    stderr = os.dup(2)
-    null = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(null, 2)
+    with without_stderr():
         start_keras()
-    finally:
-        os.dup2(stderr, 2)
-        os.close(null)
-        os.close(stderr)

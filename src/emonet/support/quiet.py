@@ -1,6 +1,7 @@
 """Keep libraries that decode untrusted files from writing to stderr."""
 
 import logging
+import os
 import threading
 import warnings
 from collections.abc import Iterator
@@ -51,6 +52,23 @@ def _install() -> None:
             filters[:] = [_FILTER, *(one for one in filters if one is not _FILTER)]
     for name in ("Image", "ImageFile", "TiffImagePlugin", "PngImagePlugin", "JpegImagePlugin"):
         logging.getLogger(f"PIL.{name}").addFilter(_quiet)
+
+
+@contextmanager
+def without_stderr() -> Iterator[None]:
+    """Switch off standard error for the whole process, for libraries in C that write to it.
+
+    Only the command line may do this: in its own process.
+    """
+    stderr = os.dup(2)
+    null = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(null, 2)
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(null)
+        os.close(stderr)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Write films that browsers play: WebM with a constant frame rate."""
+"""Write films that browsers play: WebM with a constant frame rate. For the command line."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from emonet.errors import VideoError
 from emonet.support.files import flush
+from emonet.support.quiet import without_stderr
 from emonet.video.sources import silent_opencv
 
 #: The codec, as OpenCV writes its name. VP9 would take four times as long, and OpenCV passes it no
@@ -85,7 +86,8 @@ class _Film:
         # The codec takes even sizes only.
         self._size = (max(2, image.shape[1] // 2 * 2), max(2, image.shape[0] // 2 * 2))
         code = cv2.VideoWriter.fourcc(*CODEC)
-        with silent_opencv():
+        # OpenCV prints that WebM has no number for the codec, which it needs none for.
+        with silent_opencv(), without_stderr():
             self._writer = cv2.VideoWriter(
                 str(self.path), cv2.CAP_FFMPEG, code, self._rate, self._size
             )

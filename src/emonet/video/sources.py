@@ -31,8 +31,8 @@ CUT_SECONDS = 0.5
 DEFAULT_RATE = 25.0
 #: Time of a frame that has none in an animated image, as in browsers.
 DEFAULT_DURATION = 0.1
-#: Times of some formats are whole milliseconds: a frame may be this share of 1/fps too early.
-ROUNDING = 0.05
+#: Times of some formats are whole milliseconds: a frame may be so much too early.
+ROUNDING_SECONDS = 1e-3
 
 #: First bytes of the films that are read: (offset, bytes). FFmpeg would also follow playlists,
 #: which are text and name other files.
@@ -118,7 +118,7 @@ class Selection:
                 seen += 1
                 return (seen - 1) % self.every == 0
             # The first frame of each interval of 1/fps.
-            interval = math.floor(seconds * self.fps + ROUNDING)
+            interval = math.floor((seconds + ROUNDING_SECONDS) * self.fps)
             newer = interval > taken
             taken = max(interval, taken)
             return newer
