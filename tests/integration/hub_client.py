@@ -68,6 +68,15 @@ def with_hub_limit(limit: int, name: str, *arguments: Any, **options: Any) -> An
         return globals()[name](*arguments, **options)
 
 
+def impatient(seconds: float, name: str, *arguments: Any, **options: Any) -> Any:
+    """Call a function where a request may take so long, and a download hardly longer."""
+    with (
+        patch("emonet.support.downloads.PATIENCE_SECONDS", seconds),
+        patch("emonet.support.downloads.MIN_BYTES_PER_SECOND", 10**9),
+    ):
+        return globals()[name](*arguments, **options)
+
+
 def locate(source: str) -> str:
     return locate_file(source).read_text()
 

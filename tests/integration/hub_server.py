@@ -6,7 +6,7 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -130,6 +130,47 @@ def ignore(handler: "Handler", do: Callable[[], Answer]) -> None:
     handler.server.hub.released.wait(60)
 
 
+def with_headers(**headers: str) -> Fault:
+    """Answer with other headers; an underscore stands for a hyphen."""
+    given = {name.replace("_", "-"): value for name, value in headers.items()}
+
+    def fault(handler: "Handler", do: Callable[[], Answer]) -> None:
+        answer = do()
+        handler.send(Answer(answer.status, {**answer.headers, **given}, answer.body))
+
+    return fault
+
+
+def endless(handler: "Handler", do: Callable[[], Answer]) -> None:
+    """Tell no size, and send zeros until the client hangs up."""
+    handler.start(do(), size=None)
+    if handler.command != "HEAD":
+        with suppress(ConnectionError):
+            while not handler.server.hub.released.is_set():
+                handler.server.hub.sent += handler.wfile.write(bytes(2**16))
+
+
+def drip(handler: "Handler", do: Callable[[], Answer]) -> None:
+    """Send the body byte by byte, faster than any timeout of a client."""
+    answer = do()
+    handler.start(answer, size=len(answer.body))
+    drip_bytes(handler, answer.body)
+
+
+def drip_headers(handler: "Handler", do: Callable[[], Answer]) -> None:
+    """Never get to the end of the headers."""
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Long: ")
+    drip_bytes(handler, bytes(10_000).replace(b"\0", b"x"))
+
+
+def drip_bytes(handler: "Handler", data: bytes) -> None:
+    with suppress(ConnectionError):
+        for byte in data:
+            handler.wfile.write(bytes([byte]))
+            if handler.server.hub.released.wait(0.05):
+                break
+
+
 def altered(handler: "Handler", do: Callable[[], Answer]) -> None:
     """Send other bytes, as many as promised."""
     answer = do()
@@ -153,6 +194,7 @@ class Hub:
         self.storage: dict[str, bytes] = {}
         self.requests: list[Request] = []
         self.released = threading.Event()
+        self.sent = 0
         self._faults: list[tuple[re.Pattern[str], Fault]] = []
         self._servers = [Server(self, 0), Server(self, 0)]
         self.url, self.storage_url = (server.url for server in self._servers)
@@ -394,13 +436,19 @@ class Handler(BaseHTTPRequestHandler):
         self.rfile.readline()
         return chunk
 
-    def send(self, answer: Answer, *, part: int | None = None) -> None:
-        """Send an answer, or the first part of its body alone."""
+    def start(self, answer: Answer, *, size: int | None) -> None:
+        """Send an answer's headers; without a size, the end of the connection ends the body."""
         self.send_response(answer.status)
         for name, value in answer.headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(answer.body)))
+            if size is not None or name != "X-Linked-Size":
+                self.send_header(name, value)
+        if size is not None:
+            self.send_header("Content-Length", str(size))
         self.end_headers()
+
+    def send(self, answer: Answer, *, part: int | None = None) -> None:
+        """Send an answer, or the first part of its body alone."""
+        self.start(answer, size=len(answer.body))
         if self.command != "HEAD":
             self.wfile.write(answer.body[:part])
 

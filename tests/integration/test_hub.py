@@ -1,10 +1,12 @@
 """Models on the Hub: the real client against a Hub on loopback, healthy and failing."""
 
 import functools
+import hashlib
 import json
 import re
 import shutil
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.metadata import version
@@ -23,7 +25,11 @@ from tests.integration.hub_server import (
     Repository,
     Request,
     altered,
+    as_json,
     cut,
+    drip,
+    drip_headers,
+    endless,
     hang_up,
     hang_up_afterwards,
     ignore,
@@ -32,6 +38,7 @@ from tests.integration.hub_server import (
     read_folder,
     refusal,
     stall,
+    with_headers,
 )
 from tests.integration.recognizers import with_random_weights
 
@@ -39,8 +46,9 @@ from emonet import EmotionRecognizer, TrainingRecord
 from emonet.errors import ConfigError
 from emonet.model import Model
 from emonet.storage.card import model_card
-from emonet.storage.config_json import config_from_json, config_to_json
-from emonet.storage.folder import write_model
+from emonet.storage.config_json import MAX_CONFIG_BYTES, config_from_json, config_to_json
+from emonet.storage.folder import MAX_GRAPH_BYTES, write_model
+from emonet.storage.record_json import MAX_RECORD_BYTES
 from emonet.storage.sources import BUNDLED
 
 NAME = "org/model"
@@ -124,11 +132,15 @@ def test_what_is_loaded_is_the_folder_and_only_what_is_needed_is_asked_for(
     assert hub.lines == [
         f"GET /api/models/{NAME}",
         f"HEAD {file}/config.json",
+        f"HEAD {file}/config.json",
         f"GET {file}/config.json",
+        f"HEAD {file}/{WEIGHTS}",
         f"HEAD {file}/{WEIGHTS}",
         f"GET /storage/{digests[WEIGHTS]}",
         f"HEAD {file}/{GRAPH}",
+        f"HEAD {file}/{GRAPH}",
         f"GET /storage/{digests[GRAPH]}",
+        f"HEAD {file}/training.json",
         f"HEAD {file}/training.json",
         f"GET {file}/training.json",
     ]
@@ -209,7 +221,7 @@ def test_every_network_is_fetched_and_no_other_file(
     fetched = {line.rsplit("/", 1)[1] for line in hub.lines if line.startswith("HEAD")}
     networks = {f"{name}.{kind}" for name in "ab" for kind in ("onnx", "safetensors")}
     assert fetched == networks | {"config.json", "training.json"}
-    # That there is no training.json is known from now on.
+    # training.json is optional, so that the cache is enough.
     hub.stop()
     try:
         again = client("load", NAME, cache_dir=tmp_path)
@@ -423,13 +435,158 @@ def test_a_model_that_is_too_large_for_the_hub_loads_from_a_folder_alone(
 ) -> None:
     size = (BUNDLED / "fast" / WEIGHTS).stat().st_size
     outcome = client("with_hub_limit", size - 1, "load", NAME, cache_dir=tmp_path)
-    assert (outcome.error, f"larger than {size - 1} bytes" in outcome.message) == (
-        "WeightsError",
+    assert (outcome.error, f"the limit is {size - 1}" in outcome.message) == (
+        "HubError",
         True,
     ), outcome
+    assert weights_read(hub) == []
     assert client("with_hub_limit", size, "load", NAME, cache_dir=tmp_path).value == default
     folder = shutil.copytree(BUNDLED / "fast", tmp_path / "fast")
     assert client("with_hub_limit", 1, "load", str(folder)).value == default
+
+
+# Hostile repositories and servers
+
+
+def downloads(hub: Hub, file: str) -> list[str]:
+    return [line for line in hub.lines if line.startswith("GET") and line.endswith(f"/{file}")]
+
+
+@pytest.mark.parametrize(
+    ("file", "limit"),
+    [
+        ("config.json", MAX_CONFIG_BYTES),
+        ("training.json", MAX_RECORD_BYTES),
+        (GRAPH, MAX_GRAPH_BYTES),
+    ],
+)
+def test_a_file_that_is_too_large_is_not_downloaded(
+    hub: Hub, client: HubClient, default: dict[str, Any], tmp_path: Path, file: str, limit: int
+) -> None:
+    files = read_folder(BUNDLED / "fast")
+    hub.repositories[NAME].commit({**files, file: bytes(limit + 1)})
+    outcome = client("load", NAME, cache_dir=tmp_path)
+    assert downloads(hub, file) == []
+    if file == "training.json":
+        assert outcome.value == default | {"training": repr(TrainingRecord())}
+    else:
+        assert outcome.error == "HubError", outcome
+        assert (
+            f"{file} of {NAME} has {limit + 1} bytes, and the limit is {limit}" in outcome.message
+        )
+
+
+def test_a_push_does_not_download_a_config_that_is_too_large(hub: Hub, client: HubClient) -> None:
+    hub.repositories[NAME].commit({"config.json": bytes(MAX_CONFIG_BYTES + 1)})
+    outcome = client("push", "fast", NAME, token=WRITER)
+    assert (outcome.error, "the limit" in outcome.message) == ("HubError", True), outcome
+    assert downloads(hub, "config.json") == []
+
+
+def test_weights_that_are_too_large_together_are_not_downloaded(
+    hub: Hub, client: HubClient, pair: Path, tmp_path: Path
+) -> None:
+    hub.add(NAME, pair)
+    arrays = EmotionRecognizer.from_pretrained(pair).weights["a"].values()
+    first = sum(array.nbytes for array in arrays)
+    size = (pair / "b.safetensors").stat().st_size
+    outcome = client("with_hub_limit", first + size - 1, "load", NAME, cache_dir=tmp_path)
+    assert outcome.error == "HubError", outcome
+    assert f"b.safetensors of {NAME} has {size} bytes, and the limit is" in outcome.message
+    assert len(weights_read(hub)) == 1
+
+
+@pytest.mark.parametrize("pattern", ["HEAD .*/config.json$", f"HEAD .*/{WEIGHTS}$"])
+def test_a_file_without_a_size_is_not_downloaded(
+    hub: Hub, client: HubClient, tmp_path: Path, pattern: str
+) -> None:
+    with hub.failing(pattern, endless):
+        outcome = client("load", NAME, cache_dir=tmp_path)
+    assert (outcome.error, "does not announce its size" in outcome.message) == (
+        "HubError",
+        True,
+    ), outcome
+    assert weights_read(hub) == []
+
+
+@pytest.mark.parametrize("pattern", ["GET .*/config.json$", "GET /storage/"])
+def test_a_file_that_is_larger_than_announced_is_cut(
+    hub: Hub, client: HubClient, default: dict[str, Any], tmp_path: Path, pattern: str
+) -> None:
+    hub.sent = 0
+    with hub.failing(pattern, endless):
+        outcome = client("load", NAME, cache_dir=tmp_path)
+    assert (outcome.error, "more bytes than announced" in outcome.message) == (
+        "HubError",
+        True,
+    ), outcome
+    # The client asks for 10 MiB at a time.
+    assert 0 < hub.sent < 2**25
+    assert not list(tmp_path.rglob("*.incomplete"))
+    assert client("load", NAME, cache_dir=tmp_path).value == default
+
+
+@pytest.mark.parametrize(
+    ("pattern", "fault"),
+    [
+        (API, drip),
+        (CONFIG, drip_headers),
+        ("GET .*/config.json", drip),
+        (LARGE, drip),
+        (LARGE, instead(refusal(429, "Wait", **{"Retry-After": "86400"}))),
+    ],
+    ids=["api", "headers", "config", "weights", "retry after"],
+)
+def test_a_server_that_is_too_slow_is_given_up(
+    hub: Hub, tmp_path: Path, pattern: str, fault: Fault
+) -> None:
+    # A process of its own: a request that is given up goes on until the server ends it.
+    client = HubClient(hub.url, tmp_path)
+    with hub.failing(pattern, fault):
+        outcome = client("impatient", 2, "load", NAME)
+    client.close()
+    assert (outcome.error, "was given up after 2 s" in outcome.message) == ("HubError", True), (
+        outcome
+    )
+
+
+OUT = "../../../../out"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "fault", "part"),
+    [
+        (CONFIG, with_headers(ETag=f'"{OUT}"'), "its ETag"),
+        (CONFIG, with_headers(ETag="W/" + OUT), "its ETag"),
+        (CONFIG, with_headers(ETag='"a\\b"'), "its ETag"),
+        (CONFIG, with_headers(ETag=""), "its ETag"),
+        (f"HEAD .*/{WEIGHTS}", with_headers(X_Linked_Etag=f'"{OUT}"'), "its ETag"),
+        (CONFIG, with_headers(X_Repo_Commit=OUT), "the commit"),
+        (CONFIG, with_headers(X_Repo_Commit="1" * 40), "the commit"),
+        (API, instead(as_json({"id": NAME, "sha": OUT, "siblings": []})), "the commit"),
+    ],
+    ids=["etag", "weak", "backslash", "empty", "large", "commit", "other commit", "api"],
+)
+def test_a_hostile_server_chooses_no_file_names(
+    hub: Hub, client: HubClient, tmp_path: Path, pattern: str, fault: Fault, part: str
+) -> None:
+    cache = tmp_path / "a" / "cache"
+    with hub.failing(pattern, fault):
+        outcome = client("load", NAME, cache_dir=cache)
+    assert (outcome.error, part in outcome.message) == ("HubError", True), outcome
+    written = {path for path in tmp_path.rglob("*") if not path.is_relative_to(cache)}
+    assert written <= {tmp_path / "a"}
+    assert not [path for path in cache.rglob("*") if "out" in path.name]
+
+
+def test_a_plugin_s_file_is_bounded_too(hub: Hub, client: HubClient) -> None:
+    with hub.failing("HEAD ", with_headers(ETag=f'"{OUT}"')):
+        outcome = client("locate", f"hf://{NAME}/README.md")
+    assert (outcome.error, "its ETag" in outcome.message) == ("HubError", True), outcome
+    with hub.failing("HEAD ", lambda handler, do: handler.start(do(), size=2**40)):
+        outcome = client("locate", f"hf://{NAME}/README.md")
+    assert (outcome.error, str(2**40) in outcome.message) == ("HubError", True), outcome
+    assert downloads(hub, "README.md") == []
 
 
 # Sharing
@@ -565,7 +722,9 @@ def test_an_upload_that_keeps_failing_is_given_up(
     with hub.failing(pattern, fault):
         outcome = client("push", "fast", "me/mine", token=WRITER, dtype="float16")
     assert outcome.error == "HubError", outcome
-    assert len([line for line in hub.lines if re.search(pattern, line)]) == 6
+    # Weights and graph are uploaded one by one or side by side.
+    tries = Counter(line for line in hub.lines if re.search(pattern, line))
+    assert max(tries.values()) == 6
     assert outcome.seconds < 90
     assert client("push", "fast", "me/mine", token=WRITER, dtype="float16").value
 
@@ -665,6 +824,7 @@ class XetHub(Hub):
 
     def __init__(self, folder: Path, digests: dict[str, str]) -> None:
         self.place, self.digests = f"local://{folder}", digests
+        self.announced: int | None = None
         super().__init__()
 
     def _route(self, request: Request) -> Answer:
@@ -680,6 +840,8 @@ class XetHub(Hub):
             name, commit = re.findall("/(.*)/resolve/(.*)/", request.path)[0]
             token = f"{self.url}/api/models/{name}/xet-read-token/{commit}"
             answer.headers.update({"X-Xet-Hash": digest, "X-Xet-Refresh-Route": token})
+            if self.announced:
+                answer.headers["X-Linked-Size"] = str(self.announced)
         return answer
 
 
@@ -687,21 +849,28 @@ class XetHub(Hub):
 def test_xet_carries_a_model_there_and_back(tmp_path: Path, default: dict[str, Any]) -> None:
     import hf_xet
 
-    weights = BUNDLED / "fast" / WEIGHTS
-    (found,) = hf_xet.hash_files([str(weights)])
-    sha256 = json.loads((BUNDLED / "fast" / "config.json").read_text())["files"][WEIGHTS]
+    files = [BUNDLED / "fast" / name for name in (WEIGHTS, GRAPH)]
+    found = [part.hash for part in hf_xet.hash_files([str(file) for file in files])]
+    contents = [file.read_bytes() for file in files]
+    names = [hashlib.sha256(content).hexdigest() for content in contents]
     (tmp_path / "xet").mkdir()
-    hub = XetHub(tmp_path / "xet", {sha256: found.hash})
+    hub = XetHub(tmp_path / "xet", dict(zip(names, found, strict=True)))
     # What a commit refers to is with Xet; the Hub itself needs only know that it is.
-    hub.storage[sha256] = weights.read_bytes()
+    hub.storage |= dict(zip(names, contents, strict=True))
     client = HubClient(hub.url, tmp_path, HF_HUB_DISABLE_XET="0")
     pushed = client("push", "fast", "me/mine", token=WRITER, dtype="float16")
     assert pushed.value == hub.repositories["me/mine"].refs["main"], pushed
     loaded = client("load", "me/mine", cache_dir=tmp_path / "cache")
+    assert loaded.value["weights"] == default["weights"], loaded
+    hub.announced = 1000
+    cut = client("load", "me/mine", cache_dir=tmp_path / "other")
     client.close()
     hub.stop()
-    assert loaded.value["weights"] == default["weights"], loaded
+    assert cut.error == "WeightsError", "Xet ends a file at the announced size"
+    (cached,) = (tmp_path / "other").rglob(f"snapshots/*/{WEIGHTS}")
+    assert cached.stat().st_size == 1000
     assert not [line for line in hub.lines if "/storage/" in line or "lfs" in line]
+    assert "Traceback" not in client.log
 
 
 # Single files

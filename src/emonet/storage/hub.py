@@ -8,11 +8,20 @@ from json import JSONDecodeError
 from pathlib import Path
 from typing import TypedDict
 
-from emonet.errors import ConfigError, HubError, ModelError, ModelNotFoundError, WeightsError
+from emonet.errors import (
+    ConfigError,
+    EmonetError,
+    HubError,
+    ModelError,
+    ModelNotFoundError,
+    WeightsError,
+)
 from emonet.runtimes import RUNTIMES
+from emonet.storage.config_json import MAX_CONFIG_BYTES
 from emonet.storage.folder import CONFIG_FILE, MAX_HUB_BYTES, listed_files
 from emonet.storage.record_json import RECORD_FILE
-from emonet.support.fetching import ask_hub_first, hub_client
+from emonet.support.downloads import download_hub_file, in_time, require_commit
+from emonet.support.fetching import hub_client
 
 #: Advice by the HTTP status of the Hub's answer.
 _ADVICE = {
@@ -60,12 +69,18 @@ class HubRepository:
         client = hub_client(token)
         cache_dir = None if cache_dir is None else Path(cache_dir).expanduser()
         with _emonet_errors(name):
-            commit = client.resolve_revision(
-                name, revision=revision, cache_dir=cache_dir, local_files_only=local_files_only
-            ).resolved
-            if commit == revision and not local_files_only:
-                # The client resolves a commit hash without a request to the Hub.
-                ask_hub_first(client, name, CONFIG_FILE, revision=commit, cache_dir=cache_dir)
+            commit = in_time(
+                lambda: (
+                    client.resolve_revision(
+                        name,
+                        revision=revision,
+                        cache_dir=cache_dir,
+                        local_files_only=local_files_only,
+                    ).resolved
+                ),
+                name,
+            )
+            require_commit(commit)
         return cls(
             name=name,
             commit=commit,
@@ -74,33 +89,32 @@ class HubRepository:
             local_files_only=local_files_only,
         )
 
-    def fetch(self, file: str, *, again: bool = False) -> Path:
+    def fetch(self, file: str, *, max_bytes: int, again: bool = False) -> Path:
         """Return the path of a file in the cache, downloaded if necessary.
 
-        ``again`` replaces a damaged copy in the cache.
+        A larger file is refused before its download. ``again`` replaces a damaged copy.
         """
         from huggingface_hub import _CACHED_NO_EXIST, try_to_load_from_cache
-        from huggingface_hub.errors import EntryNotFoundError
+        from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
-        client = hub_client(self.token)
         with _emonet_errors(self.name):
             entry = try_to_load_from_cache(self.name, file, self.cache_dir, self.commit)
             if entry is _CACHED_NO_EXIST:
                 # A commit never changes, so the cached answer is final.
                 raise EntryNotFoundError(f"{self.name} has no {file}")
-            if again and isinstance(entry, str) and not self.local_files_only:
-                # The client downloads the content again, but keeps a link that leads elsewhere.
-                client.repo_info(self.name, revision=self.commit)
-                Path(entry).unlink(missing_ok=True)
-            path = client.hf_hub_download(
+            if isinstance(entry, str) and not again:
+                return Path(entry)
+            if self.local_files_only:
+                raise LocalEntryNotFoundError(f"local_files_only is set, and {file} is missing")
+            return download_hub_file(
+                hub_client(self.token),
                 self.name,
                 file,
-                revision=self.commit,
+                commit=self.commit,
+                max_bytes=max_bytes,
                 cache_dir=self.cache_dir,
-                local_files_only=self.local_files_only,
-                force_download=again,
+                damaged=Path(entry) if isinstance(entry, str) else None,
             )
-        return Path(path)
 
 
 def require_repository_name(name: str) -> None:
@@ -136,7 +150,9 @@ def push_folder(
         existing = {sibling.rfilename for sibling in client.model_info(name).siblings or ()}
         obsolete = {RECORD_FILE}
         if CONFIG_FILE in existing:
-            obsolete |= listed_files(Path(client.hf_hub_download(name, CONFIG_FILE)).parent).keys()
+            main = HubRepository.resolve(name, revision=None, token=token)
+            config = main.fetch(CONFIG_FILE, max_bytes=MAX_CONFIG_BYTES)
+            obsolete |= listed_files(config.parent).keys()
         commit = client.create_commit(
             name,
             operations=[
@@ -153,6 +169,8 @@ def _emonet_errors(repository: str) -> Iterator[None]:
     """Raise emonet's errors in place of the client's."""
     try:
         yield
+    except EmonetError:
+        raise
     except Exception as error:
         # The client also raises errors of its transport and of the disk.
         raise _emonet_error(repository, error) from error

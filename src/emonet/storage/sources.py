@@ -18,6 +18,7 @@ from emonet.plugin import Json
 from emonet.records import UNKNOWN, TrainingRecord
 from emonet.runtimes import RuntimeName
 from emonet.runtimes.base import max_memory
+from emonet.storage.config_json import MAX_CONFIG_BYTES
 from emonet.storage.folder import (
     CONFIG_FILE,
     MAX_HUB_BYTES,
@@ -29,7 +30,7 @@ from emonet.storage.folder import (
     weights_file,
 )
 from emonet.storage.hub import HubAccess, HubRepository
-from emonet.storage.record_json import RECORD_FILE, read_record
+from emonet.storage.record_json import MAX_RECORD_BYTES, RECORD_FILE, read_record
 from emonet.support.dependencies import require
 
 BUNDLED = Path(__file__).parent.parent / "models"
@@ -41,8 +42,11 @@ T = TypeVar("T")
 class Fetch(Protocol):
     """Returns the path of one of a model's files, downloaded if necessary."""
 
-    def __call__(self, file: str, *, again: bool = False) -> Path:
-        """Return the file's path; ``again`` asks for a new copy."""
+    def __call__(self, file: str, *, max_bytes: int, again: bool = False) -> Path:
+        """Return the file's path; ``again`` asks for a new copy.
+
+        A file with more bytes is not downloaded.
+        """
         ...
 
 
@@ -75,7 +79,7 @@ class ModelSource:
         for network in self.config.networks:
             file = weights_file(network.name)
             read = partial(read_weights, digest=self.config.files[file], max_bytes=left)
-            weights[network.name] = _read(self.fetch, file, read)
+            weights[network.name] = _read(self.fetch, file, read, left)
             left -= sum(array.nbytes for array in weights[network.name].values())
         return weights
 
@@ -88,7 +92,7 @@ class ModelSource:
                 size = sum(array.nbytes for array in weights[network.name].values())
                 limit = max_graph_bytes(network, size)
                 read = partial(read_checked, digest=self.config.files[file], max_bytes=limit)
-                graphs[network.name] = _read(self.fetch, file, read)
+                graphs[network.name] = _read(self.fetch, file, read, limit)
                 if not self.bundled:
                     given = graph_weights(weights[network.name], network.graph_precision)
                     check_graph(graphs[network.name], given, where=file)
@@ -99,7 +103,7 @@ class ModelSource:
     def _record(self) -> TrainingRecord:
         """Return the model's record; an empty one if it can't be had."""
         try:
-            return read_record(self.fetch(RECORD_FILE)) or UNKNOWN
+            return read_record(self.fetch(RECORD_FILE, max_bytes=MAX_RECORD_BYTES)) or UNKNOWN
         except ModelError:
             return UNKNOWN
 
@@ -181,7 +185,7 @@ def open_model(
             raise
         hint = f"There is no folder {source} either."
         raise type(error)(f"{str(error).rstrip('.')}. {hint}") from error
-    config = _read(repository.fetch, CONFIG_FILE, read_config)
+    config = _read(repository.fetch, CONFIG_FILE, read_config, MAX_CONFIG_BYTES)
     return ModelSource(config=config, fetch=repository.fetch, max_bytes=MAX_HUB_BYTES)
 
 
@@ -197,20 +201,20 @@ def _is(source: str | Path, kind: Callable[[Path], bool]) -> bool:
 
 
 def _local(folder: Path, *, bundled: bool = False) -> ModelSource:
-    def fetch(file: str, *, again: bool = False) -> Path:
+    def fetch(file: str, *, max_bytes: int, again: bool = False) -> Path:
         return folder / file
 
     config = read_config(folder / CONFIG_FILE)
     return ModelSource(config=config, fetch=fetch, bundled=bundled, max_bytes=max_memory())
 
 
-def _read(fetch: Fetch, file: str, read: Callable[[Path], T]) -> T:
+def _read(fetch: Fetch, file: str, read: Callable[[Path], T], max_bytes: int) -> T:
     """Fetch a file and read it; a damaged copy is fetched once more."""
     try:
-        return read(fetch(file))
+        return read(fetch(file, max_bytes=max_bytes))
     except (ConfigError, WeightsError) as damage:
         try:
-            path = fetch(file, again=True)
+            path = fetch(file, max_bytes=max_bytes, again=True)
         except HubError:
             raise damage from None
         return read(path)

@@ -4,21 +4,31 @@ import hashlib
 import logging
 import os
 import re
-import shutil
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from emonet.errors import ConfigError, HubError, ModelNotFoundError, WeightsError
+from emonet.support.downloads import (
+    download_hub_file,
+    in_time,
+    require_size,
+    require_speed,
+)
 from emonet.support.files import atomic_write
 from emonet.support.versions import emonet_version
 
 if TYPE_CHECKING:
+    from http.client import HTTPResponse
+
     from huggingface_hub import HfApi
 
 logger = logging.getLogger("emonet")
 
 #: How long to wait for a web server.
 TIMEOUT_SECONDS = 30
+#: Largest file that a plugin may download.
+MAX_FILE_BYTES = 2 * 2**30
 
 
 def locate_file(source: str, *, sha256: str | None = None) -> Path:
@@ -27,7 +37,8 @@ def locate_file(source: str, *, sha256: str | None = None) -> Path:
     Args:
         source: a path; ``hf://org/name/file`` or ``hf://org/name@revision/file`` on the
             Hugging Face Hub; or an ``https://`` or ``http://`` URL, whose file is cached in
-            the folder of Keras (``KERAS_HOME``, by default ``~/.keras``).
+            the folder of Keras (``KERAS_HOME``, by default ``~/.keras``). A remote file may have
+            2 GiB, and must come at 50 kB/s at least.
         sha256: expected digest of the file; None skips the check.
 
     Raises:
@@ -74,37 +85,28 @@ def hub_client(token: str | None = None) -> "HfApi":
     return Client(token=token, library_name="emonet", library_version=emonet_version())
 
 
-def ask_hub_first(
-    client: "HfApi",
-    repository: str,
-    file: str,
-    *,
-    revision: str | None,
-    cache_dir: Path | None = None,
-) -> None:
-    """Request a file's metadata from the Hub, unless the file is cached, to fail early.
-
-    A download would fail late: the client tries seven times in half a minute if the Hub is
-    unreachable, and waits for minutes if the Hub accepts the connection but sends nothing.
-    """
-    from huggingface_hub import hf_hub_url, try_to_load_from_cache
-
-    found = try_to_load_from_cache(repository, file, cache_dir=cache_dir, revision=revision)
-    if not isinstance(found, str):
-        client.get_hf_file_metadata(url=hf_hub_url(repository, file, revision=revision))
-
-
 def _from_hub(source: str) -> Path:
+    from huggingface_hub import try_to_load_from_cache
+
     parts = re.fullmatch(r"hf://([^/@]+/[^/@]+)(?:@([^/]+))?/(.+)", source)
     if parts is None:
         raise ConfigError(f"A file on the Hub must be written hf://org/name/file, got {source!r}")
     repository, revision, file = parts.groups()
-    client = hub_client()
+    cached = None
     try:
-        ask_hub_first(client, repository, file, revision=revision)
-        return Path(client.hf_hub_download(repository, file, revision=revision))
+        cached = try_to_load_from_cache(repository, file, revision=revision)
+        # The file of a commit never changes.
+        if isinstance(cached, str) and revision and re.fullmatch(r"[0-9a-f]{40}", revision):
+            return Path(cached)
+        return download_hub_file(
+            hub_client(), repository, file, revision=revision, max_bytes=MAX_FILE_BYTES
+        )
+    except HubError:
+        raise
     except Exception as error:
         # Besides its own errors, the client raises errors of its HTTP library and of the disk.
+        if isinstance(cached, str):
+            return Path(cached)  # of a branch or tag that can't be looked up now
         raise HubError(f"{source} can't be fetched: {type(error).__name__}: {error}") from error
 
 
@@ -121,14 +123,23 @@ def _from_web(source: str) -> Path:
     logger.info("Downloading %s", source)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with (
-            atomic_write(file) as new,
-            urlopen(source, timeout=TIMEOUT_SECONDS) as response,  # noqa: S310  (http and https)
-            new.open("wb") as target,
-        ):
-            shutil.copyfileobj(response, target)
-            if response.length:
-                raise OSError(f"the connection ended {response.length} bytes too early")
+        response = in_time(lambda: urlopen(source, timeout=TIMEOUT_SECONDS), source)  # noqa: S310  (http and https)
+        with response, atomic_write(file) as new, new.open("wb") as target:
+            _copy(response, target, source)
         return file
+    except HubError:
+        raise
     except Exception as error:
         raise HubError(f"{source} can't be fetched: {type(error).__name__}: {error}") from error
+
+
+def _copy(response: "HTTPResponse", target: BinaryIO, source: str) -> None:
+    """Copy an answer's body; raise an error if it is too large, too slow or not whole."""
+    start, size, announced = time.monotonic(), 0, response.length
+    require_size(source, announced or 0, MAX_FILE_BYTES)
+    while data := response.read1():
+        size += target.write(data)
+        require_size(source, size, MAX_FILE_BYTES)
+        require_speed(source, size, time.monotonic() - start)
+    if announced not in (None, size):
+        raise OSError(f"{size} bytes have come, of {announced}")
