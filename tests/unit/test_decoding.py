@@ -227,6 +227,11 @@ def test_scans_of_jpeg_inside_tiff_are_counted():
     assert tiff_scan_pixels({**tags, 259: 5}, data) == 0
     repeated = {**tags, 273: (0,) * 9, 279: (len(data),) * 9}
     assert tiff_scan_pixels(repeated, data) == 9 * 4 * 200
+    for sizes in ((), (0,), (len(data), 0), (len(data),) * 2, (-5,), (1.5,)):
+        with pytest.raises(ImageError, match="sizes of its strips or tiles are missing"):
+            tiff_scan_pixels({**tags, 279: sizes}, data)
+    with pytest.raises(ImageError, match="sizes of its strips or tiles are missing"):
+        tiff_scan_pixels({tag: tags[tag] for tag in tags if tag != 279}, data)
     overlapping = {**tags, 273: (0, 1), 279: (len(data), len(data) - 1)}
     with pytest.raises(ImageError, match="overlap"):
         tiff_scan_pixels(overlapping, data)

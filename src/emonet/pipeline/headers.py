@@ -61,13 +61,16 @@ def tiff_scan_pixels(tags: Mapping[int, Any], data: bytes) -> int:
     """Return the sum of scans times pixels over the JPEG streams in a TIFF file; 0 without JPEG.
 
     Raises:
-        ImageError: the streams overlap.
+        ImageError: the streams overlap, or have no sizes.
     """
     if max(tag_numbers(tags, 259), default=1) != 7:
         return 0
-    offsets = tag_numbers(tags, 324) or tag_numbers(tags, 273)
-    sizes = tag_numbers(tags, 325) or tag_numbers(tags, 279)
-    streams = Counter(zip(offsets, sizes, strict=False))
+    offsets = tag_numbers(tags, 273) + tag_numbers(tags, 324)
+    sizes = tag_numbers(tags, 279) + tag_numbers(tags, 325)
+    if not offsets or len(offsets) != len(sizes) or min(sizes) <= 0:
+        # libtiff guesses sizes that are missing.
+        raise ImageError("the sizes of its strips or tiles are missing: convert it to a JPEG")
+    streams = Counter(zip(offsets, sizes, strict=True))
     if sum(size for _, size in streams) > len(data):
         raise ImageError("its strips or tiles overlap")
     block = _tiff_block(tags)
