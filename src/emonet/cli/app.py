@@ -23,6 +23,7 @@ from emonet.cli import (
     predict,
     quantise,
     reproduce,
+    serve,
     train,
     video,
     webcam,
@@ -54,6 +55,7 @@ app.command()(quantise.quantise)
 app.command()(filter_faces.filter_faces)
 app.command()(reproduce.reproduce)
 app.command()(framing.framing)
+app.command()(serve.serve)
 app.command()(models.models)
 app.command()(info.info)
 app.add_typer(plugins.app, name="plugins")

@@ -18,6 +18,7 @@ EXTRAS = {
     "tables": ("pyarrow",),
     "pandas": ("pandas",),
     "polars": ("polars",),
+    "serve": ("fastapi", "fastapi_offline", "prometheus_client", "python_multipart", "uvicorn"),
 }
 #: The extra for a task, if it has another name than the task.
 INSTALL = {"export": "train", "evaluate": "train", "keras": "train"}

@@ -1,0 +1,205 @@
+"""The endpoints of the HTTP service."""
+
+import asyncio
+import hmac
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
+from fastapi.responses import JSONResponse
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi_offline import FastAPIOffline
+from numpy.typing import NDArray
+
+from emonet import EmotionRecognizer, ImageResult
+from emonet.errors import ConfigError, ImageError
+from emonet.service.batching import Batcher, QueueFullError
+from emonet.service.bodies import BodyReader
+from emonet.service.limits import Limits
+from emonet.service.metrics import CONTENT_TYPE_LATEST, MeasureRequests, Metrics
+from emonet.service.problems import ProblemError, busy, documented, handle_problems
+from emonet.service.schemas import Predictions, Probabilities, Status, request_body
+from emonet.support.versions import emonet_version
+
+DESCRIPTION = """\
+Find faces in images and classify their expressions. Send the bytes of an image, a form with
+several files, or JSON with images in base64. A label describes how an expression looks. It does
+not tell what a person feels.
+"""
+
+Probability = NDArray[np.float32]
+
+
+def build_app(recognizer: EmotionRecognizer, limits: Limits, api_key: str | None) -> FastAPI:
+    """Return the application; ``emonet.service.create_app`` describes it."""
+    if api_key == "":
+        raise ConfigError("The API key is empty. Set a key, or None to accept every request")
+    _ = recognizer.weights  # raises if there are none
+    service = _Service(recognizer, limits)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        warm_up(recognizer)
+        yield
+        service.close()
+
+    app = FastAPIOffline(
+        redoc_url=None,  # its page loads a logo from another server
+        title="emonet",
+        description=DESCRIPTION,
+        version=emonet_version(),
+        lifespan=lifespan,
+        swagger_ui_parameters={"validatorUrl": None},  # sends the description to another server
+    )
+    app.add_middleware(MeasureRequests, metrics=service.metrics)
+    handle_problems(app)
+    app.include_router(_operations(service))
+    app.include_router(_predictions(service, api_key))
+    return app
+
+
+def warm_up(recognizer: EmotionRecognizer) -> None:
+    """Build detector and networks, so that the first request is not slow."""
+    height, width = recognizer.config.face_sizes[0]
+    recognizer.predict(np.zeros((480, 640, 3), np.uint8))
+    recognizer.predict_proba(np.zeros((1, height, width), np.uint8))
+
+
+class _Service:
+    """What the endpoints share."""
+
+    def __init__(self, recognizer: EmotionRecognizer, limits: Limits) -> None:
+        self.recognizer, self.limits = recognizer, limits
+        self.metrics = Metrics()
+        self.bodies = BodyReader(limits)
+        self.photos: Batcher[bytes, ImageResult] = Batcher(
+            recognizer.predict, most=limits.max_queued, started=self.metrics.batch.observe
+        )
+        self.crops: Batcher[bytes, Probability | ImageError] = Batcher(
+            self._classify, most=limits.max_queued, started=self.metrics.batch.observe
+        )
+
+    def close(self) -> None:
+        self.photos.close()
+        self.crops.close()
+
+    async def answer(self, request: Request, batcher: Batcher[bytes, Any]) -> list[Any]:
+        """Return a result for each image of a request, with its name in a form."""
+        deadline = asyncio.get_running_loop().time() + self.limits.timeout
+        async with self.bodies.read(request, deadline) as uploads:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    results = await batcher.submit([upload.data for upload in uploads])
+            except QueueFullError:
+                raise busy("Too many images wait. Try again.") from None
+            except TimeoutError:
+                raise busy(f"There was no result in {self.limits.timeout:g} s.") from None
+            return [(upload.name, result) for upload, result in zip(uploads, results, strict=True)]
+
+    def _classify(self, crops: Sequence[bytes]) -> list[Probability | ImageError]:
+        """Classify face crops; an unreadable one does not harm the others of its batch."""
+        try:
+            return list(self.recognizer.predict_proba(crops))
+        except ImageError as error:
+            if len(crops) == 1:
+                return [error]
+            return [result for crop in crops for result in self._classify([crop])]
+
+
+def _operations(service: _Service) -> APIRouter:
+    router = APIRouter(tags=["operations"])
+
+    @router.get("/healthz", summary="Tell whether the process works")
+    async def healthz() -> Status:
+        return Status(status="ok")
+
+    @router.get("/readyz", summary="Tell whether the queue takes images", responses=documented(503))
+    async def readyz() -> Status:
+        if service.photos.full or service.crops.full:
+            raise busy("Too many images wait. Try again.")
+        return Status(status="ok")
+
+    @router.get(
+        "/metrics",
+        summary="Return figures for Prometheus",
+        response_class=Response,
+        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    )
+    async def metrics() -> Response:
+        return Response(service.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+    return router
+
+
+def _predictions(service: _Service, api_key: str | None) -> APIRouter:
+    keyed = [] if api_key is None else [Depends(_require_key(api_key))]
+    router = APIRouter(tags=["predictions"], dependencies=keyed)
+    problems = documented(*([401] if keyed else []), 408, 413, 415, 422, 503)
+
+    @router.post(
+        "/v1/predict",
+        summary="Find faces and classify their expressions",
+        response_model=Predictions,
+        responses=problems,
+        openapi_extra=request_body("photos"),
+    )
+    async def predict(
+        request: Request,
+        min_score: Annotated[
+            float,
+            Query(ge=0, le=1, description="Faces with a lower score get no label (`null`)."),
+        ] = 0.0,
+    ) -> Response:
+        answers = await service.answer(request, service.photos)
+        results = [replace(result, path=name) for name, result in answers]
+        failed = [result.error for result in results if result.error is not None]
+        service.metrics.images.labels("failed").inc(len(failed))
+        service.metrics.images.labels("read").inc(len(results) - len(failed))
+        service.metrics.faces.inc(sum(len(result.faces) for result in results))
+        if len(failed) == len(results):
+            raise ProblemError(422, str(failed[0]))
+        return JSONResponse({"results": [_json(result, min_score) for result in results]})
+
+    @router.post(
+        "/v1/predict_proba",
+        summary="Classify face crops without looking for faces",
+        response_model=Probabilities,
+        responses=problems,
+        openapi_extra=request_body("face crops, framed as the training faces are"),
+    )
+    async def predict_proba(request: Request) -> Response:
+        answers = await service.answer(request, service.crops)
+        for place, (_, result) in enumerate(answers):
+            if isinstance(result, ImageError):
+                raise ProblemError(422, f"Image {place}: {result}")
+        rows = [result.tolist() for _, result in answers]
+        return JSONResponse({"labels": service.recognizer.labels, "probabilities": rows})
+
+    return router
+
+
+def _json(result: ImageResult, min_score: float) -> dict[str, Any]:
+    faces = tuple(
+        face if face.score >= min_score else replace(face, label=None) for face in result.faces
+    )
+    return replace(result, faces=faces).to_dict()
+
+
+def _require_key(api_key: str) -> Any:
+    bearer = HTTPBearer(auto_error=False, description="The key of EMONET_API_KEY.")
+
+    async def check(
+        credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
+    ) -> None:
+        given = "" if credentials is None else credentials.credentials
+        if not hmac.compare_digest(given.encode(), api_key.encode()):
+            raise ProblemError(
+                401,
+                "Send the header 'Authorization: Bearer KEY' with the service's key.",
+                {"WWW-Authenticate": "Bearer"},
+            )
+
+    return check

@@ -1,0 +1,101 @@
+"""Run the HTTP service in worker processes, and restart a worker that dies."""
+
+import os
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from tempfile import TemporaryDirectory
+
+from emonet import EmotionRecognizer
+from emonet.errors import ConfigError
+from emonet.plugin import usable_cores
+from emonet.service import Limits, create_app
+
+#: Seconds for the requests that are in progress when the service is told to stop.
+GRACE = 7
+#: Seconds that an idle connection is kept. Load balancers usually keep theirs for 60 s, and the
+#: side that sends requests should be the one that closes.
+KEEP_ALIVE = 75
+#: Seconds in which a worker must answer its supervisor.
+HEALTH_SECONDS = 30
+#: Set by prometheus_client's users for several processes.
+METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+
+
+def serve(
+    recognizer: EmotionRecognizer,
+    *,
+    host: str,
+    port: int,
+    workers: int,
+    limits: Limits,
+    api_key: str | None,
+    ready: Callable[[str], None],
+) -> None:
+    """Serve until SIGTERM or SIGINT; then finish the requests in progress.
+
+    Args:
+        recognizer: every worker gets a copy.
+        host: address to listen on.
+        port: 0 takes a free one.
+        workers: number of processes.
+        limits: of each worker.
+        api_key: as for create_app.
+        ready: called with the service's URL before the workers start.
+
+    Raises:
+        ConfigError: the address can't be used, or a worker could not start.
+    """
+    from uvicorn import Config
+    from uvicorn.supervisors import Multiprocess
+
+    config = Config(
+        # Workers are new processes, to which the function is pickled.
+        partial(create_app, recognizer, limits=limits, api_key=api_key),
+        factory=True,
+        workers=workers,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=GRACE,
+        timeout_worker_healthcheck=HEALTH_SECONDS,
+    )
+    _allow_many_connections()
+    with ExitStack() as stack:
+        listening = stack.enter_context(_bind(host, port))
+        if workers > 1:
+            os.environ.setdefault("EMONET_THREADS", str(max(1, usable_cores() // workers)))
+            os.environ[METRICS_FOLDER] = stack.enter_context(TemporaryDirectory(prefix="emonet-"))
+        ready(_url(host, listening))
+        Multiprocess(config, sockets=[listening]).run()
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family)
+    try:
+        # On Windows, the option would let two services share a port.
+        if sys.platform != "win32":
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+    except (OSError, OverflowError) as error:
+        listening.close()
+        raise ConfigError(f"Can't listen on {host} port {port}: {error}") from error
+    listening.set_inheritable(True)
+    return listening
+
+
+def _url(host: str, listening: socket.socket) -> str:
+    return f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
+
+
+def _allow_many_connections() -> None:
+    """Raise the number of open files, and so of connections, to what the system allows."""
+    if sys.platform != "win32":
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
