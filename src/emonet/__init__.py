@@ -12,6 +12,7 @@ from emonet.data import FaceDataset, load_dataset
 from emonet.data.augmentation import Augmentation
 from emonet.drawing import draw
 from emonet.errors import EmonetError, EmonetWarning
+from emonet.explain.explanation import Explanation, FaceExplanation
 from emonet.model import Model
 from emonet.pipeline.images import load_image
 from emonet.recognizer import EmotionRecognizer
@@ -38,7 +39,7 @@ from emonet.registry import (
     list_feature_extractors,
     list_plugins,
 )
-from emonet.results import Box, Detection, Face, ImageResult, TrackedFace, VideoFrame
+from emonet.results import Box, Detection, Face, FaceCrop, ImageResult, TrackedFace, VideoFrame
 from emonet.sample import sample_photo
 from emonet.support.versions import emonet_version
 from emonet.tables import to_arrow, to_pandas, to_polars, to_records
@@ -59,8 +60,11 @@ __all__ = [
     "EmotionRecognizer",
     "EnsembleWeights",
     "EpochRecord",
+    "Explanation",
     "Face",
+    "FaceCrop",
     "FaceDataset",
+    "FaceExplanation",
     "HeadConfig",
     "ImageResult",
     "Model",

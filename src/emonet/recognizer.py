@@ -24,13 +24,14 @@ from emonet.evaluation.robustness import measure_robustness
 from emonet.labels import FER2013, label_set
 from emonet.model import Model, Weights
 from emonet.network.quantising import MEASURED_FACES
+from emonet.pipeline.crops import located_crops
 from emonet.pipeline.framing import evenly_spread, measure_framing
-from emonet.pipeline.images import ImageSource, conversion_hint, is_single_image
+from emonet.pipeline.images import ImageSource, conversion_hint, is_single_image, load_image
 from emonet.pipeline.streaming import stream_results
 from emonet.plugin import Json, require_number, require_size
 from emonet.records import Report, Robustness, Teaching, TrainingRecord
 from emonet.registry.catalog import Kind
-from emonet.results import ImageResult, VideoFrame
+from emonet.results import Detection, FaceCrop, ImageResult, VideoFrame
 from emonet.runtimes import RUNTIMES, Device, RuntimeName
 from emonet.runtimes.base import require_device
 from emonet.storage.config_json import config_to_json
@@ -47,6 +48,7 @@ from emonet.training.recipes import Precision, Recipe, get_recipe
 if TYPE_CHECKING:
     import keras
 
+    from emonet.explain.explanation import ExplainMethod, Explanation
     from emonet.video.smoothing import Smoothing
 
 logger = logging.getLogger("emonet")
@@ -467,6 +469,92 @@ class EmotionRecognizer:
             NotFittedError: the recognizer has no weights.
         """
         return self._sessions.predict_proba(faces)
+
+    def crop_faces(self, image: ImageSource, detections: Sequence[Detection]) -> list[FaceCrop]:
+        """Return the face crops that the networks see.
+
+        Args:
+            image: one image, as for predict.
+            detections: the faces, for example ``[face.detection for face in result.faces]``.
+
+        Returns:
+            One FaceCrop per detection, in the largest size of ``config.face_sizes``.
+
+        Raises:
+            ImageError: the image can't be read.
+
+        Examples:
+            >>> result = recognizer.predict("photo.jpg")  # doctest: +SKIP
+            >>> found = [face.detection for face in result.faces]  # doctest: +SKIP
+            >>> recognizer.crop_faces("photo.jpg", found)[0].pixels.shape  # doctest: +SKIP
+            (48, 48)
+        """
+        config = self._model.config
+        framing = config.framing_for(config.detector.name)
+        return located_crops(load_image(image), detections, framing, config.face_sizes[0])
+
+    def activation_maps(
+        self, faces: NDArray[np.uint8] | Iterable[ImageSource]
+    ) -> NDArray[np.float32]:
+        """Return class activation maps of face crops (Zhou et al. 2016), without TensorFlow.
+
+        A map's mean is the logit of its class, divided by the temperature. So for one network
+        without test-time augmentation, the softmax of the means is ``predict_proba``. An ensemble
+        averages the maps of its members and views by their weights.
+
+        Args:
+            faces: as for predict_proba.
+
+        Returns:
+            float32 (n, len(labels), height, width), in the largest size of
+            ``config.face_sizes``.
+
+        Raises:
+            ConfigError: a network does not end in global average pooling and one dense layer, or
+                has feature extractors.
+            ImageError: an image can't be read; the message says which.
+            NotFittedError: the recognizer has no weights.
+        """
+        return self._sessions.activation_maps(self._sessions.by_size(faces))
+
+    def explain(
+        self,
+        image: ImageSource,
+        label: str | None = None,
+        *,
+        method: "ExplainMethod" = "cam",
+        masks: int = 500,
+        seed: int = 0,
+    ) -> "Explanation":
+        """Show which parts of each face speak for a label.
+
+        Args:
+            image: one image, as for predict.
+            label: the label to explain; by default each face's most probable label.
+            method: ``"cam"``: class activation maps, which are exact and fast. Networks must end
+                in global average pooling and one dense layer, as the bundled models do.
+                ``"occlusion"``: RISE (Petsiuk et al. 2018) hides random parts of the face. It
+                works with every network.
+            masks: number of random masks per face; more take longer and give smoother maps. For
+                occlusion only.
+            seed: seed of the masks.
+
+        Returns:
+            An Explanation with one map per face.
+
+        Raises:
+            ConfigError: there is no such label or method, or ``"cam"`` does not suit a network.
+            ImageError: the image can't be read.
+            NotFittedError: the recognizer has no weights.
+
+        Examples:
+            >>> explanation = recognizer.explain("photo.jpg")  # doctest: +SKIP
+            >>> explanation.faces[0].regions()  # doctest: +SKIP
+            >>> explanation.draw().save("why.png")  # doctest: +SKIP
+        """
+        from emonet.explain.explaining import explain
+
+        return explain(self, image, label, method=method, masks=masks, seed=seed)
 
     def evaluate(self, data: Labelled) -> Report:
         """Measure accuracy, figures per class, confusion and calibration on labelled faces.

@@ -54,6 +54,20 @@ class Detection:
     framed: bool = False
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class FaceCrop:
+    """A face as the networks see it.
+
+    Attributes:
+        pixels: uint8 (height, width), grey, framed like the training faces.
+        to_image: float64 (2, 3); multiplied by (x, y, 1) of a pixel of the crop, it gives the
+            pixel's x, y in the image. Whole numbers are the centres of pixels.
+    """
+
+    pixels: NDArray[np.uint8]
+    to_image: NDArray[np.float64]
+
+
 @dataclass(frozen=True, slots=True)
 class Face:
     """A face in an image, with its emotion.

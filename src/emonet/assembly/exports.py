@@ -96,5 +96,5 @@ def _export_graph(config: NetworkConfig, num_classes: int) -> bytes | None:
     try:
         return export_graph(network.model)
     except ExportError as error:
-        logger.warning("%s is saved without a graph; Keras will run it: %s", config.name, error)
+        logger.warning("%s has no graph; Keras will run it: %s", config.name, error)
         return None

@@ -11,9 +11,11 @@ from weakref import WeakSet
 import numpy as np
 from numpy.typing import NDArray
 
+from emonet.assembly.activations import build_activation_maps
 from emonet.assembly.networks import build_detector, build_ensemble, runtime_of
 from emonet.config import NetworkConfig
 from emonet.model import Model
+from emonet.network.activations import ActivationMaps
 from emonet.network.ensemble import Ensemble
 from emonet.pipeline.crops import FacesBySize, faces_by_size
 from emonet.pipeline.detection import DetectorPool
@@ -29,6 +31,7 @@ class Sessions:
         self.model = model
         self.device = device
         self._ensemble: Ensemble | None = None
+        self._activation_maps: ActivationMaps | None = None
         self._detectors: DetectorPool | None = None
         self._lock = threading.RLock()
         _all.add(self)
@@ -46,8 +49,9 @@ class Sessions:
         The child never destroys the parent's onnxruntime sessions. Their destructors would wait
         for threads that run in the parent only.
         """
-        if self._ensemble is not None:
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._ensemble))
+        for held in (self._ensemble, self._activation_maps):
+            if held is not None:
+                ctypes.pythonapi.Py_IncRef(ctypes.py_object(held))
         Sessions.__init__(self, self.model, self.device)
 
     def of(self, model: Model) -> "Sessions":
@@ -73,6 +77,15 @@ class Sessions:
                 self.model.require_weights()
                 self._ensemble = build_ensemble(self.model, self.device)
             return self._ensemble
+
+    @property
+    def activation_maps(self) -> ActivationMaps:
+        """The networks again, without their pooling; built for explanations only."""
+        with self._lock:
+            if self._activation_maps is None:
+                self.model.require_weights()
+                self._activation_maps = build_activation_maps(self.model, self.device)
+            return self._activation_maps
 
     @property
     def detectors(self) -> DetectorPool:

@@ -9,6 +9,7 @@ from emonet.config import Framing
 from emonet.errors import ImageError
 from emonet.pipeline.images import ImageSource, is_array, is_single_image, load_image, plain_array
 from emonet.plugin import Box, Detection
+from emonet.results import FaceCrop
 
 #: The same faces in several sizes: (height, width) -> uint8 (n, height, width).
 FacesBySize = Mapping[tuple[int, int], NDArray[np.uint8]]
@@ -46,6 +47,25 @@ def crop_faces(
     except (cv2.error, MemoryError) as error:
         raise ImageError(f"Cannot crop a face: {error}") from error
     return crops
+
+
+def located_crops(
+    image: NDArray[np.uint8],
+    detections: Sequence[Detection],
+    framing: Framing,
+    size: tuple[int, int],
+) -> list[FaceCrop]:
+    """Crop faces as crop_faces does, and tell where each pixel lies in the image."""
+    height, width = size
+    located = []
+    pixels = crop_faces(image, detections, framing, [size])[size]
+    for face, detection in zip(pixels, detections, strict=True):
+        left, top, side = _place(image, detection.box, Framing() if detection.framed else framing)
+        across, down = side / width, side / height
+        # Coordinates are those of the pixels' centres.
+        matrix = [[across, 0, left + across / 2 - 0.5], [0, down, top + down / 2 - 0.5]]
+        located.append(FaceCrop(face, np.array(matrix)))
+    return located
 
 
 def faces_by_size(
@@ -158,19 +178,24 @@ def _square(image: NDArray[np.uint8], box: Box, framing: Framing) -> NDArray[np.
     """Crop the framed square from an image; at least one pixel lies inside the image."""
     import cv2
 
-    # A square larger than twice the image's side would be mostly border.
-    max_side = 2 * max(image.shape[:2])
-    side = min(max(1, round(framing.scale * box_side(box))), max_side)
-    left = round(box.x + box.width / 2 + framing.shift_x * box_side(box) - side / 2)
-    top = round(box.y + box.height / 2 + framing.shift_y * box_side(box) - side / 2)
+    left, top, side = _place(image, box, framing)
     height, width = image.shape[:2]
-    # A shift must not move the square entirely off the image.
-    left, top = min(max(left, 1 - side), width - 1), min(max(top, 1 - side), height - 1)
     inside = image[max(top, 0) : top + side, max(left, 0) : left + side]
     border = (
         max(0, -top), max(0, top + side - height), max(0, -left), max(0, left + side - width)
     )  # fmt: skip
     return np.asarray(cv2.copyMakeBorder(inside, *border, cv2.BORDER_REPLICATE), np.uint8)
+
+
+def _place(image: NDArray[np.uint8], box: Box, framing: Framing) -> tuple[int, int, int]:
+    """Return left, top and side of the framed square, pixels of the image."""
+    height, width = image.shape[:2]
+    # A square larger than twice the image's side would be mostly border.
+    side = min(max(1, round(framing.scale * box_side(box))), 2 * max(height, width))
+    left = round(box.x + box.width / 2 + framing.shift_x * box_side(box) - side / 2)
+    top = round(box.y + box.height / 2 + framing.shift_y * box_side(box) - side / 2)
+    # A shift must not move the square entirely off the image.
+    return min(max(left, 1 - side), width - 1), min(max(top, 1 - side), height - 1), side
 
 
 def box_side(box: Box) -> float:

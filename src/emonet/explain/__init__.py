@@ -1,0 +1,1 @@
+"""Explain predictions: which parts of a face speak for a label."""

@@ -1,0 +1,76 @@
+"""Explain the labels of an image's faces."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emonet.errors import ConfigError
+from emonet.explain.explanation import ExplainMethod, Explanation, FaceExplanation
+from emonet.explain.occlusion import occlusion_maps
+from emonet.pipeline.images import load_image
+from emonet.plugin import require_number
+from emonet.results import FaceCrop
+from emonet.support.seeds import require_seed
+
+if TYPE_CHECKING:
+    from emonet.recognizer import EmotionRecognizer
+
+MAX_MASKS = 100_000
+
+
+def explain(
+    recognizer: "EmotionRecognizer",
+    image: Any,
+    label: str | None = None,
+    *,
+    method: ExplainMethod,
+    masks: int,
+    seed: int,
+) -> Explanation:
+    """Explain a label of each face in an image; see EmotionRecognizer.explain."""
+    labels = recognizer.labels
+    if label is not None and label not in labels:
+        raise ConfigError(f"No label {label!r:.80} in this model. Choose from {', '.join(labels)}")
+    if method not in get_args(ExplainMethod):
+        raise ConfigError(f"method must be 'cam' or 'occlusion', got {method!r:.80}")
+    require_number("explain", "masks", masks, 2, MAX_MASKS, whole=True)
+    seed = require_seed("explain", seed)
+    pixels = load_image(image)
+    faces = recognizer.predict(pixels).faces
+    explained = [label or max(face.probabilities, key=face.probabilities.__getitem__)
+                 for face in faces]  # fmt: skip
+    classes = [labels.index(name) for name in explained]
+    crops = recognizer.crop_faces(pixels, [face.detection for face in faces])
+    maps: Sequence[NDArray[np.float32]]
+    if method == "cam":
+        maps = _cam(recognizer, crops, classes)
+    else:
+        maps = occlusion_maps(
+            recognizer.predict_proba,
+            [crop.pixels for crop in crops],
+            classes,
+            masks=masks,
+            seed=seed,
+        )
+    return Explanation(
+        image=pixels,
+        method=method,
+        faces=tuple(map(FaceExplanation, faces, explained, maps, crops)),
+        path=image if isinstance(image, str) else None,
+    )
+
+
+def _cam(
+    recognizer: "EmotionRecognizer", crops: Sequence[FaceCrop], classes: Sequence[int]
+) -> list[NDArray[np.float32]]:
+    """Return each class' activation map relative to the mean of all classes.
+
+    Softmax ignores what all logits have in common, so only differences speak for a label.
+    """
+    size = recognizer.config.face_sizes[0]
+    faces = np.stack([crop.pixels for crop in crops]) if crops else np.empty((0, *size), np.uint8)
+    maps = recognizer.activation_maps(faces)
+    relative = maps - maps.mean(axis=1, keepdims=True)
+    return [relative[index, chosen] for index, chosen in enumerate(classes)]

@@ -1,0 +1,95 @@
+"""Explanations: the results of ``recognizer.explain``."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from emonet.explain.regions import region_shares
+from emonet.results import Face, FaceCrop
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+#: How maps are computed: see EmotionRecognizer.explain.
+ExplainMethod = Literal["cam", "occlusion"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FaceExplanation:
+    """What speaks for a label in one face.
+
+    Attributes:
+        face: the face, as predict returns it.
+        label: the label that is explained.
+        map: float32 (height, width), one value per pixel of the crop. Positive values speak for
+            the label, negative values against it. With ``"cam"``, values are logits relative to
+            the mean of all labels. With ``"occlusion"``, a value is the probability of the label
+            while the pixel is visible, minus its probability while the pixel is hidden.
+        crop: the face crop, and where it lies in the image.
+    """
+
+    face: Face
+    label: str
+    map: NDArray[np.float32] = field(repr=False)
+    crop: FaceCrop = field(repr=False)
+
+    def regions(self) -> dict[str, float]:
+        """Return the share of each region in what speaks for the label, 0..1.
+
+        The regions are ``brows`` (with the forehead), ``eyes``, ``nose``, ``mouth`` (with the
+        chin), ``cheeks`` and ``outside``, which is hair and background. They follow 5 or 68
+        landmarks of the detector; without landmarks, they lie where FER-2013's faces have them.
+
+        Returns:
+            Shares of the map's positive values, with a sum of 1; all 0 if no value is positive.
+        """
+        return region_shares(self.map, self.crop, self.face.detection.landmarks)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the explanation as plain JSON values, with the face and the map."""
+        return {
+            **self.face.to_dict(),
+            "explained": self.label,
+            "regions": self.regions(),
+            "map": self.map.astype(np.float64).round(4).tolist(),
+        }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Explanation:
+    """What speaks for a label in each face of an image.
+
+    Attributes:
+        image: uint8 (height, width, 3) RGB.
+        method: ``"cam"`` or ``"occlusion"``.
+        faces: the most confident detection first; empty if no face was found.
+        path: the path of an image given as a path, else None.
+    """
+
+    image: NDArray[np.uint8] = field(repr=False)
+    method: ExplainMethod
+    faces: tuple[FaceExplanation, ...]
+    path: str | None = None
+
+    def draw(self) -> "PIL.Image.Image":
+        """Return a copy of the image with a heat map, a box and a label on every face.
+
+        Red speaks for the label that is drawn, blue against it. Colours are scaled to the
+        largest value of each face's map.
+        """
+        from emonet.explain.heat_map import draw_heat_maps
+
+        return draw_heat_maps(self.image, self.faces)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the explanation as plain JSON values, without the image."""
+        height, width = self.image.shape[:2]
+        return {
+            "path": self.path,
+            "width": width,
+            "height": height,
+            "method": self.method,
+            "faces": [face.to_dict() for face in self.faces],
+        }
