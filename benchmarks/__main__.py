@@ -71,7 +71,6 @@ def run_command(
         str | None, typer.Option(help="Split of --data; by default PublicTest.")
     ] = None,
     photos: Annotated[Path | None, typer.Option(help="A folder of images.", **EXISTING)] = None,
-    yunet: Annotated[Path | None, typer.Option(help="YuNet's ONNX file.", **EXISTING)] = None,
     peers: Annotated[
         Path | None, typer.Option(help="Folder of peers' environments.", **EXISTING)
     ] = None,
@@ -95,7 +94,6 @@ def run_command(
         "data": data and str(data),
         "split": split,
         "photos": photos and str(photos),
-        "yunet": yunet and str(yunet),
         "peers": peers and str(peers),
     }
     base = QUICK if quick else Options(backbones=tuple(emonet.list_backbones()))

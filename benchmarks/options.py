@@ -21,7 +21,6 @@ class Options:
         data: FER-2013's CSV file; None uses random faces.
         split: split of the data.
         photos: folder of images; None uses copies of a photo from scikit-image.
-        yunet: YuNet's ONNX file; None looks in the Hub's cache.
         peers: folder of the peers' environments.
     """
 
@@ -36,7 +35,6 @@ class Options:
     data: str | None = None
     split: str = "PublicTest"
     photos: str | None = None
-    yunet: str | None = None
     peers: str | None = None
 
     @classmethod

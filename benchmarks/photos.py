@@ -49,14 +49,8 @@ def tasks(options: Options) -> list[list[dict]]:
 def measure(task: dict, options: Options) -> dict:
     """Measure one detector with one bundled model."""
     name = task["detector"]
-    settings = {"model_path": options.yunet} if name == "yunet" and options.yunet else {}
-    try:
-        detector = emonet.create_detector(name, **settings)
-    except emonet.EmonetError as error:
-        return {"skipped": str(error)}
-    recognizer = emonet.EmotionRecognizer.from_pretrained(
-        task["model"], detector=name, detector_config=settings
-    )
+    detector = emonet.create_detector(name)
+    recognizer = emonet.EmotionRecognizer.from_pretrained(task["model"], detector=name)
     limits = {"runs": options.runs, "seconds": options.seconds}
     with _photos(options) as paths:
         reset_peak()

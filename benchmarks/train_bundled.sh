@@ -1,9 +1,9 @@
 #!/bin/sh
-# Train the bundled models: sh benchmarks/train_bundled.sh FER2013.csv YUNET.onnx
+# Train the bundled models: sh benchmarks/train_bundled.sh FER2013.csv
 # If the script is interrupted, run it again to continue. Folders are written as ./fast, because
 # "fast" alone is the bundled model.
 set -eu
-data="$1" yunet="$2"
+data="$1"
 common="--data $data --dtype float16 --license mit"
 scratch="$common --recipe scratch"
 spoilt="--recipe-option augmentation.brightness=10 --recipe-option augmentation.jpeg_compression=0.15 \
@@ -25,8 +25,8 @@ together() { # name, then options and members: an ensemble with horizontal-flip 
             --dtype float16 --license mit --out "$name"
     fi
 }
-frame() { # measure how YuNet's boxes frame the training faces
-    emonet framing "./$1" --data "$data" --detector yunet --detector-option "model_path=$yunet"
+frame() { # measure how dlib's boxes frame the training faces; training measures YuNet's
+    emonet framing "./$1" --data "$data" --detector dlib_hog
 }
 finish() {
     emonet calibrate "./$1" --data "$data" --split PublicTest

@@ -7,25 +7,25 @@ from emonet.plugin import Detector, DetectorSpec, Json, hookimpl
 
 @hookimpl
 def emonet_register_detectors() -> list[DetectorSpec]:
-    """Register ``dlib_hog``, ``yunet`` and ``whole_image``."""
+    """Register ``yunet``, ``dlib_hog`` and ``whole_image``."""
     return [
-        DetectorSpec(
-            name="dlib_hog",
-            build=build_dlib_hog,
-            defaults={"upsample": 1, "score_threshold": 0.2, "max_side": 1600},
-            summary="dlib's HOG detector: finds frontal faces; comes with dlib, works offline",
-        ),
         DetectorSpec(
             name="yunet",
             build=build_yunet,
             defaults={
                 "model_path": None,
-                "score_threshold": 0.6,
+                "score_threshold": 0.8,
                 "nms_threshold": 0.3,
                 "max_side": 1280,
             },
             machine_settings=("model_path",),
-            summary="OpenCV's YuNet: fast; small and turned faces, five landmarks; from the Hub",
+            summary="OpenCV's YuNet: fast; finds small and turned faces, with five landmarks",
+        ),
+        DetectorSpec(
+            name="dlib_hog",
+            build=build_dlib_hog,
+            defaults={"upsample": 1, "score_threshold": 0.2, "max_side": 1600},
+            summary="dlib's HOG detector: finds frontal faces; the detector of the paper",
         ),
         DetectorSpec(
             name="whole_image",

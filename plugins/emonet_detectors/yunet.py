@@ -1,5 +1,6 @@
 """YuNet (Wu et al. 2023) through OpenCV's FaceDetectorYN."""
 
+import hashlib
 import threading
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,6 @@ from emonet.plugin import (
     Box,
     ConfigError,
     Detection,
-    HubError,
     ModelNotFoundError,
     WeightsError,
     locate_file,
@@ -19,9 +19,8 @@ from emonet.plugin import (
 )
 from emonet_detectors.shrinking import shrunk
 
-REPOSITORY = "opencv/face_detection_yunet"
-REVISION = "3cc26e7f1014a5ee5d74a42acee58bafc9d0a310"
-FILE = "face_detection_yunet_2023mar.onnx"
+#: The file that ``opencv/face_detection_yunet`` on the Hub publishes; its licences are beside it.
+FILE = Path(__file__).parent / "weights" / "face_detection_yunet_2023mar.onnx"
 SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 
 MOST_CANDIDATES = 5000
@@ -38,8 +37,9 @@ class YuNet:
     corners of the mouth. Right and left are the person's own.
 
     Args:
-        model_path: path of the ONNX file; None downloads it from the Hub once.
-        score_threshold: the lowest score of a face, 0..1.
+        model_path: path of another ONNX file of YuNet; None takes the file in this package.
+        score_threshold: the lowest score of a face, 0..1. With OpenCV's default, 0.9, small faces
+            are missed; below 0.8, a dog's face is sometimes taken for a person's.
         nms_threshold: the largest overlap of two boxes, 0..1.
         max_side: larger images are downscaled to this size for detection, pixels.
     """
@@ -53,7 +53,7 @@ class YuNet:
         if model_path is not None and not isinstance(model_path, str):
             raise ConfigError(f"yunet: model_path must be a path or None, got {model_path!r}")
         try:
-            self._path = fetch() if model_path is None else locate_file(model_path)
+            self._path = bundled_file() if model_path is None else locate_file(model_path)
         except ModelNotFoundError as error:
             raise ModelNotFoundError(f"yunet: model_path: {error}") from None
         self._thresholds = (score_threshold, nms_threshold)
@@ -100,14 +100,14 @@ class YuNet:
                 cv2.utils.logging.setLogLevel(level)
 
 
-def fetch() -> Path:
-    """Return the published file's path in the Hub's cache; download it at first use."""
+def bundled_file() -> Path:
+    """Return the path of the file in this package, checked by its digest."""
     try:
-        return locate_file(f"hf://{REPOSITORY}@{REVISION}/{FILE}", sha256=SHA256)
-    except HubError as error:
-        raise HubError(
-            f"yunet: {str(error).rstrip('.')}. Download the file on a machine with a "
-            f"connection and pass its path as model_path, or use the detector dlib_hog."
-        ) from error
-    except WeightsError as error:
-        raise WeightsError(f"yunet: {error}") from error
+        found = hashlib.sha256(FILE.read_bytes()).hexdigest()
+    except OSError as error:
+        raise WeightsError(f"yunet: {FILE} can't be read: {error}. Reinstall emonet") from error
+    if found != SHA256:
+        raise WeightsError(
+            f"yunet: {FILE} is damaged: its SHA-256 is {found}, expected {SHA256}. Reinstall emonet"
+        )
+    return FILE

@@ -92,7 +92,7 @@ class EmotionRecognizer:
         features: Features = (),
         *,
         labels: Sequence[str] = FER2013,
-        detector: str = "dlib_hog",
+        detector: str = "yunet",
         backbone_config: Mapping[str, Json] | None = None,
         detector_config: Mapping[str, Json] | None = None,
         head: HeadConfig | None = None,
@@ -191,7 +191,7 @@ class EmotionRecognizer:
 
         Examples:
             >>> EmotionRecognizer.from_pretrained("tiny")
-            EmotionRecognizer(resnet18; 7 labels, detector dlib_hog)
+            EmotionRecognizer(resnet18; 7 labels, detector yunet)
         """
         if runtime not in (None, *get_args(RuntimeName)):
             raise ConfigError(f"runtime must be 'onnxruntime' or 'keras', got {runtime!r:.80}")

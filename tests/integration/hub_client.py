@@ -81,12 +81,6 @@ def locate(source: str) -> str:
     return locate_file(source).read_text()
 
 
-def yunet() -> None:
-    from emonet import create_detector
-
-    create_detector("yunet")
-
-
 def card(source: str) -> dict[str, Any]:
     """Read a card as the client does."""
     from huggingface_hub import ModelCard

@@ -21,7 +21,7 @@ def reframed(model: str, factor: float, folder: Path) -> EmotionRecognizer:
     shutil.copytree(BUNDLED / model, folder)
 
     def widen(config):
-        config["framing"]["dlib_hog"]["scale"] *= factor
+        config["framing"]["yunet"]["scale"] *= factor
 
     edit_config(folder, widen)
     return EmotionRecognizer.from_pretrained(folder)

@@ -64,6 +64,18 @@ def test_describing_a_recognizer_loads_nothing_heavy() -> None:
     assert not loaded & (HEAVY | LATER)
 
 
+def test_predicting_loads_neither_dlib_nor_a_training_library() -> None:
+    code = (
+        "import emonet\n"
+        "result = emonet.EmotionRecognizer.from_pretrained().predict(emonet.sample_photo())\n"
+        "print([face.label for face in result.faces])"
+    )
+    printed, loaded = run(code)
+    assert printed == "['happiness']\n"
+    assert {"cv2", "onnxruntime"} <= loaded
+    assert not loaded & {"dlib", "tensorflow", "keras", "scipy", "skimage", "sklearn", "matplotlib"}
+
+
 CLI = "from emonet.cli import main; sys.argv = ['emonet', *sys.argv[1:]]; main()"
 
 

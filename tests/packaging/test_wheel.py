@@ -61,7 +61,17 @@ def test_the_built_in_plugins_are_entry_points(wheel: Path) -> None:
 def test_the_wheel_holds_what_belongs_to_it(wheel: Path, files: dict[str, int]) -> None:
     assert "emonet/py.typed" in files
     assert metadata(wheel, "licenses/LICENSE") == (ROOT / "LICENSE").read_text()
-    assert "License-Expression: MIT" in metadata(wheel, "METADATA")
+    assert "License-Expression: MIT AND Apache-2.0\n" in metadata(wheel, "METADATA")
+
+
+def test_yunet_is_inside_with_its_licences(wheel: Path, files: dict[str, int]) -> None:
+    folder = ROOT / "plugins" / "emonet_detectors" / "weights"
+    expected = {f"emonet_detectors/weights/{path.name}" for path in folder.iterdir()}
+    assert len(expected) == 3
+    assert expected == {name for name in files if name.startswith("emonet_detectors/weights/")}
+    for licence in folder.glob("LICENSE*"):
+        name = f"licenses/plugins/emonet_detectors/weights/{licence.name}"
+        assert metadata(wheel, name) == licence.read_text()
 
 
 def test_models_and_templates_are_inside(files: dict[str, int]) -> None:

@@ -1,15 +1,8 @@
 """The built-in face detectors."""
 
 import hashlib
-import os
-import subprocess
-import sys
 import threading
-import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +12,6 @@ import emonet
 from emonet.errors import (
     ComponentNotFoundError,
     ConfigError,
-    HubError,
     ModelNotFoundError,
     WeightsError,
 )
@@ -51,11 +43,10 @@ def test_dlib_hog_finds_the_face(photo: np.ndarray) -> None:
     assert not detection.framed
 
 
-YUNET = os.environ.get("EMONET_TEST_YUNET")
 CHECKS = [
     *detector_checks("dlib_hog", upsample=0),
     *detector_checks("whole_image"),
-    *(detector_checks("yunet", model_path=YUNET) if YUNET else ()),
+    *detector_checks("yunet"),
 ]
 
 
@@ -180,16 +171,35 @@ def test_whole_image_takes_the_centred_square_as_it_is(shape: tuple, box: Box) -
     assert detection.landmarks is None
 
 
-def test_yunet_without_a_connection_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    # The Hub's client tries six times and waits for 23 seconds in between.
-    monkeypatch.setattr(time, "sleep", lambda seconds: None)
-    with pytest.raises(HubError) as raised:
+def test_yunet_refuses_a_damaged_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = bytearray(yunet.FILE.read_bytes())
+    content[1000] ^= 1
+    damaged = tmp_path / "damaged.onnx"
+    damaged.write_bytes(content)
+    monkeypatch.setattr(yunet, "FILE", damaged)
+    with pytest.raises(WeightsError, match=r"yunet: .*damaged.*Reinstall emonet") as raised:
         emonet.create_detector("yunet")
-    message = str(raised.value)
-    assert message.startswith("yunet: ")
-    assert yunet.REPOSITORY in message
-    assert "model_path" in message
-    assert "dlib_hog" in message
+    assert hashlib.sha256(content).hexdigest() in str(raised.value)
+    monkeypatch.setattr(yunet, "FILE", tmp_path / "missing.onnx")
+    with pytest.raises(WeightsError, match=r"yunet: .*missing\.onnx.*Reinstall emonet"):
+        emonet.create_detector("yunet")
+
+
+def test_yunet_takes_a_file_of_the_user(photo: np.ndarray, tmp_path: Path) -> None:
+    own = tmp_path / "own.onnx"
+    own.write_bytes(yunet.FILE.read_bytes())
+    (found,) = emonet.create_detector("yunet", model_path=str(own)).detect(photo)
+    assert [found] == emonet.create_detector("yunet").detect(photo)
+
+
+def test_the_licences_of_yunet_are_beside_its_file() -> None:
+    texts = {path.name: path.read_text() for path in yunet.FILE.parent.glob("LICENSE*")}
+    assert sorted(texts) == [
+        "LICENSE.libfacedetection.train.Apache-2.0.txt",
+        "LICENSE.opencv_zoo.MIT.txt",
+    ]
+    assert "Apache License" in texts["LICENSE.libfacedetection.train.Apache-2.0.txt"]
+    assert "MIT License" in texts["LICENSE.opencv_zoo.MIT.txt"]
 
 
 @pytest.mark.parametrize("path", ["missing.onnx", "."])
@@ -211,28 +221,24 @@ def test_yunet_refuses_a_file_that_is_no_onnx(content: bytes, tmp_path: Path) ->
 
 @pytest.mark.parametrize("side", [8, 16, 26])
 def test_yunet_without_a_threshold_reports_no_box_out_of_proportion(side: int) -> None:
-    if YUNET is None:
-        pytest.skip("EMONET_TEST_YUNET names no file of YuNet's")
-    detector = emonet.create_detector("yunet", model_path=YUNET, score_threshold=0)
+    detector = emonet.create_detector("yunet", score_threshold=0)
     # The guard around every detector raises where a box is.
     for found in detector.detect(np.full((side, side, 3), 127, np.uint8)):
         assert max(found.box.width, found.box.height) <= 2 * side
 
 
 def test_yunet_finds_the_face_and_its_landmarks(photo: np.ndarray) -> None:
-    if YUNET is None:
-        pytest.skip("EMONET_TEST_YUNET names no file of YuNet's")
-    detector = emonet.create_detector("yunet", model_path=YUNET)
+    detector = emonet.create_detector("yunet")
     (detection,) = detector.detect(photo)
-    assert_near(detection.box, Box(178, 63, 90, 113))
-    assert 0.6 < detection.score <= 1
+    assert_near(detection.box, Box(140, 66, 88, 111))
+    assert 0.8 < detection.score <= 1
     assert detection.landmarks.shape == (5, 2)
     right_eye, left_eye, nose, right_mouth, left_mouth = detection.landmarks
     assert right_eye[0] < nose[0] < left_eye[0]  # the person's right is the image's left
     assert right_mouth[0] < left_mouth[0]
     assert max(right_eye[1], left_eye[1]) < nose[1] < min(right_mouth[1], left_mouth[1])
 
-    (shrunken,) = emonet.create_detector("yunet", model_path=YUNET, max_side=200).detect(photo)
+    (shrunken,) = emonet.create_detector("yunet", max_side=200).detect(photo)
     assert_near(shrunken.box, detection.box)
     assert np.abs(shrunken.landmarks - detection.landmarks).max() < 10
     assert detector.detect(np.zeros((40, 300, 3), np.uint8)) == []
@@ -240,111 +246,3 @@ def test_yunet_finds_the_face_and_its_landmarks(photo: np.ndarray) -> None:
         images = [photo, photo[:, :400]] * 4
         threaded = list(pool.map(detector.detect, images))
     assert threaded == [detector.detect(image) for image in images]
-    assert hashlib.sha256(Path(YUNET).read_bytes()).hexdigest() == yunet.SHA256
-
-
-@dataclass
-class Hub:
-    """A server of one file, with the few endpoints of the Hub that a download uses."""
-
-    content: bytes | None = None
-    requests: list[str] = field(default_factory=list)
-    url: str = ""
-
-    @property
-    def path(self) -> str:
-        return f"/{yunet.REPOSITORY}/resolve/{yunet.REVISION}/{yunet.FILE}"
-
-    def answer(self, handler: BaseHTTPRequestHandler) -> None:
-        self.requests.append(f"{handler.command} {handler.path}")
-        content = self.content if handler.path == self.path else None
-        if content is None:
-            handler.send_response(404)
-            handler.send_header("X-Error-Code", "EntryNotFound")
-            handler.send_header("Content-Length", "0")
-            handler.end_headers()
-            return
-        handler.send_response(200)
-        handler.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
-        handler.send_header("X-Repo-Commit", yunet.REVISION)
-        handler.send_header("Content-Length", str(len(content)))
-        handler.end_headers()
-        if handler.command == "GET":
-            handler.wfile.write(content)
-
-    def run(self, code: str, cache: Path) -> subprocess.CompletedProcess:
-        """Run code in a process of its own: the Hub's client reads its settings once."""
-        environment = {**os.environ, "HF_ENDPOINT": self.url, "HF_HOME": str(cache)}
-        environment |= {"HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
-        return subprocess.run(
-            [sys.executable, "-c", code],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=600,
-            check=False,
-        )
-
-
-@pytest.fixture
-def hub() -> Iterator[Hub]:
-    hub = Hub()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            hub.answer(self)
-
-        do_HEAD = do_GET
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        hub.url = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield hub
-        server.shutdown()
-        thread.join()
-
-
-CREATE = """
-import emonet
-from emonet.errors import EmonetError
-try:
-    emonet.create_detector("yunet")
-except EmonetError as error:
-    print(type(error).__name__, error)
-"""
-
-
-def test_yunet_refuses_a_download_of_other_bytes(hub: Hub, tmp_path: Path) -> None:
-    hub.content = b"not what was published"
-    finished = hub.run(CREATE, tmp_path)
-    assert finished.stdout.startswith("WeightsError yunet: "), finished.stderr
-    assert hashlib.sha256(hub.content).hexdigest() in finished.stdout
-    assert yunet.SHA256 in finished.stdout
-    assert str(tmp_path) in finished.stdout
-    assert f"GET {hub.path}" in hub.requests
-
-
-def test_yunet_says_what_to_do_when_the_hub_has_no_such_file(hub: Hub, tmp_path: Path) -> None:
-    finished = hub.run(CREATE, tmp_path)
-    assert finished.stdout.startswith("HubError yunet: "), finished.stderr
-    assert "model_path" in finished.stdout
-    assert f"HEAD {hub.path}" in hub.requests
-
-
-def test_yunet_is_fetched_once(hub: Hub, tmp_path: Path) -> None:
-    hub.content = b"stands for the published file"
-    code = (
-        "from emonet_detectors import yunet\n"
-        f"yunet.SHA256 = {hashlib.sha256(hub.content).hexdigest()!r}\n"
-        "print(yunet.fetch())\n"
-    )
-    first = hub.run(code, tmp_path)
-    assert Path(first.stdout.strip()).read_bytes() == hub.content, first.stderr
-    assert hub.requests.count(f"GET {hub.path}") == 1, hub.requests
-    hub.requests.clear()
-    assert hub.run(code, tmp_path).stdout == first.stdout
-    assert not [request for request in hub.requests if yunet.FILE in request]

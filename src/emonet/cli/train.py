@@ -88,9 +88,7 @@ def train_model(
     ] = False,
     detector: Annotated[
         str | None,
-        typer.Option(
-            help="Detector of the model; by default dlib_hog, or the one of --start-from."
-        ),
+        typer.Option(help="Detector of the model; by default yunet, or the one of --start-from."),
     ] = None,
     detector_option: Settings = None,
     feature_cache: Annotated[
