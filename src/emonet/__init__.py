@@ -7,7 +7,7 @@
 
 from typing import TYPE_CHECKING
 
-from emonet.config import HeadConfig
+from emonet.config import Framing, HeadConfig
 from emonet.data import FaceDataset, load_dataset
 from emonet.data.augmentation import Augmentation
 from emonet.drawing import draw
@@ -65,6 +65,7 @@ __all__ = [
     "FaceCrop",
     "FaceDataset",
     "FaceExplanation",
+    "Framing",
     "HeadConfig",
     "ImageResult",
     "Model",

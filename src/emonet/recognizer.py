@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from emonet.assembly.components import Features, describe_component, describe_network, portable
 from emonet.assembly.exports import ExportFormat, export, export_format, quantise, with_graphs
 from emonet.assembly.sessions import Sessions
-from emonet.config import HeadConfig, ModelConfig, TestTimeAugmentation
+from emonet.config import Framing, HeadConfig, ModelConfig, TestTimeAugmentation
 from emonet.data import FaceDataset, Labelled, as_dataset
 from emonet.errors import ConfigError, InputError
 from emonet.evaluation.calibration import calibrate
@@ -24,6 +24,7 @@ from emonet.evaluation.robustness import measure_robustness
 from emonet.labels import FER2013, label_set
 from emonet.model import Model, Weights
 from emonet.network.quantising import MEASURED_FACES
+from emonet.pipeline.boxes import GivenBoxes
 from emonet.pipeline.crops import located_crops
 from emonet.pipeline.framing import evenly_spread, measure_framing
 from emonet.pipeline.images import ImageSource, conversion_hint, is_single_image, load_image
@@ -287,14 +288,29 @@ class EmotionRecognizer:
     # A str is one image, although it is an iterable of str.
     @overload
     def predict(  # type: ignore[overload-overlap]
-        self, images: ImageSource, *, min_score: float = 0.0
+        self,
+        images: ImageSource,
+        *,
+        min_score: float = 0.0,
+        boxes: GivenBoxes | None = None,
+        framing: Framing | None = None,
     ) -> ImageResult: ...
     @overload
     def predict(
-        self, images: Iterable[ImageSource], *, min_score: float = 0.0
+        self,
+        images: Iterable[ImageSource],
+        *,
+        min_score: float = 0.0,
+        boxes: Iterable[GivenBoxes] | None = None,
+        framing: Framing | None = None,
     ) -> list[ImageResult]: ...
     def predict(
-        self, images: ImageSource | Iterable[ImageSource], *, min_score: float = 0.0
+        self,
+        images: ImageSource | Iterable[ImageSource],
+        *,
+        min_score: float = 0.0,
+        boxes: GivenBoxes | Iterable[GivenBoxes] | None = None,
+        framing: Framing | None = None,
     ) -> ImageResult | list[ImageResult]:
         """Find the faces in one image or in many, and classify their expressions.
 
@@ -303,6 +319,11 @@ class EmotionRecognizer:
                 dimensions: uint8 RGB or grey, or float in 0..1), or an iterable of images.
             min_score: score threshold, 0..1; a face with a lower score keeps its probabilities
                 and gets the label None.
+            boxes: the faces, if you have found them already: (x, y, width, height) in pixels for
+                each face of the one image, or such a list for each of many images. No detector
+                runs, and faces come in the order of their boxes.
+            framing: maps a box to the square that is cropped. By default the framing of the
+                model's detector. ``Framing()`` crops along the box itself.
 
         Returns:
             An ImageResult for one image, a list of them for many. An image without a face has
@@ -312,7 +333,9 @@ class EmotionRecognizer:
         Raises:
             ImageError: the one image can't be read. Of many images, a failed one becomes a
                 result with its ``error`` set, and the others are processed.
-            ConfigError: min_score is not in 0..1.
+            InputError: a box is empty, not finite or outside the image, an image has over 1000
+                boxes, or ``boxes`` has not one list for each image.
+            ConfigError: min_score is not in 0..1, or framing is no Framing.
             NotFittedError: the recognizer has no weights.
 
         Examples:
@@ -321,11 +344,14 @@ class EmotionRecognizer:
             'happiness'
         """
         if is_single_image(images):
-            (result,) = self._results([images], min_score)
+            given = None if boxes is None else [cast("GivenBoxes", boxes)]
+            (result,) = self._results([images], min_score, boxes=given, framing=framing)
             if result.error is not None:
                 raise result.error
             return _with_source(result, images)
-        results = list(self.stream(cast("Iterable[ImageSource]", images), min_score=min_score))
+        many = cast("Iterable[ImageSource]", images)
+        lists = cast("Iterable[GivenBoxes] | None", boxes)
+        results = list(self.stream(many, min_score=min_score, boxes=lists, framing=framing))
         if isinstance(images, Sequence | np.ndarray):
             return [_with_source(result, images[i]) for i, result in enumerate(results)]
         return results
@@ -336,6 +362,8 @@ class EmotionRecognizer:
         *,
         min_score: float = 0.0,
         ahead: int | None = None,
+        boxes: Iterable[GivenBoxes] | None = None,
+        framing: Framing | None = None,
     ) -> Iterator[ImageResult]:
         """Return an iterator over the results of many images, in their order.
 
@@ -349,10 +377,13 @@ class EmotionRecognizer:
             ahead: how many images may be taken beyond the one whose result comes next. With 0,
                 each result comes before the next image is taken, as a live camera needs. None
                 lets emonet choose the fastest.
+            boxes: the boxes of each image, as for predict.
+            framing: as for predict.
 
         Raises:
-            InputError: it is given one image.
-            ConfigError: min_score is not in 0..1, or ahead is not a whole number of 0 or more.
+            InputError: it is given one image, or ``boxes`` has not one list for each image.
+            ConfigError: min_score is not in 0..1, ahead is not a whole number of 0 or more, or
+                framing is no Framing.
             NotFittedError: the recognizer has no weights.
         """
         if is_single_image(images):
@@ -362,25 +393,33 @@ class EmotionRecognizer:
             )
         if ahead is not None:
             require_number("prediction", "ahead", ahead, 0, whole=True)
-        return self._results(images, min_score, ahead)
+        return self._results(images, min_score, ahead, boxes, framing)
 
     def _results(
-        self, images: Iterable[ImageSource], min_score: float, ahead: int | None = None
+        self,
+        images: Iterable[ImageSource],
+        min_score: float,
+        ahead: int | None = None,
+        boxes: Iterable[GivenBoxes] | None = None,
+        framing: Framing | None = None,
     ) -> Iterator[ImageResult]:
         self._model.require_weights()
         if isinstance(min_score, np.floating):
             min_score = float(min_score)
         require_number("prediction", "min_score", min_score, 0, 1)
+        if not isinstance(framing, Framing | None):
+            raise ConfigError(f"framing must be a Framing or None, got {framing!r:.200}")
         sessions, config = self._sessions, self._model.config
         return stream_results(
             images,
-            detectors=sessions.detectors,
-            framing=config.framing_for(config.detector.name),
+            detectors=sessions.detectors if boxes is None else None,
+            framing=framing or config.framing_for(config.detector.name),
             face_sizes=config.face_sizes,
             classify=lambda faces: sessions.ensemble.predict_proba(faces),
             labels=config.labels,
             min_score=min_score,
             ahead=ahead,
+            boxes=boxes,
         )
 
     def stream_video(

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from emonet.config import Framing
 from emonet.errors import EmonetError, ImageError
+from emonet.pipeline.boxes import GivenBoxes, as_detections, paired
 from emonet.pipeline.crops import FacesBySize, crop_faces
 from emonet.pipeline.detection import DetectorPool, detect_faces
 from emonet.pipeline.images import (
@@ -38,6 +39,9 @@ AHEAD_PER_WORKER = 2
 
 Classify = Callable[[FacesBySize], NDArray[np.float32]]
 
+#: An image, or the error of one, and the boxes that the caller gave for it, if any.
+_Taken = tuple[ImageSource | ImageError, GivenBoxes]
+
 
 @dataclass(frozen=True, slots=True)
 class _Detected:
@@ -51,48 +55,54 @@ class _Detected:
 def stream_results(
     sources: Iterable[ImageSource],
     *,
-    detectors: DetectorPool,
+    detectors: DetectorPool | None,
     framing: Framing,
     face_sizes: Sequence[tuple[int, int]],
     classify: Classify,
     labels: tuple[str, ...],
     min_score: float = 0.0,
     ahead: int | None = None,
+    boxes: Iterable[GivenBoxes] | None = None,
 ) -> Iterator[ImageResult]:
     """Yield one result per image, in order; the result of a failed image holds its error.
 
     Args:
         sources: images in any form that load_image accepts; the calling thread iterates.
-        detectors: the detectors.
+        detectors: the detectors; None if ``boxes`` has the faces.
         framing: maps a detector's box to the square that is cropped.
         face_sizes: (height, width) of the crops that classify needs, pixels; one or more.
         classify: maps crops, uint8 (n, height, width) by size, to float32 (n, classes).
         labels: the classes in column order.
         min_score: score threshold, 0..1; a face with a lower score gets the label None.
         ahead: how many images may be taken beyond the next result; None is the fastest.
+        boxes: the faces of each image, found by the caller.
     """
     workers = min(usable_cores(), MAX_WORKERS)
     window = AHEAD_PER_WORKER * workers + CHUNK_IMAGES if ahead is None else 1 + ahead
     if isinstance(sources, Sequence | np.ndarray):
         window = min(window, len(sources))
 
-    def detect(source: ImageSource | ImageError) -> _Detected:
+    def detect(given: _Taken) -> _Detected:
+        source, known = given
         path = source_path(source)
         try:
             if isinstance(source, ImageError):
                 raise source
             with opened_image(source) as image:
-                with detectors.borrow() as detector:
-                    detections = detect_faces(detector, image)
-                crops = crop_faces(image, detections, framing, face_sizes)
                 height, width = image.shape[:2]
+                if detectors is None:
+                    detections = as_detections(known, width, height)
+                else:
+                    with detectors.borrow() as detector:
+                        detections = detect_faces(detector, image)
+                crops = crop_faces(image, detections, framing, face_sizes)
         except EmonetError as error:
             return _Detected(ImageResult(path, 0, 0, error=error))
         return _Detected(ImageResult(path, width, height), detections, crops)
 
     pending: list[_Detected] = []
     failures: list[Exception] = []
-    images = _until_failure(sources, failures)
+    images = _until_failure(sources, boxes, failures)
     for detected, running in _detect_ahead(detect, images, pending, window, workers):
         if detected.result.error is not None:
             _release_frames(detected.result.error)
@@ -108,17 +118,20 @@ def stream_results(
 
 
 def _until_failure(
-    sources: Iterable[ImageSource], failures: list[Exception]
-) -> Iterator[ImageSource | ImageError]:
-    """Yield the images; if the iterable raises an error, append it to ``failures`` and stop.
+    sources: Iterable[ImageSource],
+    boxes: Iterable[GivenBoxes] | None,
+    failures: list[Exception],
+) -> "Iterator[_Taken]":
+    """Yield images with their boxes; if an iterable raises, append to ``failures`` and stop.
 
     The caller raises the error after the results of all earlier images.
     """
     # A generator, such as a camera's, may reuse one array for all images.
     copies = not isinstance(sources, Sequence | np.ndarray)
     try:
-        for source in sources:
-            yield _taken(source, copies)
+        pairs = ((source, ()) for source in sources) if boxes is None else paired(sources, boxes)
+        for source, known in pairs:
+            yield _taken(source, copies), known
     except Exception as error:  # stream_results raises it later
         failures.append(error)
 
@@ -137,8 +150,8 @@ def _taken(source: ImageSource, copies: bool) -> ImageSource | ImageError:
 
 
 def _detect_ahead(
-    detect: Callable[[ImageSource | ImageError], _Detected],
-    sources: Iterable[ImageSource | ImageError],
+    detect: Callable[[_Taken], _Detected],
+    sources: Iterable[_Taken],
     pending: Sequence[_Detected],
     window: int,
     workers: int,
@@ -174,8 +187,8 @@ def _detect_ahead(
 
 def _submit(
     pool: ThreadPoolExecutor,
-    detect: Callable[[ImageSource | ImageError], _Detected],
-    source: ImageSource | ImageError,
+    detect: Callable[[_Taken], _Detected],
+    source: _Taken,
 ) -> "Future[_Detected]":
     """Detect in a worker thread; in this thread if there can be none."""
     try:
