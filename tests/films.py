@@ -23,7 +23,7 @@ def write_film(
             if stream is None:
                 stream = film.add_stream(codec, rate=25)
                 stream.height, stream.width = image.shape[:2]
-                stream.pix_fmt = "yuv420p"
+                stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
                 stream.codec_context.time_base = MILLISECOND
                 stream.codec_context.gop_size = 12
             frame = av.VideoFrame.from_ndarray(image, format="rgb24")

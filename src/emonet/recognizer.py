@@ -433,7 +433,7 @@ class EmotionRecognizer:
         live: bool | None = None,
         smoothing: "Smoothing" = "causal",
         min_score: float = 0.0,
-        new_track_score: float = 0.5,
+        new_track_score: float | None = None,
         images: bool = False,
     ) -> Iterator[VideoFrame]:
         """Return an iterator over the frames of a video, with tracked faces and smoothed labels.
@@ -457,7 +457,8 @@ class EmotionRecognizer:
             min_score: score threshold, 0..1; it is applied after smoothing. A face with a lower
                 score keeps its probabilities and gets the label None.
             new_track_score: the lowest detection score that starts a track. A face with a lower
-                score is left out unless it continues a track.
+                score is left out unless it continues a track. By default every face that the
+                detector finds may start one. Set it if you lower the detector's own threshold.
             images: keep the image of each frame.
 
         Returns:

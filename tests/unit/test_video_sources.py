@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 
 import cv2
 import numpy as np
@@ -129,11 +130,10 @@ def test_a_cut_animation_yields_its_frames_and_says_where_it_is_cut(tmp_path):
     first, *others = map(Image.fromarray, noise)
     first.save(path, save_all=True, append_images=others, duration=500)
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 5 // 8])
-    came = []
+    frames = deque()
     with pytest.raises(VideoError, match=r"can't be read beyond 1\.00 s"):
-        came.extend(open_source(path, Selection()).frames)
-    frames = iter(open_source(path, Selection()).frames)
-    assert [next(frames).seconds, next(frames).seconds] == [0, 0.5]
+        frames.extend(open_source(path, Selection()).frames)
+    assert [frame.seconds for frame in frames] == [0, 0.5]
 
 
 def test_an_iterable_of_pairs_is_a_film():
@@ -179,10 +179,9 @@ def test_a_cut_film_yields_its_frames_and_says_where_it_is_cut(even, tmp_path):
     data = even.read_bytes()
     path = tmp_path / "cut.mp4"
     path.write_bytes(data[: len(data) * 2 // 3])
-    frames = []
-    with pytest.raises(VideoError, match="its header says that it has 2.00 s") as raised:
-        for frame in open_source(path, Selection()).frames:
-            frames.append(frame)
+    frames = deque()
+    with pytest.raises(VideoError, match=r"its header says that it has 2\.00 s") as raised:
+        frames.extend(open_source(path, Selection()).frames)
     assert 20 < len(frames) < 40
     assert f"beyond {frames[-1].seconds + 0.04:.2f} s" in str(raised.value)
 
@@ -195,7 +194,7 @@ def test_a_cut_film_that_is_not_read_to_its_end_is_no_error(even, tmp_path):
 
 
 def test_a_start_after_the_end_is_an_error(even):
-    with pytest.raises(VideoError, match="ends at 2.00 s"):
+    with pytest.raises(VideoError, match=r"ends at 2\.00 s"):
         frames_of(even, start=5)
 
 

@@ -66,6 +66,9 @@ def video(
     min_score: Annotated[
         float, typer.Option(help="Score threshold, 0..1: faces with a lower score get no label.")
     ] = 0.0,
+    new_track_score: Annotated[
+        float | None, typer.Option(help="Lowest detection score that starts a track.")
+    ] = None,
     runtime: Runtime = None,
     device: OnDevice = "auto",
     as_json: AsJson = False,
@@ -96,6 +99,7 @@ def video(
         end=end,
         smoothing=smoothing,
         min_score=min_score,
+        new_track_score=new_track_score,
         images=annotated is not None,
     )
     rate = min(header.rate or math.inf, fps or math.inf) / every

@@ -71,6 +71,9 @@ HEIF_HINT = (
     "install pillow-heif and call pillow_heif.register_heif_opener() first, "
     "or convert the image to JPEG"
 )
+VIDEO_HINT = "it is a video; use recognizer.stream_video, or emonet video"
+#: First bytes of videos, and where they stand: MP4 and MOV, Matroska and WebM, AVI.
+_VIDEOS = ((4, b"ftyp"), (4, b"moov"), (0, b"\x1a\x45\xdf\xa3"), (8, b"AVI "))
 _HEIF_BRANDS = {b"ftyp" + brand for brand in (b"heic", b"heix", b"mif1", b"msf1", b"hevc")}
 
 
@@ -82,6 +85,10 @@ def decode_file(path: Path, name: str, max_pixels: int, held: ExitStack) -> NDAr
     """
     with _file_errors(name):
         size = path.stat().st_size
+        if size > MAX_FILE_BYTES:
+            with path.open("rb") as file:
+                if is_video(file.read(16)):
+                    raise ImageError(f"{name} is not in a supported image format: {VIDEO_HINT}")
         _require_size(size, name)
         # Pillow's decoders for some formats copy the file twice.
         with FILES.reserve(3 * size):
@@ -206,6 +213,8 @@ def _decode(data: bytes, name: str, max_pixels: int, held: ExitStack) -> Decoded
     except UnidentifiedImageError:
         heif = "HEIF" not in formats and data[4:12] in _HEIF_BRANDS
         hint = HEIF_HINT if heif else f"use one of {', '.join(formats)}"
+        if not heif and is_video(data):
+            hint = VIDEO_HINT
         raise ImageError(f"{name} is not in a supported image format: {hint}") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(f"{name} is too large: {error}") from None
@@ -214,6 +223,11 @@ def _decode(data: bytes, name: str, max_pixels: int, held: ExitStack) -> Decoded
     except Exception as error:
         # Pillow's decoders raise many kinds of errors for a damaged file.
         raise ImageError(f"{name} can't be read: {type(error).__name__}: {error}") from error
+
+
+def is_video(data: bytes) -> bool:
+    """Return whether bytes that are no image start like a video."""
+    return any(data.startswith(mark, offset) for offset, mark in _VIDEOS)
 
 
 def _formats() -> list[str]:

@@ -102,7 +102,16 @@ def _centred(frames: Iterable[VideoFrame]) -> Iterator[VideoFrame]:
         total = sum(vector for _, vector in inside) / sum(weight for weight, _ in inside)
         return _with(face, np.asarray(total), int(np.argmax(total)))
 
-    for frame in frames:
+    rest = iter(frames)
+    while True:
+        try:
+            frame = next(rest, None)
+        except Exception:
+            # The results before the failure come first.
+            yield from finished(math.inf)
+            raise
+        if frame is None:
+            break
         yield from finished(frame.seconds - half)
         waiting.append(frame)
         tracks = {

@@ -34,13 +34,15 @@ def stream_video(
     live: bool | None,
     smoothing: Smoothing,
     min_score: float,
-    new_track_score: float,
+    new_track_score: float | None,
     images: bool,
 ) -> Iterator[VideoFrame]:
     """Return an iterator over the frames of a video; see ``EmotionRecognizer.stream_video``."""
     require("video", "Tracking faces")
     require_choice("video", "smoothing", smoothing, get_args(Smoothing))
     require_number("video", "min_score", min_score, 0, 1)
+    if new_track_score is None:
+        new_track_score = -math.inf
     require_number("video", "new_track_score", new_track_score, -math.inf)
     selection = Selection(every, fps, start or 0.0, math.inf if end is None else end)
     opened = open_source(source, selection)

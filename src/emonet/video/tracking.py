@@ -60,10 +60,10 @@ class Tracker:
 
     Args:
         new_track_score: the lowest detection score that starts a track. Faces with a lower score
-            only continue tracks.
+            only continue tracks. By default every face may start one.
     """
 
-    def __init__(self, new_track_score: float) -> None:
+    def __init__(self, new_track_score: float = -math.inf) -> None:
         self._new_track_score = new_track_score
         self._tracks: list[_Track] = []
         self._count = 0
