@@ -1,21 +1,26 @@
 """Real model folders, damaged at random: each loads and does no harm, or is an EmonetError.
 
 A case is a list of small mutations, which a failure shows, so that it can be run again:
-``load(mutated(files(), mutations), folder)``. In the fast tests there are a few hundred
-cases; ``pytest -m slow tests/integration/test_fuzz_folders.py`` tries 10,000.
+``load(mutated(bundled(), mutations), folder)``. Each chunk of cases runs in its own process with
+limited memory and time. In the fast tests there are a few hundred cases;
+``pytest -m slow tests/integration/test_fuzz_folders.py`` tries 10,000.
 """
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file, save
 from tests.integration.small_graph import small_graph
@@ -27,12 +32,14 @@ from emonet.storage.sources import BUNDLED
 FAST_CASES = 200
 SLOW_CASES = 10_000
 PREDICTED_CASES = 40
+CHUNK = 250
+MEMORY = 2 * 2**30
 
 MODEL = BUNDLED / "fast"
 CONFIG, RECORD = "config.json", "training.json"
 (WEIGHTS,) = (file.name for file in MODEL.glob("*.safetensors"))
 (GRAPH,) = (file.name for file in MODEL.glob("*.onnx"))
-SECONDS = 10
+SECONDS = 15
 
 Files = dict[str, bytes]
 
@@ -63,6 +70,9 @@ NASTY = (
     '"F8_E4M3"', '"C64"', "[0, 4]", "[1000000000000]", '{"a": [{}]}', '"' + "x" * 999 + '"',
 )  # fmt: skip
 
+#: Names of files that no model has.
+STRANGE = ("b.safetensors", "b.onnx", "weights.pkl", "config.json.bak", ".config.json", "setup.py")
+
 #: Bytes that mean something to a parser of JSON.
 FRAGMENTS = (
     b"{",
@@ -90,7 +100,10 @@ JSON = st.one_of(
         max_leaves=6,
     ).map(json.dumps),
 )
-KINDS = ("flip", "cut", "remove", "repeat", "insert", "replace", "delete", "rename", "body")
+KINDS = (
+    "flip", "cut", "remove", "repeat", "insert", "replace", "delete", "rename", "body", "lose",
+    "add",
+)  # fmt: skip
 MUTATIONS = st.lists(
     st.builds(
         Mutation,
@@ -123,10 +136,15 @@ def mutated(files: Files, mutations: list[Mutation], *, digest: bool = True) -> 
     """Return the files with mutations made, and as a rule with the digest that fits them."""
     changed = dict(files)
     for mutation in mutations:
-        changed[mutation.file] = _mutated(changed[mutation.file], mutation)
-    if digest:
+        if mutation.kind == "lose":
+            changed.pop(mutation.file, None)
+        elif mutation.kind == "add":
+            changed[STRANGE[mutation.size % len(STRANGE)]] = mutation.value.encode()
+        elif mutation.file in changed:
+            changed[mutation.file] = _mutated(changed[mutation.file], mutation)
+    if digest and CONFIG in changed:
         # Without it hardly a case would reach the parsers of weights and graph.
-        for file in (WEIGHTS, GRAPH):
+        for file in {WEIGHTS, GRAPH} & changed.keys():
             old, new = (hashlib.sha256(part[file]).hexdigest() for part in (files, changed))
             known = json.loads(files[CONFIG])["files"][file]
             for stored in (old, known):
@@ -189,6 +207,9 @@ def _places(data: Any) -> Iterator[tuple[Any, Any]]:
 
 def load(files: Files, folder: Path) -> EmotionRecognizer | None:
     """Write a case and load it; None where that is refused as it should be."""
+    for old in folder.iterdir():
+        if old.is_file():
+            old.unlink()
     for name, data in files.items():
         (folder / name).write_bytes(data)
     recognizer, message, start = None, "", time.process_time()
@@ -222,78 +243,121 @@ def run(mutations: list[Mutation], digest: bool, folder: Path) -> bool:
     return recognizer is not None
 
 
-def fuzz(cases: int) -> settings:
-    """Settings of Hypothesis that try the same cases on every machine."""
-    return settings(
-        max_examples=cases,
-        deadline=None,
-        derandomize=True,
-        database=None,
-        suppress_health_check=list(HealthCheck),
-    )
+def fuzz(first: int, cases: int) -> Callable[[Callable[..., None]], Callable[[], None]]:
+    """Return a decorator that tries the same cases on every machine, for a function of one case."""
+
+    def decorate(function: Callable[..., None]) -> Callable[[], None]:
+        limits = settings(
+            max_examples=cases,
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        )
+        return seed(first)(limits(function))
+
+    return decorate
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("fuzz")
+def damaged(first: int, cases: int, folder: Path) -> Counter[str]:
+    """Load damaged folders."""
+    outcomes: Counter[str] = Counter()
 
-
-def test_the_undamaged_folder_loads(folder: Path) -> None:
-    assert run([], digest=False, folder=folder) is False
-    assert run([], digest=True, folder=folder)
-
-
-@fuzz(FAST_CASES)
-@given(mutations=MUTATIONS, digest=st.sampled_from([True, True, True, False]))
-def test_a_damaged_folder_loads_or_is_refused(
-    folder: Path, mutations: list[Mutation], digest: bool
-) -> None:
-    run(mutations, digest, folder)
-
-
-@pytest.mark.slow
-def test_ten_thousand_damaged_folders_load_or_are_refused(folder: Path) -> None:
-    loaded: list[bool] = []
-
-    @fuzz(SLOW_CASES)
+    @fuzz(first, cases)
     @given(mutations=MUTATIONS, digest=st.sampled_from([True, True, True, False]))
-    def cases(mutations: list[Mutation], digest: bool) -> None:
-        loaded.append(run(mutations, digest, folder))
+    def case(mutations: list[Mutation], digest: bool) -> None:
+        outcomes["loaded" if run(mutations, digest, folder) else "refused"] += 1
 
-    cases()
-    print(f"{len(loaded)} cases: {sum(loaded)} loaded, {len(loaded) - sum(loaded)} refused")
-    assert len(loaded) >= SLOW_CASES
-    assert 0.01 < sum(loaded) / len(loaded) < 0.9
+    case()
+    return outcomes
 
 
-@pytest.mark.slow
-def test_damaged_folders_that_load_predict_or_are_refused(tmp_path: Path) -> None:
-    """With all of the weights, up to probabilities."""
+def predicted(first: int, cases: int, folder: Path) -> Counter[str]:
+    """Load folders with all of the weights, and predict with them."""
     files = bundled() | {file: (MODEL / file).read_bytes() for file in (WEIGHTS, GRAPH)}
     faces = np.random.default_rng(0).integers(0, 256, (2, 48, 48)).astype(np.uint8)
-    outcomes: list[str] = []
+    outcomes: Counter[str] = Counter()
 
-    @fuzz(PREDICTED_CASES)
+    @fuzz(first, cases)
     @given(mutations=MUTATIONS.filter(_may_load))
-    def cases(mutations: list[Mutation]) -> None:
-        recognizer = load(mutated(files, mutations), tmp_path)
+    def case(mutations: list[Mutation]) -> None:
+        recognizer = load(mutated(files, mutations), folder)
         if recognizer is None:
-            outcomes.append("refused")
+            outcomes["refused"] += 1
             return
         try:
             probabilities = recognizer.predict_proba(faces)
         except EmonetError:
-            outcomes.append("refused later")
+            outcomes["refused later"] += 1
         else:
             assert probabilities.shape == (2, len(recognizer.labels))
-            outcomes.append("predicted")
+            outcomes["predicted"] += 1
 
-    cases()
-    print({outcome: outcomes.count(outcome) for outcome in sorted(set(outcomes))})
-    assert "predicted" in outcomes
+    case()
+    return outcomes
 
 
 def _may_load(mutations: list[Mutation]) -> bool:
     """Tell whether a case stands a chance of getting past the parsers."""
     structural = all(part.kind in ("replace", "body") for part in mutations)
     return structural and len(mutations) == 1 and mutations[0].file != RECORD
+
+
+def outcomes(kind: str, cases: int, folder: Path) -> Counter[str]:
+    """Run cases in limited processes; return how many ended how."""
+    counts: Counter[str] = Counter()
+    command = [sys.executable, "-W", "always", "-m", "tests.integration.test_fuzz_folders"]
+    for first in range(0, cases, CHUNK):
+        done = subprocess.run(
+            [*command, kind, str(first), str(min(CHUNK, cases - first)), str(folder)],
+            cwd=Path(__file__).parents[2],
+            capture_output=True,
+            text=True,
+            timeout=60 * SECONDS,
+            check=False,
+        )
+        said = done.stdout + done.stderr
+        assert done.returncode == 0, f"exit {done.returncode}: {said[-4000:]}"
+        assert done.stderr == ""
+        counts.update(json.loads(done.stdout))
+    print(dict(counts))
+    return counts
+
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="limits the process with Linux's means")
+
+
+def test_the_undamaged_folder_loads(tmp_path: Path) -> None:
+    assert run([], digest=False, folder=tmp_path) is False
+    assert run([], digest=True, folder=tmp_path)
+
+
+@linux
+@pytest.mark.parametrize("cases", [FAST_CASES, pytest.param(SLOW_CASES, marks=pytest.mark.slow)])
+def test_a_damaged_folder_loads_or_is_refused(tmp_path: Path, cases: int) -> None:
+    counts = outcomes("damaged", cases, tmp_path)
+    assert counts.total() >= cases
+    assert 0.01 < counts["loaded"] / counts.total() < 0.9
+
+
+@linux
+@pytest.mark.slow
+def test_damaged_folders_that_load_predict_or_are_refused(tmp_path: Path) -> None:
+    assert outcomes("predicted", PREDICTED_CASES, tmp_path)["predicted"]
+
+
+def main() -> None:
+    """Run a chunk of cases, and print how many ended how."""
+    import resource
+
+    kind, first, count, folder = sys.argv[1:]
+    run([], digest=True, folder=Path(folder))
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
+    limit = int(used) + SECONDS
+    resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
+    print(json.dumps(globals()[kind](int(first), int(count), Path(folder))))
+
+
+if __name__ == "__main__":
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
+    main()
