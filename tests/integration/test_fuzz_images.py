@@ -128,7 +128,7 @@ def run(start, count):
         [sys.executable, "-W", "always", __file__, str(start), str(count)],
         capture_output=True,
         text=True,
-        timeout=10 * SECONDS,
+        timeout=60 * SECONDS,
         check=False,
     )
     last = done.stdout.splitlines()[-1:]

@@ -49,8 +49,8 @@ MAX_PIXELS = 89_000_000
 MAX_FILE_BYTES = 2**28
 #: Largest file in a format whose decoder copies the file, bytes.
 MAX_COPIED_BYTES = 2**26
-#: Largest product of scans and pixels of a JPEG file: some seconds of decoding. A usual
-#: progressive file has ten scans.
+#: Largest product of scans and pixels of a JPEG file, or of frames and pixels of an AVIF file:
+#: some seconds of decoding. A usual progressive file has ten scans.
 MAX_SCAN_PIXELS = 10**9
 #: Bytes that all threads of this process together may hold as files, and as images.
 FILES, IMAGES = Budget(MAX_FILE_BYTES), Budget(2**30)
@@ -309,12 +309,13 @@ def _needed_bytes(image: "PIL.Image.Image", data: bytes, max_pixels: int) -> int
     elif image.format == "BMP" and image.tile[0][0] == "bmp_rle":  # type: ignore[attr-defined]
         raise ImageError("a compressed BMP is not supported: convert it to PNG")
     elif image.format in DECODER_BYTES:
-        coded = max(pixels, avif_pixels(data) if image.format == "AVIF" else 0)
+        coded, scan_pixels = avif_pixels(data) if image.format == "AVIF" else (0, 0)
+        coded = max(pixels, coded)
         if coded > max_pixels:
             raise ImageError(f"it holds {coded} pixels, more than the limit of {max_pixels}")
-        return coded * DECODER_BYTES[image.format or ""]
+        loaded, decoder, result = 0, coded * DECODER_BYTES[image.format or ""], 0
     if scan_pixels > MAX_SCAN_PIXELS:
-        raise ImageError("it has too many scans for its size: convert it to a baseline JPEG")
+        raise ImageError("it has too many scans or frames: convert it to a baseline JPEG")
     if _low_byte_tiles(image):
         result += loaded
     return loaded + max(decoder, result)

@@ -80,16 +80,18 @@ def tiff_scan_pixels(tags: Mapping[int, Any], data: bytes) -> int:
     )
 
 
-def avif_pixels(data: bytes) -> int:
-    """Return the maximum number of pixels of an AV1 image in an AVIF file.
+def avif_pixels(data: bytes) -> tuple[int, int]:
+    """Return the pixels of the largest AV1 image in an AVIF file, and of all frames together.
 
-    libavif reports the size in the container's header, but decodes the size in the AV1 data.
+    libavif reports the size in the container's header, but decodes the size in the AV1 data. An
+    AV1 image can have any number of frames that are not shown.
 
     Raises:
         ImageError: the file is not a still picture with the usual structure.
     """
     try:
-        return max(_av1_pixels(item) for item in _avif_items(data))
+        images = [_av1_pixels(item) for item in _avif_items(data)]
+        return max(pixels for pixels, _ in images), sum(all_frames for _, all_frames in images)
     except (IndexError, ValueError, struct.error) as error:
         raise ImageError("only AVIF files with one still picture are supported") from error
 
@@ -150,9 +152,12 @@ def _located(data: bytes, start: int, end: int, inside: int) -> Iterator[bytes]:
         yield data[offset : offset + length] if length else data[offset:]
 
 
-def _av1_pixels(item: bytes) -> int:
-    """Return the largest frame that AV1 data declare, pixels; 0 if the item is not AV1 data."""
-    pixels = position = 0
+def _av1_pixels(item: bytes) -> tuple[int, int]:
+    """Return the largest frame that AV1 data declare, pixels, and this times their frames.
+
+    Both are 0 if the item is not AV1 data.
+    """
+    pixels = frames = position = 0
     while position < len(item):
         header = item[position]
         position += 2 if header & 4 else 1  # bit 2: an extension byte follows
@@ -165,10 +170,12 @@ def _av1_pixels(item: bytes) -> int:
                 position, shift = position + 1, shift + 7
                 if byte < 128 or shift > 56:
                     break
-        if header >> 3 & 15 == 1:
+        kind = header >> 3 & 15
+        frames += kind in (3, 6)  # a frame header alone, or with the frame
+        if kind == 1:
             pixels = max(pixels, _sequence_pixels(item[position : position + size]))
         position += size
-    return pixels
+    return pixels, pixels * frames
 
 
 def _sequence_pixels(header: bytes) -> int:
