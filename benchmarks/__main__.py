@@ -70,6 +70,9 @@ def run_command(
     split: Annotated[
         str | None, typer.Option(help="Split of --data; by default PublicTest.")
     ] = None,
+    explained: Annotated[
+        int | None, typer.Option(min=2, help="Faces of --data to explain; by default 500.")
+    ] = None,
     photos: Annotated[Path | None, typer.Option(help="A folder of images.", **EXISTING)] = None,
     peers: Annotated[
         Path | None, typer.Option(help="Folder of peers' environments.", **EXISTING)
@@ -93,6 +96,7 @@ def run_command(
         "seconds": seconds,
         "data": data and str(data),
         "split": split,
+        "explained": explained,
         "photos": photos and str(photos),
         "peers": peers and str(peers),
     }

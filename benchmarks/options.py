@@ -20,6 +20,7 @@ class Options:
         quick: use small sizes, to test only that everything runs.
         data: FER-2013's CSV file; None uses random faces.
         split: split of the data.
+        explained: faces of the split that maps are computed for.
         photos: folder of images; None uses copies of a photo from scikit-image.
         peers: folder of the peers' environments.
     """
@@ -34,6 +35,7 @@ class Options:
     quick: bool = False
     data: str | None = None
     split: str = "PublicTest"
+    explained: int = 500
     photos: str | None = None
     peers: str | None = None
 

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 
-from benchmarks import bovw, models, networks, photos, processes, serve, start_up, training
+from benchmarks import bovw, explain, models, networks, photos, processes, serve, start_up, training
 from benchmarks.options import Options
 from benchmarks.peers import part as peers
 from emonet.support.files import atomic_write
@@ -27,6 +27,7 @@ PARTS: dict[str, ModuleType] = {
     "serve": serve,
     "start_up": start_up,
     "bovw": bovw,
+    "explain": explain,
     "peers": peers,
 }
 

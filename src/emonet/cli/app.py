@@ -14,6 +14,7 @@ from emonet.cli import (
     distill,
     ensemble,
     evaluate,
+    explain,
     export,
     filter_faces,
     framing,
@@ -45,6 +46,7 @@ app = typer.Typer(
 app.command()(predict.predict)
 app.command()(video.video)
 app.command()(webcam.webcam)
+app.command()(explain.explain)
 app.command()(train.train)
 app.command()(distill.distill)
 app.command()(evaluate.evaluate)

@@ -1,6 +1,7 @@
 """Explain the labels of an image's faces."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
@@ -58,7 +59,7 @@ def explain(
         image=pixels,
         method=method,
         faces=tuple(map(FaceExplanation, faces, explained, maps, crops)),
-        path=image if isinstance(image, str) else None,
+        path=str(image) if isinstance(image, str | Path) else None,
     )
 
 

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 #: Operators that take the two sides of length 1 away after pooling.
 RESHAPES = {"Flatten", "Identity", "Reshape", "Squeeze"}
-OUTPUT = "emonet/local_logits"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -107,30 +106,31 @@ def without_pooling(graph: bytes) -> bytes | None:
     ending = _find_ending(model.graph)
     if ending is None:
         return None
-    activations, kernel, bias = ending.activations, ending.kernel, ending.bias
-    added = []
+    added: list[onnx.NodeProto] = []
+
+    def add(kind: str, *inputs: str, **attributes: object) -> str:
+        output = f"emonet/local{len(added)}"
+        added.append(helper.make_node(kind, inputs, [output], **attributes))
+        return output
+
+    places, kernel = ending.activations, ending.kernel
     if ending.channels_first:
-        added.append(_node("Transpose", [activations], "places", perm=[0, 2, 3, 1]))
-        activations = added[-1].output[0]
+        places = add("Transpose", places, perm=[0, 2, 3, 1])
     if ending.transposed:
-        added.append(_node("Transpose", [kernel], "kernel", perm=[1, 0]))
-        kernel = added[-1].output[0]
-    added.append(_node("MatMul", [activations, kernel], "products"))
-    last = ["Identity", added[-1].output[0]] if bias is None else ["Add", added[-1].output[0], bias]
-    added.append(helper.make_node(last[0], last[1:], [OUTPUT]))
-    needed = {name for node in added for name in node.input}
-    kept = []
-    for node in reversed(model.graph.node):
-        if needed.intersection(node.output):
-            needed.update(node.input)
-            kept.append(node)
-    del model.graph.output[:], model.graph.value_info[:]
-    kept = [*reversed(kept), *added]
-    stored = [tensor for tensor in model.graph.initializer if tensor.name in needed]
-    sizes = [None, None, None, None]
-    output = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, sizes)
+        kernel = add("Transpose", kernel, perm=[1, 0])
+    logits = add("MatMul", places, kernel)
+    if ending.bias is not None:
+        logits = add("Add", logits, ending.bias)
+    nodes = [*model.graph.node, *added]
+    needed = _needed(nodes, logits)
     model.graph.CopyFrom(
-        helper.make_graph(kept, model.graph.name, list(model.graph.input), [output], stored)
+        helper.make_graph(
+            [node for node in nodes if needed.issuperset(node.output)],
+            model.graph.name,
+            list(model.graph.input),
+            [helper.make_tensor_value_info(logits, TensorProto.FLOAT, [None] * 4)],
+            [tensor for tensor in model.graph.initializer if tensor.name in needed],
+        )
     )
     return bytes(model.SerializeToString())
 
@@ -160,14 +160,12 @@ def _find_ending(graph: "onnx.GraphProto") -> _Ending | None:
         return None
     bias, transposed = None, False
     if dense.op_type == "Add":
-        product = next((name for name in dense.input if before(name, "MatMul")), None)
-        if product is None:
+        product, bias = sorted(dense.input, key=lambda name: not before(name, "MatMul"))
+        dense = before(product, "MatMul")
+        if not dense:
             return None
-        (bias,) = [name for name in dense.input if name != product] or [None]
-        dense = made[product]
     elif dense.op_type == "Gemm":
-        given = {entry.name: entry.f if entry.type == entry.FLOAT else entry.i
-                 for entry in dense.attribute}  # fmt: skip
+        given = {entry.name: entry.f or entry.i for entry in dense.attribute}
         if given.get("transA") or given.get("alpha", 1) != 1 or given.get("beta", 1) != 1:
             return None
         transposed = bool(given.get("transB"))
@@ -179,15 +177,26 @@ def _find_ending(graph: "onnx.GraphProto") -> _Ending | None:
     if not pooling:
         return None
     axes = _axes(graph, pooling)
-    if axes not in ([1, 2], [2, 3]):
+    kernel = dense.input[1]
+    constant = _needed(graph.node, kernel) | _needed(graph.node, bias or kernel)
+    if axes not in ([1, 2], [2, 3]) or constant.intersection(value.name for value in graph.input):
         return None
     return _Ending(
         activations=pooling.input[0],
         channels_first=axes == [2, 3],
-        kernel=dense.input[1],
+        kernel=kernel,
         transposed=transposed,
         bias=bias,
     )
+
+
+def _needed(nodes: Sequence["onnx.NodeProto"], name: str) -> set[str]:
+    """Return the names of the values that a value is computed from, and its own."""
+    needed = {name}
+    for node in reversed(nodes):
+        if needed.intersection(node.output):
+            needed.update(node.input, node.output)
+    return needed
 
 
 def _axes(graph: "onnx.GraphProto", pooling: "onnx.NodeProto") -> list[int]:
@@ -202,9 +211,3 @@ def _axes(graph: "onnx.GraphProto", pooling: "onnx.NodeProto") -> list[int]:
     return sorted(
         axis for entry in pooling.attribute if entry.name == "axes" for axis in entry.ints
     )
-
-
-def _node(kind: str, inputs: list[str], name: str, **attributes: object) -> "onnx.NodeProto":
-    from onnx import helper
-
-    return helper.make_node(kind, inputs, [f"emonet/{name}"], **attributes)
