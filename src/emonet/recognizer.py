@@ -17,6 +17,7 @@ from emonet.assembly.exports import ExportFormat, export, export_format, quantis
 from emonet.assembly.sessions import Sessions
 from emonet.config import Framing, HeadConfig, ModelConfig, TestTimeAugmentation
 from emonet.data import FaceDataset, Labelled, as_dataset
+from emonet.data.folders import image_files
 from emonet.errors import ConfigError, InputError
 from emonet.evaluation.calibration import calibrate
 from emonet.evaluation.report import make_report
@@ -27,7 +28,13 @@ from emonet.network.quantising import MEASURED_FACES
 from emonet.pipeline.boxes import GivenBoxes
 from emonet.pipeline.crops import located_crops
 from emonet.pipeline.framing import evenly_spread, measure_framing
-from emonet.pipeline.images import ImageSource, conversion_hint, is_single_image, load_image
+from emonet.pipeline.images import (
+    ImageSource,
+    conversion_hint,
+    is_folder,
+    is_single_image,
+    load_image,
+)
 from emonet.pipeline.streaming import stream_results
 from emonet.plugin import Json, require_number, require_size
 from emonet.records import Report, Robustness, Teaching, TrainingRecord
@@ -41,6 +48,7 @@ from emonet.storage.hub import push_folder, require_repository_name
 from emonet.storage.sources import load_model
 from emonet.support.dependencies import require
 from emonet.support.files import atomic_write
+from emonet.support.progress import progress_bar
 from emonet.support.seeds import require_seed
 from emonet.support.versions import emonet_version
 from emonet.training.ensembling import fit_weights, merge
@@ -294,6 +302,7 @@ class EmotionRecognizer:
         min_score: float = 0.0,
         boxes: GivenBoxes | None = None,
         framing: Framing | None = None,
+        progress: bool = False,
     ) -> ImageResult: ...
     @overload
     def predict(
@@ -303,6 +312,7 @@ class EmotionRecognizer:
         min_score: float = 0.0,
         boxes: Iterable[GivenBoxes] | None = None,
         framing: Framing | None = None,
+        progress: bool = False,
     ) -> list[ImageResult]: ...
     def predict(
         self,
@@ -311,12 +321,15 @@ class EmotionRecognizer:
         min_score: float = 0.0,
         boxes: GivenBoxes | Iterable[GivenBoxes] | None = None,
         framing: Framing | None = None,
+        progress: bool = False,
     ) -> ImageResult | list[ImageResult]:
         """Find the faces in one image or in many, and classify their expressions.
 
         Args:
-            images: one image (a path, the bytes of a file, a PIL image, or an array of 2 or 3
-                dimensions: uint8 RGB or grey, or float in 0..1), or an iterable of images.
+            images: one image (a path, the bytes of a file, an open file, a PIL image, or an
+                array or tensor of 2 or 3 dimensions: uint8 RGB or grey, or float in 0..1), an
+                iterable of images, or the path of a folder, for all images in it and in its
+                sub-folders, sorted by their paths.
             min_score: score threshold, 0..1; a face with a lower score keeps its probabilities
                 and gets the label None.
             boxes: the faces, if you have found them already: (x, y, width, height) in pixels for
@@ -324,13 +337,15 @@ class EmotionRecognizer:
                 runs, and faces come in the order of their boxes.
             framing: maps a box to the square that is cropped. By default the framing of the
                 model's detector. ``Framing()`` crops along the box itself.
+            progress: show a progress bar on a terminal.
 
         Returns:
-            An ImageResult for one image, a list of them for many. An image without a face has
-            no faces; that is not an error. The results of one image and of a list hold the image
-            in ``source``; to keep no images in memory, use ``stream``.
+            An ImageResult for one image, a list of them for many or for a folder. An image
+            without a face has no faces; that is not an error. The results of one image and of a
+            list hold the image in ``source``; to keep no images in memory, use ``stream``.
 
         Raises:
+            InputError: the folder holds no images.
             ImageError: the one image can't be read. Of many images, a failed one becomes a
                 result with its ``error`` set, and the others are processed.
             InputError: a box is empty, not finite or outside the image, an image has over 1000
@@ -343,6 +358,7 @@ class EmotionRecognizer:
             >>> recognizer.predict(emonet.sample_photo()).faces[0].label
             'happiness'
         """
+        images = _in_folder(images)
         if is_single_image(images):
             given = None if boxes is None else [cast("GivenBoxes", boxes)]
             (result,) = self._results([images], min_score, boxes=given, framing=framing)
@@ -351,10 +367,18 @@ class EmotionRecognizer:
             return _with_source(result, images)
         many = cast("Iterable[ImageSource]", images)
         lists = cast("Iterable[GivenBoxes] | None", boxes)
-        results = list(self.stream(many, min_score=min_score, boxes=lists, framing=framing))
-        if isinstance(images, Sequence | np.ndarray):
-            return [_with_source(result, images[i]) for i, result in enumerate(results)]
+        kept = many if isinstance(many, Sequence | np.ndarray) else None
+        total = None if kept is None else len(kept)
+        stream = self.stream(many, min_score=min_score, boxes=lists, framing=framing)
+        results: list[ImageResult] = []
+        with progress_bar("Images", total, wanted=progress) as advance:
+            for result in stream:
+                source = None if kept is None else kept[len(results)]
+                results.append(_with_source(result, source))
+                advance()
         return results
+
+    __call__ = predict
 
     def stream(
         self,
@@ -371,8 +395,8 @@ class EmotionRecognizer:
         many images there are. If the iterable raises, the images before get their results first.
 
         Args:
-            images: images in any form that predict takes. A file must stay as it is until its
-                result has come.
+            images: images in any form that predict takes, or the path of a folder of images. A
+                file at a path must stay as it is until its result has come.
             min_score: as for predict.
             ahead: how many images may be taken beyond the one whose result comes next. With 0,
                 each result comes before the next image is taken, as a live camera needs. None
@@ -386,6 +410,7 @@ class EmotionRecognizer:
                 framing is no Framing.
             NotFittedError: the recognizer has no weights.
         """
+        images = cast("Iterable[ImageSource]", _in_folder(images))
         if is_single_image(images):
             raise InputError(
                 f"stream takes an iterable of images, got one {type(images).__name__}"
@@ -1015,6 +1040,16 @@ class EmotionRecognizer:
         name = framed.config.detector.name
         config = replace(framed.config, framing={name: framed.config.framing[name]})
         return replace(framed, config=config)
+
+
+def _in_folder(images: Any) -> Any:
+    """Return the paths of the images in a folder, or anything but a folder itself."""
+    if not is_folder(images):
+        return images
+    files = [str(file) for file in image_files(Path(images))]
+    if not files:
+        raise InputError(f"The folder {images!s:.200} holds no images")
+    return files
 
 
 def _with_source(result: ImageResult, image: Any) -> ImageResult:

@@ -1,7 +1,7 @@
 """Results of detection and prediction: small frozen dataclasses."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from math import floor
 from typing import TYPE_CHECKING, Any
 
@@ -106,6 +106,8 @@ class ImageResult:
         height: likewise.
         faces: the most confident detection first; empty if no face was found.
         error: the error of a failed image among many; ``predict`` of one image raises it.
+        animated: whether the file has further frames; the faces are those of the first one.
+            ``stream_video`` takes all.
         source: the image as ``predict`` got it, for ``draw``; None after ``stream``, or if the
             image is the file at ``path``. Pickling drops it.
     """
@@ -115,6 +117,7 @@ class ImageResult:
     height: int
     faces: tuple[Face, ...] = ()
     error: EmonetError | None = None
+    animated: bool = False
     source: Any = field(default=None, compare=False, repr=False)
 
     def draw(self, image: Any = None, *, bars: bool = False) -> "PIL.Image.Image":
@@ -145,16 +148,21 @@ class ImageResult:
 
     def __getstate__(self) -> list[Any]:
         """Return the values of the fields for pickling, without the image."""
-        return [self.path, self.width, self.height, self.faces, self.error, None]
+        return [None if one.name == "source" else getattr(self, one.name) for one in fields(self)]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the result as plain JSON values; after an error, only ``path`` and ``error``."""
+        """Return the result as plain JSON values.
+
+        After an error, there are only ``path`` and ``error``. The first frame of an animation
+        also has ``animated``.
+        """
         if self.error is not None:
             return {"path": self.path, "error": str(self.error)}
         return {
             "path": self.path,
             "width": self.width,
             "height": self.height,
+            **({"animated": True} if self.animated else {}),
             "faces": [face.to_dict() for face in self.faces],
         }
 

@@ -410,7 +410,7 @@ def test_image_that_needs_more_memory_than_there_is_is_refused(monkeypatch):
 def test_share_of_an_image_is_held_while_it_is_used_and_given_back_after():
     free = IMAGES._free
     data = encoded(Image.new("RGB", (100, 80), "teal"), "PNG")
-    with opened_image(data) as pixels:
+    with opened_image(data) as (pixels, _):
         assert IMAGES._free == free - pixels.nbytes
         assert FILES._free == FILES.total
     assert IMAGES._free == free

@@ -2,7 +2,6 @@
 
 import io
 import math
-import os
 import struct
 import time
 import tracemalloc
@@ -15,7 +14,7 @@ import PIL.Image
 import pytest
 from tests.conftest import Frame, Tensor
 
-from emonet.errors import EmonetError, ImageError, ImageNotFoundError
+from emonet.errors import EmonetError, ImageError
 from emonet.pipeline.images import MAX_PIXELS, is_single_image, load_image, source_path
 
 # Six colours in an order that no rotation or reflection maps to itself.
@@ -326,18 +325,9 @@ def test_text_that_can_be_no_path_is_an_image_error(name):
 def test_a_path_without_a_file_says_what_to_do_instead(tmp_path):
     with pytest.raises(FileNotFoundError, match="this is a folder; pass its files"):
         load_image(tmp_path)
-    with pytest.raises(ImageNotFoundError, match="download the image and pass its bytes"):
-        load_image("https://example.org/a.jpg")
-    with pytest.raises(ImageError, match=r"BytesIO: pass file\.read\(\)"):
-        load_image(io.BytesIO())
-    with pytest.raises(ImageError, match=r"bytearray: pass bytes\(image\)"):
-        load_image(bytearray())
     (tmp_path / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
     with pytest.raises(ImageError, match=r"IMG_1\.HEIC is not in a supported .* pillow-heif"):
         load_image(tmp_path / "IMG_1.HEIC")
-    (entry,) = os.scandir(tmp_path)
-    with pytest.raises(ImageError, match=r"DirEntry: pass os\.fspath"):
-        load_image(entry)
 
 
 @pytest.mark.parametrize(

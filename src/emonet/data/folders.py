@@ -64,6 +64,11 @@ def is_image_file(path: Path) -> bool:
     return path.suffix.lower() in IMAGE_SUFFIXES and not hidden and path.is_file()
 
 
+def image_files(folder: Path) -> list[Path]:
+    """Return the image files in a folder and its sub-folders, sorted by their paths."""
+    return sorted(path for path in folder.rglob("*") if is_image_file(path))
+
+
 def class_images(root: Path) -> Iterator[tuple[str, Path]]:
     """Yield (label, image file) for every image in a folder's class folders.
 

@@ -61,6 +61,8 @@ MODE_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}
 #: Formats that Pillow maps to memory when it opens them by path.
 MAPPED = {"BMP", "TIFF"}
 RESULT_BYTES = 3
+#: Formats whose frames follow each other in time; an animated AVIF is refused.
+ANIMATED = {"GIF", "PNG", "WEBP"}
 #: The C library keeps freed memory for each thread; after larger images it is given back.
 TRIMMED_BYTES = 2**24
 STRIP_PIXELS = 2**18
@@ -77,8 +79,12 @@ _VIDEOS = ((4, b"ftyp"), (4, b"moov"), (0, b"\x1a\x45\xdf\xa3"), (8, b"AVI "))
 _HEIF_BRANDS = {b"ftyp" + brand for brand in (b"heic", b"heix", b"mif1", b"msf1", b"hevc")}
 
 
-def decode_file(path: Path, name: str, max_pixels: int, held: ExitStack) -> NDArray[np.uint8]:
-    """Decode an image file; ``held`` holds its share of the memory.
+#: A decoded image, and whether its file has further frames.
+DecodedFile = tuple[NDArray[np.uint8], bool]
+
+
+def decode_file(path: Path, name: str, max_pixels: int, held: ExitStack) -> DecodedFile:
+    """Decode an image file, the first frame of an animation; ``held`` holds its memory.
 
     Raises:
         ImageError: the file breaks a bound, or is damaged.
@@ -94,14 +100,14 @@ def decode_file(path: Path, name: str, max_pixels: int, held: ExitStack) -> NDAr
         with FILES.reserve(3 * size):
             data = read_bounded(path, MAX_FILE_BYTES)
             _require_size(len(data or b""), name)
-            return _released(*_decode(data or b"", name, max_pixels, held))
+            return _decode(data or b"", name, max_pixels, held)
 
 
-def decode_bytes(data: bytes, name: str, max_pixels: int, held: ExitStack) -> NDArray[np.uint8]:
+def decode_bytes(data: bytes, name: str, max_pixels: int, held: ExitStack) -> DecodedFile:
     """Decode an image file's bytes, like decode_file."""
     _require_size(len(data), name)
     with FILES.reserve(2 * len(data)):
-        return _released(*_decode(data, name, max_pixels, held))
+        return _decode(data, name, max_pixels, held)
 
 
 def decode_pil(
@@ -201,7 +207,7 @@ def _released(pixels: NDArray[np.uint8], shrink: Callable[[int], None]) -> NDArr
     return pixels
 
 
-def _decode(data: bytes, name: str, max_pixels: int, held: ExitStack) -> Decoded:
+def _decode(data: bytes, name: str, max_pixels: int, held: ExitStack) -> DecodedFile:
     from PIL import Image, UnidentifiedImageError
 
     formats = _formats()
@@ -209,7 +215,9 @@ def _decode(data: bytes, name: str, max_pixels: int, held: ExitStack) -> Decoded
     _require_size(len(data), name, copied=copied)
     try:
         with quiet(), Image.open(io.BytesIO(data), formats=formats) as image:
-            return _to_array(image, data, name, max_pixels, held)
+            decoded = _to_array(image, data, name, max_pixels, held)
+            animated = _is_animated(image)
+        return _released(*decoded), animated
     except UnidentifiedImageError:
         heif = "HEIF" not in formats and data[4:12] in _HEIF_BRANDS
         hint = HEIF_HINT if heif else f"use one of {', '.join(formats)}"
@@ -228,6 +236,15 @@ def _decode(data: bytes, name: str, max_pixels: int, held: ExitStack) -> Decoded
 def is_video(data: bytes) -> bool:
     """Return whether bytes that are no image start like a video."""
     return any(data.startswith(mark, offset) for offset, mark in _VIDEOS)
+
+
+def _is_animated(image: "PIL.Image.Image") -> bool:
+    """Return whether a file has further frames; pages of a document are none."""
+    try:
+        # At most one frame is searched: counting all would take long for a hostile file.
+        return image.format in ANIMATED and bool(getattr(image, "is_animated", False))
+    except Exception:  # the second frame is damaged
+        return False
 
 
 def _formats() -> list[str]:

@@ -1,10 +1,11 @@
-"""Load images: paths, bytes, PIL images and arrays become RGB uint8 arrays."""
+"""Load images: paths, bytes, open files, PIL images and arrays become RGB uint8 arrays."""
 
 import os
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Coroutine, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeGuard, Union, cast
+from typing import IO, TYPE_CHECKING, Any, TypeGuard, Union, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +13,10 @@ from numpy.typing import NDArray
 from emonet.errors import ImageError, ImageNotFoundError
 from emonet.pipeline.decoding import (
     IMAGES,
+    MAX_FILE_BYTES,
     MAX_PIXELS,
     STRIP_PIXELS,
+    DecodedFile,
     decode_bytes,
     decode_file,
     decode_pil,
@@ -27,13 +30,27 @@ if TYPE_CHECKING:
     import PIL.Image
 
 #: One image in any form that load_image accepts.
-ImageSource = Union[str, Path, bytes, "PIL.Image.Image", NDArray[Any]]
+ImageSource = Union[
+    str,
+    "os.PathLike[str]",
+    bytes,
+    bytearray,
+    memoryview,
+    IO[bytes],
+    "PIL.Image.Image",
+    NDArray[Any],
+]
+
+#: Schemes of addresses that Python itself opens; fsspec opens many others.
+URLLIB_SCHEMES = {"http", "https", "ftp", "file", "data"}
+SCHEME = re.compile(r"(data(?=:)|[a-z][a-z0-9+.-]+(?=:/)):", re.IGNORECASE)
+BASE64 = re.compile(r"[A-Za-z0-9+/_=\s-]{64,}")
 
 
 def is_single_image(source: object) -> TypeGuard[ImageSource]:
     """Return whether an argument is one image, as opposed to an iterable of images.
 
-    A ``str``, ``Path``, ``bytes``, PIL image, or array or tensor of 2 or 3 dimensions is one
+    A path, bytes, an open file, a PIL image, or an array or tensor of 2 or 3 dimensions is one
     image. So is an object that can't be iterated over or yields no images; load_image refuses it.
 
     Raises:
@@ -46,10 +63,8 @@ def is_single_image(source: object) -> TypeGuard[ImageSource]:
         if dimensions == 1:
             return getattr(array.dtype, "kind", "f") in "biuf"  # tensors have numbers only
         return dimensions in (0, 2, 3)
-    one = isinstance(source, str | Path | bytes | bytearray | memoryview) or is_pil(source)
-    return (
-        one or is_nested_list(source) or hasattr(source, "read") or not isinstance(source, Iterable)
-    )
+    one = isinstance(source, str | os.PathLike) or is_bytes(source) or is_pil(source)
+    return one or is_nested_list(source) or is_file(source) or not isinstance(source, Iterable)
 
 
 def is_array(source: object) -> TypeGuard[NDArray[Any]]:
@@ -94,23 +109,78 @@ def is_nested_list(source: object) -> bool:
     return False
 
 
+def is_bytes(source: object) -> TypeGuard[bytes | bytearray | memoryview]:
+    """Return whether an object holds bytes, of a file or of pixels."""
+    return isinstance(source, bytes | bytearray | memoryview)
+
+
+def is_file(source: object) -> TypeGuard[IO[bytes]]:
+    """Return whether an object is an open file."""
+    return hasattr(source, "read") and not isinstance(source, str | os.PathLike)
+
+
+def is_folder(source: object) -> bool:
+    """Return whether an object is the path of a folder."""
+    try:
+        return isinstance(source, str | os.PathLike) and Path(os.fsdecode(source)).is_dir()
+    except (OSError, ValueError):
+        return False  # not a legal file name
+
+
 def source_path(source: object) -> str | None:
     """Return an image's path as a string; None if the image is not a path."""
-    return str(source) if isinstance(source, str | Path) else None
+    return os.fsdecode(source) if isinstance(source, str | os.PathLike) else None
+
+
+def read_file(file: IO[bytes]) -> bytes:
+    """Return the bytes of an open file, from its start if it can go back there.
+
+    Raises:
+        ImageError: the file can't be read, is opened as text, or is too large.
+    """
+    data = bytearray()
+    try:
+        if hasattr(file, "seekable") and file.seekable():
+            file.seek(0)
+        # A pipe or a socket may return less than it is asked for.
+        while len(data) <= MAX_FILE_BYTES:
+            part = file.read(MAX_FILE_BYTES + 1 - len(data))
+            if not isinstance(part, bytes | bytearray | memoryview | None):
+                raise ImageError(_no_bytes(part))
+            if not part:
+                break
+            data += part
+    except ImageError:
+        raise
+    except Exception as error:  # any library's file
+        raise ImageError(f"The open file can't be read: {error}") from error
+    return bytes(data)
+
+
+def _no_bytes(part: object) -> str:
+    """Return a message about a file whose ``read`` returned this."""
+    if isinstance(part, str):
+        return 'The open file holds text: open it with open(path, "rb")'
+    if isinstance(part, Coroutine):
+        part.close()  # otherwise Python warns that nobody awaited it
+        return "The open file is asynchronous: pass await file.read()"
+    return f"The open file returned a {type(part).__name__} in place of bytes: pass its bytes"
 
 
 def load_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     """Load an image as an RGB array.
 
     Args:
-        source: the path of a file; the bytes of a file; a PIL image; or a grey, RGB or RGBA
-            array, (height, width) or (height, width, 1, 3 or 4), of uint8, uint16, or float in
-            0..1. Convert OpenCV's BGR arrays to RGB first.
+        source: the path of a file; the bytes of a file; a file opened with ``"rb"``, which is
+            read from its start; a PIL image; or a grey, RGB or RGBA array or tensor,
+            (height, width) or (height, width, 1, 3 or 4), of uint8, uint16, or float in 0..1.
+            Convert OpenCV's BGR arrays to RGB first.
         max_pixels: largest number of pixels; a larger image raises ImageError.
 
     Returns:
         uint8 (height, width, 3) RGB, rotated upright by its EXIF data, with transparent pixels
-        over white. An RGB uint8 array is returned itself, not copied.
+        over white. An animation gives its first frame. An RGB uint8 array is returned itself,
+        not copied.
 
     Raises:
         ImageNotFoundError: there is no file at the path.
@@ -120,59 +190,66 @@ def load_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> NDArray[
         >>> emonet.load_image(emonet.sample_photo()).shape
         (400, 400, 3)
     """
-    with opened_image(source, max_pixels=max_pixels) as pixels:
+    with opened_image(source, max_pixels=max_pixels) as (pixels, _):
         return pixels
 
 
 @contextmanager
-def opened_image(
-    source: ImageSource, *, max_pixels: int = MAX_PIXELS
-) -> Iterator[NDArray[np.uint8]]:
-    """Load an image like load_image, and hold its share of the memory for decoded images."""
+def opened_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> Iterator[DecodedFile]:
+    """Load an image like load_image, and hold its share of the memory for decoded images.
+
+    Yield the pixels, and whether the image is the first frame of an animation in a file.
+    """
     with ExitStack() as held:
         yield _load(source, max_pixels, held)
 
 
-def _load(source: ImageSource, max_pixels: int, held: ExitStack) -> NDArray[np.uint8]:
+def _load(source: ImageSource, max_pixels: int, held: ExitStack) -> DecodedFile:
+    if isinstance(source, memoryview) and source.ndim > 1:
+        source = np.asarray(source)
     if is_array(source):
-        return _from_array(plain_array(source), max_pixels, held)
+        return _from_array(plain_array(source), max_pixels, held), False
     if is_pil(source):
-        return decode_pil(cast("PIL.Image.Image", source), "The PIL image", max_pixels, held)
-    if isinstance(source, bytes):
-        return decode_bytes(source, "The image in memory", max_pixels, held)
-    if not isinstance(source, str | Path):
+        pil = cast("PIL.Image.Image", source)
+        return decode_pil(pil, "The PIL image", max_pixels, held), False
+    if is_file(source):
+        source = read_file(source)
+    if is_bytes(source):
+        return decode_bytes(bytes(source), "The image in memory", max_pixels, held)
+    path = source_path(source)
+    if path is None:
         raise ImageError(
-            f"An image must be a path, bytes, a PIL image or an array, got "
+            f"An image must be a path, bytes, an open file, a PIL image or an array, got "
             f"{type(source).__name__}{conversion_hint(source)}"
         )
     try:
-        exists = Path(source).is_file()
+        exists = Path(path).is_file()
     except (OSError, ValueError):
         exists = False  # not a legal file name
     if not exists:
-        raise ImageNotFoundError(f"No image file at {str(source)[:1000]}{_path_hint(source)}")
-    return decode_file(Path(source), f"The image {source}", max_pixels, held)
+        raise ImageNotFoundError(_no_file(path))
+    return decode_file(Path(path), f"The image {path}", max_pixels, held)
 
 
 def conversion_hint(source: object) -> str:
     """Return a hint how to convert an object to an image; empty if there is none."""
-    if hasattr(source, "read"):
-        return ": pass file.read()"
-    if isinstance(source, bytearray | memoryview):
-        return ": pass bytes(image)"
-    if is_nested_list(source):
-        return ": pass numpy.array(image, 'uint8')"
-    return ": pass os.fspath(image)" if isinstance(source, os.PathLike) else ""
+    if hasattr(source, "read_bytes"):
+        return ": pass image.read_bytes()"
+    return ": pass numpy.array(image, 'uint8')" if is_nested_list(source) else ""
 
 
-def _path_hint(source: str | Path) -> str:
-    """Return a hint about a path that is not a file; empty if there is none."""
-    if str(source).startswith(("http://", "https://")):
-        return ": URLs are not fetched; download the image and pass its bytes"
-    try:
-        return ": this is a folder; pass its files" if Path(source).is_dir() else ""
-    except (OSError, ValueError):
-        return ""
+def _no_file(path: str) -> str:
+    """Return a message about a path that is not a file: it may be an address or base64."""
+    shown = path if len(path) <= 200 else f"{path[:60]}... ({len(path):,} characters)"
+    if scheme := SCHEME.match(path):
+        library = "urllib.request.urlopen" if scheme[1].lower() in URLLIB_SCHEMES else "fsspec.open"
+        opened = f"{library}(address)" + (".open()" if library == "fsspec.open" else "")
+        return f"emonet fetches no images, got {shown}: pass its bytes, {opened}.read()"
+    if is_folder(path):
+        return f"No image file at {shown}: this is a folder; pass its files"
+    if "." not in path and BASE64.fullmatch(path[:1000]):
+        shown += ": if this is base64, pass base64.b64decode(text)"
+    return f"No image file at {shown}"
 
 
 def is_pil(source: object) -> bool:

@@ -21,10 +21,13 @@ from emonet.pipeline.detection import DetectorPool, detect_faces
 from emonet.pipeline.images import (
     ImageSource,
     is_array,
+    is_bytes,
+    is_file,
     is_pil,
     load_image,
     opened_image,
     plain_array,
+    read_file,
     source_path,
 )
 from emonet.plugin import usable_cores
@@ -88,7 +91,7 @@ def stream_results(
         try:
             if isinstance(source, ImageError):
                 raise source
-            with opened_image(source) as image:
+            with opened_image(source) as (image, animated):
                 height, width = image.shape[:2]
                 if detectors is None:
                     detections = as_detections(known, width, height)
@@ -98,7 +101,7 @@ def stream_results(
                 crops = crop_faces(image, detections, framing, face_sizes)
         except EmonetError as error:
             return _Detected(ImageResult(path, 0, 0, error=error))
-        return _Detected(ImageResult(path, width, height), detections, crops)
+        return _Detected(ImageResult(path, width, height, animated=animated), detections, crops)
 
     pending: list[_Detected] = []
     failures: list[Exception] = []
@@ -142,8 +145,12 @@ def _taken(source: ImageSource, copies: bool) -> ImageSource | ImageError:
         if is_pil(source):
             # Its file may be closed or at another frame later.
             return load_image(source)
+        if is_file(source):
+            return read_file(source)  # its owner may close it
         if copies and is_array(source):
             return plain_array(source).copy()
+        if copies and is_bytes(source):
+            return bytes(source)
     except ImageError as error:
         return error
     return source

@@ -7,12 +7,15 @@ from typing import Any
 
 
 @contextmanager
-def progress_bar(title: str, total: int | None) -> Iterator[Callable[[], None]]:
+def progress_bar(
+    title: str, total: int | None, *, wanted: bool = True
+) -> Iterator[Callable[[], None]]:
     """Show a progress bar and yield a function that advances it by one.
 
-    Without a total, the bar shows activity only. Without a terminal, there is no bar.
+    Without a total, the bar shows activity only. There is no bar if it is not wanted, or without
+    a terminal.
     """
-    if not _is_terminal(sys.stderr):
+    if not (wanted and _is_terminal(sys.stderr)):
         yield lambda: None
         return
     from rich.console import Console
