@@ -42,8 +42,9 @@ from emonet.registry.catalog import Kind
 from emonet.results import Detection, FaceCrop, ImageResult, VideoFrame
 from emonet.runtimes import RUNTIMES, Device, RuntimeName
 from emonet.runtimes.base import require_device
+from emonet.storage.card import require_license
 from emonet.storage.config_json import config_to_json
-from emonet.storage.folder import Dtype, require_no_other, write_model
+from emonet.storage.folder import EXPORT_MARKS, Dtype, require_no_other, write_model
 from emonet.storage.hub import push_folder, require_repository_name
 from emonet.storage.sources import load_model
 from emonet.support.dependencies import require
@@ -941,43 +942,61 @@ class EmotionRecognizer:
         *,
         format: ExportFormat | None = None,
         int8_faces: NDArray[np.uint8] | None = None,
+        license: str | None = None,
     ) -> None:
-        """Write networks, calibration and views as one file for other programs.
+        """Write networks, calibration and views for other programs.
 
-        Its input ``faces`` is float32 (n, height, width), grey 0..255, framed as the training
-        faces are, in the largest size of ``config.face_sizes``. Its output ``probabilities`` is
-        float32 (n, classes) in the order of ``labels``. The other program finds and crops faces.
+        An ONNX or LiteRT file has the input ``faces``, float32 (n, height, width), grey 0..255,
+        framed as the training faces are, in the largest size of ``config.face_sizes``. Its output
+        ``probabilities`` is float32 (n, classes) in the order of ``labels``. An ONNX file has
+        labels, preprocessing, framing, versions and licence as metadata. The other program finds
+        and crops faces.
+
+        ``"transformers-js"`` writes a folder instead, which the ``image-classification`` pipeline
+        of Transformers.js loads. It classifies RGB images of one face each.
+
+        A model with int8 graphs makes files that compute in int8.
 
         Args:
-            file: replaced if it exists.
-            format: ``"onnx"`` or ``"litert"`` (formerly TensorFlow Lite); by default LiteRT if
-                the file ends in ``.tflite``, else ONNX.
+            file: replaced if it exists; a folder for ``"transformers-js"``.
+            format: ``"onnx"``, ``"litert"`` (formerly TensorFlow Lite) or ``"transformers-js"``;
+                by default LiteRT if the file ends in ``.tflite``, else ONNX.
             int8_faces: training faces, uint8 (n, height, width). With them, an ONNX file
                 computes convolutions in int8; value ranges are measured on 128 of them.
+            license: licence of the weights, as the Hub abbreviates it; not for LiteRT.
 
         Raises:
-            ConfigError: there is no such format, or it has no int8.
+            ConfigError: there is no such format, it has no int8, the Hub knows no such licence, or
+                the folder has a config.json of another project.
             ExportError: a network has feature extractors, or the format lacks an operation.
-            MissingDependencyError: Keras, TensorFlow or tf2onnx is not installed.
+            MissingDependencyError: the format is LiteRT, or a network has no ONNX graph; Keras,
+                TensorFlow or tf2onnx is not installed.
             NotFittedError: there is nothing to export yet.
         """
         if format is None:
             format = export_format(file)
         if format not in get_args(ExportFormat):
-            raise ConfigError(f"format must be 'onnx' or 'litert', got {format!r:.80}")
+            raise ConfigError(
+                f"format must be 'onnx', 'litert' or 'transformers-js', got {format!r:.80}"
+            )
+        require_license(license)
         self._model.require_weights()
-        if int8_faces is None:
-            if any(part.graph_precision == "int8" for part in self._model.config.networks):
-                logger.warning("The model computes in int8; the exported file computes in float32")
-        else:
-            if format != "onnx":
+        networks = self._model.config.networks
+        if format == "litert" and any(part.graph_precision == "int8" for part in networks):
+            logger.warning("The model computes in int8; the exported file computes in float32")
+        if int8_faces is not None:
+            if format == "litert":
                 raise ConfigError(f"int8_faces needs format 'onnx', got {format!r}")
             size = self._model.config.face_sizes[0]
             int8_faces = self._sessions.by_size(evenly_spread(int8_faces, MEASURED_FACES))[size]
-        Path(file).parent.mkdir(parents=True, exist_ok=True)
-        data = export(self._model, format, int8_faces=int8_faces)
-        with atomic_write(Path(file)) as temporary:
-            temporary.write_bytes(data)
+        if format == "transformers-js":
+            require_no_other(Path(file), EXPORT_MARKS)
+        files = export(self._model, format, int8_faces=int8_faces, license=license)
+        for name, data in files.items():
+            path = Path(file, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_write(path) as temporary:
+                temporary.write_bytes(data)
 
     def push_to_hub(
         self,

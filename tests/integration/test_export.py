@@ -1,5 +1,6 @@
 """Exported files hold all that other programs need."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -10,11 +11,13 @@ from pathlib import Path
 import keras
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from tests.conftest import make_faces
 from tests.integration.conftest import Run, edit_config
 from tests.integration.recognizers import with_random_weights
 
+import emonet
 from emonet import EmotionRecognizer, load_dataset
 from emonet.errors import ConfigError, ExportError, NotFittedError
 
@@ -108,7 +111,7 @@ def test_what_has_not_learnt_is_not_exported(mini_backbone, tmp_path):
 
 
 def test_a_format_that_does_not_exist_is_named(recognizer, tmp_path):
-    with pytest.raises(ConfigError, match="'onnx' or 'litert', got 'pickle'"):
+    with pytest.raises(ConfigError, match="'litert' or 'transformers-js', got 'pickle'"):
         recognizer.export(tmp_path / "model", format="pickle")
 
 
@@ -245,9 +248,111 @@ def test_the_suffix_tells_the_format(run: Run, tiny_folder: Path, tmp_path: Path
     assert out.read_bytes()[4:8] == b"TFL3"
 
 
-def test_leaving_int8_behind_is_said(run: Run, tiny_folder: Path, tmp_path: Path) -> None:
-    faces = make_faces(4).images
-    EmotionRecognizer.from_pretrained(tiny_folder).quantise(faces).save_pretrained(tmp_path / "m")
-    done = run("export", tmp_path / "m", "--out", tmp_path / "model.onnx")
-    assert done.status == 0
-    assert "computes in int8; the exported file computes in float32" in done.err
+@pytest.fixture
+def int8_folder(tiny_folder: Path, tmp_path: Path) -> Path:
+    """The small recognizer with int8 graphs."""
+    recognizer = EmotionRecognizer.from_pretrained(tiny_folder).quantise(make_faces(4).images)
+    recognizer.save_pretrained(tmp_path / "int8")
+    return tmp_path / "int8"
+
+
+def has_int8(file: Path) -> bool:
+    return any(node.op_type == "QuantizeLinear" for node in onnx.load(file).graph.node)
+
+
+def test_an_int8_model_is_exported_in_int8_unless_float32_is_asked_for(
+    run: Run, int8_folder: Path, tmp_path: Path
+) -> None:
+    assert run("export", int8_folder, "--out", tmp_path / "int8.onnx").status == 0
+    options = ("--precision", "float32")
+    assert run("export", int8_folder, "--out", tmp_path / "float.onnx", *options).status == 0
+    assert has_int8(tmp_path / "int8.onnx")
+    assert not has_int8(tmp_path / "float.onnx")
+    recognizer = EmotionRecognizer.from_pretrained(int8_folder)
+    answers = run_elsewhere(ONNX, tmp_path / "int8.onnx", tmp_path)
+    np.testing.assert_allclose(answers, recognizer.predict_proba(FACES), atol=0.02)
+
+
+def test_litert_leaves_int8_behind_and_says_so(int8_folder, tmp_path, caplog):
+    EmotionRecognizer.from_pretrained(int8_folder).export(tmp_path / "model.tflite")
+    assert "computes in int8; the exported file computes in float32" in caplog.text
+
+
+def test_a_file_describes_itself(recognizer: EmotionRecognizer, tmp_path: Path) -> None:
+    recognizer.export(tmp_path / "model.onnx", license="cc-by-4.0")
+    model = onnx.load(tmp_path / "model.onnx")
+    onnx.checker.check_model(model, full_check=True)
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    assert json.loads(metadata["labels"]) == list(recognizer.labels)
+    assert "48x48 pixels" in metadata["preprocessing"]
+    assert metadata["framing"] == "{}"
+    assert metadata["temperature"] == "1.5"
+    assert metadata["test_time_augmentation"] == "horizontal_flip"
+    assert metadata["emonet_version"] == model.producer_version == emonet.__version__
+    assert metadata["license"] == "cc-by-4.0"
+    for value in (*model.graph.input, *model.graph.output):
+        assert value.type.tensor_type.shape.dim[0].dim_param == "batch"
+    with pytest.raises(ConfigError, match="license must be written as the Hub abbreviates it"):
+        recognizer.export(tmp_path / "model.onnx", license="Not a licence")
+
+
+@pytest.mark.parametrize("name", ["default", "tiny"])
+def test_bundled_models_are_exported_without_keras(name: str, tmp_path: Path) -> None:
+    code = """
+import sys
+from emonet.cli import main
+for name in ("keras", "tensorflow", "tf2onnx", "sklearn", "scipy"):
+    sys.modules[name] = None
+sys.argv = ["emonet", "export", sys.argv[1], "--out", sys.argv[2]]
+main()
+"""
+    file = tmp_path / "model.onnx"
+    done = subprocess.run(
+        [sys.executable, "-c", code, name, str(file)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    metadata = {entry.key: entry.value for entry in onnx.load(file).metadata_props}
+    assert metadata["license"] == "mit"
+    assert set(json.loads(metadata["framing"])) >= {"dlib_hog", "yunet"}
+    answers = run_elsewhere(ONNX, file, tmp_path)
+    expected = EmotionRecognizer.from_pretrained(name).predict_proba(FACES)
+    np.testing.assert_allclose(answers, expected, atol=0.02 if name == "tiny" else 1e-5)
+
+
+def test_a_network_that_onnx_cannot_hold_is_named(recognizer, tmp_path, monkeypatch):
+    from emonet.network import graphs
+
+    def fail(model):
+        raise ExportError("no such operation")
+
+    monkeypatch.setattr(graphs, "export_graph", fail)
+    with pytest.raises(ExportError, match="Keras can't export mini, mini_2 to ONNX"):
+        recognizer.export(tmp_path / "model.onnx")
+
+
+def test_transformers_js_gets_a_repository(recognizer: EmotionRecognizer, tmp_path: Path) -> None:
+    folder = tmp_path / "repository"
+    for _ in range(2):  # an earlier export is replaced
+        recognizer.export(folder, format="transformers-js", license="mit")
+    written = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert written == {
+        "README.md", "config.json", "preprocessor_config.json", "onnx/model.onnx",
+    }  # fmt: skip
+    config = json.loads((folder / "config.json").read_text())
+    assert config["id2label"] == {str(i): label for i, label in enumerate(recognizer.labels)}
+    assert config["label2id"] == {label: i for i, label in enumerate(recognizer.labels)}
+    assert "\nlicense: mit\n" in (folder / "README.md").read_text()
+    file = folder / "onnx" / "model.onnx"
+    onnx.checker.check_model(onnx.load(file), full_check=True)
+    pixels = np.repeat(FACES[:, np.newaxis], 3, axis=1).astype(np.float32) / 255
+    (logits,) = onnxruntime.InferenceSession(file).run(["logits"], {"pixel_values": pixels})
+    powers = np.exp(logits.astype(np.float64))
+    np.testing.assert_allclose(powers.sum(axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(powers, recognizer.predict_proba(FACES), atol=0.002)
+
+
+def test_transformers_js_replaces_no_model_folder(recognizer, tiny_folder, tmp_path):
+    folder = shutil.copytree(tiny_folder, tmp_path / "model")
+    with pytest.raises(ConfigError, match="and saving would replace it"):
+        recognizer.export(folder, format="transformers-js")
+    EmotionRecognizer.from_pretrained(folder)

@@ -1,4 +1,4 @@
-"""Combine networks, views and calibration into one Keras model for export."""
+"""Combine networks, views and calibration into one Keras model, which LiteRT needs."""
 
 from collections.abc import Sequence
 
@@ -67,13 +67,14 @@ def export_model(models: Sequence[keras.Model], config: ModelConfig) -> keras.Mo
     """
     augmentation, size = config.test_time_augmentation, config.face_sizes[0]
     faces = keras.Input(size, dtype="float32", name="faces")
-    viewed = Views(augmentation)(faces)
-    count = len(list(view_indices(size, augmentation)))
-    members = []
-    for part, model in zip(config.networks, models, strict=True):
-        resized = viewed
-        if part.face_size != size:
-            resized = Resized(*resampling(size, part.face_size))(resized)
-        members.append(MeanOverViews(count)(model([resized])))
+    viewed = {}
+    for smaller in config.face_sizes:
+        resized = faces if smaller == size else Resized(*resampling(size, smaller))(faces)
+        viewed[smaller] = Views(augmentation)(resized)
+    mean_over_views = MeanOverViews(len(list(view_indices(size, augmentation))))
+    members = [
+        mean_over_views(model([viewed[part.face_size]]))
+        for part, model in zip(config.networks, models, strict=True)
+    ]
     weights = [part.weight for part in config.networks]
     return keras.Model([faces], WeightedMean(weights, config.temperature)(members))

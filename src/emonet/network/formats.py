@@ -13,13 +13,11 @@ import keras
 import numpy as np
 
 from emonet.errors import ExportError
+from emonet.network.composing import OPSET
+from emonet.network.composing import PROBABILITIES as OUTPUT
 
 if TYPE_CHECKING:
     import onnx
-
-#: Version of ONNX's operators; runtimes from 2022 on support it.
-OPSET = 17
-OUTPUT = "probabilities"
 
 
 def export_onnx(model: keras.Model) -> bytes:

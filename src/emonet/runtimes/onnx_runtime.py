@@ -3,6 +3,8 @@
 import os
 from collections.abc import Mapping, Sequence
 from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -95,6 +97,23 @@ def import_onnxruntime() -> Any:
     import onnxruntime
 
     return onnxruntime
+
+
+def simplified(model: bytes) -> bytes:
+    """Return an ONNX file after onnxruntime's basic optimisations, which every runtime can load.
+
+    They compute constants once, fold batch normalisation into convolutions and drop superfluous
+    transpositions.
+    """
+    onnxruntime = import_onnxruntime()
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "model.onnx"
+        options.optimized_model_filepath = str(file)
+        onnxruntime.InferenceSession(model, options, providers=[PROVIDERS["cpu"]])
+        return file.read_bytes()
 
 
 def _devices() -> tuple[str, ...]:

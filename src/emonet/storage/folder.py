@@ -1,9 +1,11 @@
 """Read and write model folders: config, weights, graphs, record and model card."""
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -16,7 +18,7 @@ from emonet.model import Model, Weights
 from emonet.network.graph_source import require_source
 from emonet.runtimes import RUNTIMES
 from emonet.runtimes.base import max_memory
-from emonet.storage.card import CARD_FILE, model_card
+from emonet.storage.card import CARD_FILE, LICENSE, model_card
 from emonet.storage.config_json import MAX_CONFIG_BYTES, config_from_json, config_to_json
 from emonet.storage.record_json import RECORD_FILE, record_to_json
 from emonet.support.files import atomic_write, flush, read_bounded, sweep
@@ -31,6 +33,8 @@ MAX_GRAPH_BYTES = 2**22
 MAX_CARD_BYTES = 2**20
 #: Text that the files of a model contain, and files of other projects do not.
 MARKS = {CARD_FILE: b"library_name: emonet", CONFIG_FILE: b'"emonet_version"'}
+#: Likewise for the files that emonet exports for Transformers.js.
+EXPORT_MARKS = {CARD_FILE: b"library_name: transformers.js", CONFIG_FILE: b'"exporter": "emonet'}
 
 Dtype = Literal["float32", "float16"]
 
@@ -103,9 +107,9 @@ def write_model(
     _replace_files(folder, {**changed, CONFIG_FILE: config_to_json(config).encode()}, obsolete)
 
 
-def require_no_other(folder: Path) -> None:
+def require_no_other(folder: Path, marks: Mapping[str, bytes] = MARKS) -> None:
     """Raise ConfigError if a model would replace files of another project in a folder."""
-    for name, mark in MARKS.items():
+    for name, mark in marks.items():
         file = folder / name
         if file.is_symlink() or not file.is_file():
             continue  # writing replaces a link, not its target
@@ -114,6 +118,21 @@ def require_no_other(folder: Path) -> None:
                 f"{file} does not belong to an emonet model, and saving would replace it. Choose "
                 f"another folder, or delete the file first"
             )
+
+
+def read_headline(card: Path) -> tuple[str | None, str | None]:
+    """Return the title and the licence of a card; None for a missing one."""
+    try:
+        data = read_bounded(card, MAX_CARD_BYTES) if card.is_file() else None
+        text = (data or b"").decode()
+    except (OSError, UnicodeDecodeError):
+        return None, None
+    parts = re.match(r"---\n(.*?)\n---\n(.*)", text.replace("\r\n", "\n"), re.DOTALL)
+    if parts is None:
+        return None, None
+    license = re.search(rf"""^license: ['"]?({LICENSE})['"]?$""", parts[1], re.MULTILINE)
+    title = re.search(r"^# (.+)$", parts[2], re.MULTILINE)
+    return title and unescape(title[1]), license and license[1]
 
 
 def read_config(path: Path) -> ModelConfig:

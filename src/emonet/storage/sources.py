@@ -18,6 +18,7 @@ from emonet.plugin import Json
 from emonet.records import UNKNOWN, TrainingRecord
 from emonet.runtimes import RuntimeName
 from emonet.runtimes.base import max_memory
+from emonet.storage.card import CARD_FILE
 from emonet.storage.config_json import MAX_CONFIG_BYTES
 from emonet.storage.folder import (
     CONFIG_FILE,
@@ -26,6 +27,7 @@ from emonet.storage.folder import (
     max_graph_bytes,
     read_checked,
     read_config,
+    read_headline,
     read_weights,
     weights_file,
 )
@@ -187,6 +189,14 @@ def open_model(
         raise type(error)(f"{str(error).rstrip('.')}. {hint}") from error
     config = _read(repository.fetch, CONFIG_FILE, read_config, MAX_CONFIG_BYTES)
     return ModelSource(config=config, fetch=repository.fetch, max_bytes=MAX_HUB_BYTES)
+
+
+def find_license(source: str | Path | None) -> str | None:
+    """Return the licence in a model's card; None if the model has no card or no licence."""
+    try:
+        return read_headline(open_model(source).fetch(CARD_FILE))[1]
+    except (ModelError, HubError):
+        return None
 
 
 def _is_repository(source: str | Path | None) -> TypeGuard[str]:

@@ -1,17 +1,14 @@
 """Change the config and record of a model folder; its weights stay as they are."""
 
-import re
 from collections.abc import Callable
-from html import unescape
 from pathlib import Path
 
 from emonet.errors import ConfigError, ModelNotFoundError
 from emonet.model import Model
-from emonet.storage.card import CARD_FILE, LICENSE
-from emonet.storage.folder import CONFIG_FILE, MAX_CARD_BYTES, write_model
+from emonet.storage.card import CARD_FILE
+from emonet.storage.folder import CONFIG_FILE, read_headline, write_model
 from emonet.storage.record_json import RECORD_FILE, read_record
 from emonet.storage.sources import open_model
-from emonet.support.files import read_bounded
 
 
 def require_folder(model: str | Path | None) -> Path:
@@ -32,7 +29,7 @@ def update_model(folder: Path, change: Callable[[Model], Model]) -> None:
     its headline and its licence. ``change`` may not change weights.
     """
     _require_record(folder)
-    title, license = _headline(folder / CARD_FILE)
+    title, license = read_headline(folder / CARD_FILE)
     source = open_model(folder)
     write_model(folder, change(source.load(source.config)), title=title, license=license)
 
@@ -45,18 +42,3 @@ def _require_record(folder: Path) -> None:
             f"{file} can't be read. It is damaged, or a newer emonet wrote it. Delete it if its "
             f"history is of no use"
         )
-
-
-def _headline(card: Path) -> tuple[str | None, str | None]:
-    """Return the title and the licence of a card; None for a missing one."""
-    try:
-        data = read_bounded(card, MAX_CARD_BYTES) if card.is_file() else None
-        text = (data or b"").decode()
-    except (OSError, UnicodeDecodeError):
-        return None, None
-    parts = re.match(r"---\n(.*?)\n---\n(.*)", text.replace("\r\n", "\n"), re.DOTALL)
-    if parts is None:
-        return None, None
-    license = re.search(rf"""^license: ['"]?({LICENSE})['"]?$""", parts[1], re.MULTILINE)
-    title = re.search(r"^# (.+)$", parts[2], re.MULTILINE)
-    return title and unescape(title[1]), license and license[1]
