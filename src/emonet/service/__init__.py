@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from emonet import EmotionRecognizer
+from emonet.recognizer import EmotionRecognizer
 from emonet.service.limits import Limits
 from emonet.support.dependencies import require
 

@@ -14,8 +14,9 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from fastapi_offline import FastAPIOffline
 from numpy.typing import NDArray
 
-from emonet import EmotionRecognizer, ImageResult
 from emonet.errors import ConfigError, ImageError
+from emonet.recognizer import EmotionRecognizer
+from emonet.results import ImageResult
 from emonet.service.batching import Batcher, QueueFullError
 from emonet.service.bodies import BodyReader
 from emonet.service.limits import Limits

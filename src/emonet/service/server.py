@@ -8,9 +8,9 @@ from contextlib import ExitStack
 from functools import partial
 from tempfile import TemporaryDirectory
 
-from emonet import EmotionRecognizer
 from emonet.errors import ConfigError
 from emonet.plugin import usable_cores
+from emonet.recognizer import EmotionRecognizer
 from emonet.service import Limits, create_app
 
 #: Seconds for the requests that are in progress when the service is told to stop.

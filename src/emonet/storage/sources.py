@@ -22,6 +22,7 @@ from emonet.storage.card import CARD_FILE
 from emonet.storage.config_json import MAX_CONFIG_BYTES
 from emonet.storage.folder import (
     CONFIG_FILE,
+    MAX_CARD_BYTES,
     MAX_HUB_BYTES,
     graph_file,
     max_graph_bytes,
@@ -194,7 +195,7 @@ def open_model(
 def find_license(source: str | Path | None) -> str | None:
     """Return the licence in a model's card; None if the model has no card or no licence."""
     try:
-        return read_headline(open_model(source).fetch(CARD_FILE))[1]
+        return read_headline(open_model(source).fetch(CARD_FILE, max_bytes=MAX_CARD_BYTES))[1]
     except (ModelError, HubError):
         return None
 
