@@ -1,6 +1,6 @@
 """Explanations: the results of ``recognizer.explain``."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -81,7 +81,13 @@ class Explanation:
         """
         from emonet.explain.heat_map import draw_heat_maps
 
-        return draw_heat_maps(self.image, self.faces)
+        # The box has the explained label instead of the most probable one.
+        faces = [
+            replace(one.face, label=one.label, score=one.face.probabilities[one.label])
+            for one in self.faces
+        ]
+        heated = [(face, one.map, one.crop) for face, one in zip(faces, self.faces, strict=True)]
+        return draw_heat_maps(self.image, heated)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the explanation as plain JSON values, without the image."""

@@ -1,15 +1,13 @@
 """Draw heat maps on photos."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from emonet.drawing import draw
-from emonet.explain.explanation import FaceExplanation
-from emonet.results import Face
+from emonet.results import Face, FaceCrop
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -19,25 +17,23 @@ RED, BLUE = (235, 30, 0), (0, 90, 255)
 OPACITY = 0.65
 
 
-def draw_heat_maps(image: NDArray[np.uint8], faces: Sequence[FaceExplanation]) -> "PIL.Image.Image":
-    """Return a copy of an image with each face's heat map, box and explained label."""
+#: A face with the label to draw, its map of shape (height, width), and its crop.
+Heated = tuple[Face, NDArray[np.float32], FaceCrop]
+
+
+def draw_heat_maps(image: NDArray[np.uint8], faces: Sequence[Heated]) -> "PIL.Image.Image":
+    """Return a copy of an image with each face's heat map, box and label."""
     heated = image.copy()
-    for face in faces:
-        _heat(heated, face)
-    return draw(heated, [_labelled(face) for face in faces])
+    for _, values, crop in faces:
+        _heat(heated, values, crop)
+    return draw(heated, [face for face, _, _ in faces])
 
 
-def _labelled(face: FaceExplanation) -> Face:
-    """Return the face with the explained label instead of the most probable one."""
-    return replace(face.face, label=face.label, score=face.face.probabilities[face.label])
-
-
-def _heat(image: NDArray[np.uint8], face: FaceExplanation) -> None:
+def _heat(image: NDArray[np.uint8], values: NDArray[np.float32], crop: FaceCrop) -> None:
     """Colour one face in place."""
     import cv2
 
-    values, matrix = face.map, face.crop.to_image
-    rows, columns = values.shape
+    matrix, (rows, columns) = crop.to_image, values.shape
     # The part of the image that the crop covers.
     corners = np.array([(x, y, 1) for x in (-0.5, columns - 0.5) for y in (-0.5, rows - 0.5)])
     places = corners @ matrix.T
