@@ -17,7 +17,6 @@ from emonet.assembly.exports import ExportFormat, export, export_format, quantis
 from emonet.assembly.sessions import Sessions
 from emonet.config import Framing, HeadConfig, ModelConfig, TestTimeAugmentation
 from emonet.data import FaceDataset, Labelled, as_dataset
-from emonet.data.folders import image_files
 from emonet.errors import ConfigError, InputError
 from emonet.evaluation.calibration import calibrate
 from emonet.evaluation.report import make_report
@@ -49,6 +48,7 @@ from emonet.storage.hub import push_folder, require_repository_name
 from emonet.storage.sources import load_model
 from emonet.support.dependencies import require
 from emonet.support.files import atomic_write
+from emonet.support.image_files import image_files
 from emonet.support.progress import progress_bar
 from emonet.support.seeds import require_seed
 from emonet.support.versions import emonet_version

@@ -35,14 +35,14 @@ ROWS = (
     {"experiments"},
     {"drawing", "tables"},
     {"video", "explain"},
-    {"service", "batch"},
+    {"service", "batch", "ray"},
     {"cli", "testing"},
     {"__init__", "__main__"},
 )
 ROW = {part: row for row, parts in enumerate(ROWS) for part in parts}
 
 #: Consumers: they use public names only, and nothing below imports them.
-CONSUMERS = {"drawing", "tables", "video", "explain", "service", "batch"}
+CONSUMERS = {"drawing", "tables", "video", "explain", "service", "batch", "ray"}
 
 #: Methods that are shorthands for a consumer, such as result.draw(), import it when called.
 SHORTHANDS = {"results": {"drawing"}, "recognizer": {"video", "explain"}}

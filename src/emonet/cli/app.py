@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from emonet.cli import (
+    batch,
     calibrate,
     distill,
     ensemble,
@@ -47,6 +48,7 @@ app.command()(predict.predict)
 app.command()(video.video)
 app.command()(webcam.webcam)
 app.command()(explain.explain)
+app.command()(batch.batch)
 app.command()(train.train)
 app.command()(distill.distill)
 app.command()(evaluate.evaluate)

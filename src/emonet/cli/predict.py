@@ -1,6 +1,5 @@
 """``emonet predict``: find faces in images and classify their expressions."""
 
-import glob
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -10,13 +9,13 @@ import typer
 
 from emonet.cli.backend import prepare
 from emonet.cli.options import AsJson, Model, OnDevice, Runtime, Settings, Views, parse_settings
-from emonet.data.folders import is_image_file
 from emonet.drawing.png import is_annotated
 from emonet.drawing.png import save_annotated as save_copy
 from emonet.errors import InputError, printable
 from emonet.recognizer import EmotionRecognizer
 from emonet.results import ImageResult
 from emonet.sample import sample_photo
+from emonet.support.image_files import find_images
 from emonet.support.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ def predict(
     given = [*(paths or ()), *([str(sample_photo())] if sample else ())]
     if not given:
         raise InputError("No images: pass PATHS (images, folders or patterns) or --sample")
-    files = list(_images(given, without=save_annotated))
+    files = list(find_images(given, without=save_annotated))
     if save_annotated is not None:
         _require_other_folder(files, save_annotated)
     recognizer = EmotionRecognizer.from_pretrained(
@@ -72,35 +71,6 @@ def predict(
         results = _annotated(results, save_annotated)
     failed = _print_json(results) if as_json else _print_table(results, len(files))
     return 1 if failed else 0
-
-
-def _images(paths: Iterable[str], *, without: Path | None) -> Iterator[str]:
-    """Yield the image files of paths, folders and patterns, each once.
-
-    A search of a folder skips the folder ``without`` in it, which may hold annotated copies of an
-    earlier run.
-    """
-    seen = set()
-    excluded = None if without is None else without.resolve()
-    for given in paths:
-        path = Path(given)
-        if path.is_dir():
-            images = [p for p in path.rglob("*") if is_image_file(p)]
-            if excluded not in (None, path.resolve()):
-                images = [p for p in images if excluded not in p.resolve().parents]
-            found = sorted(map(str, images))
-            if not found:
-                raise InputError(f"The folder {given} holds no images")
-        elif not path.exists() and glob.has_magic(given):
-            found = sorted(p for p in glob.glob(given, recursive=True) if not Path(p).is_dir())
-            if not found:
-                raise InputError(f"No file matches {given}")
-        else:
-            found = [given]
-        for file in found:
-            if file not in seen:
-                seen.add(file)
-                yield file
 
 
 def _require_other_folder(files: Iterable[str], folder: Path) -> None:

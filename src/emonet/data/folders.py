@@ -12,14 +12,9 @@ from emonet.errors import DataError, ImageError
 from emonet.labels import canonical_label, canonical_labels
 from emonet.pipeline.crops import whole_face
 from emonet.pipeline.images import load_image
+from emonet.support.image_files import is_image_file
 
 logger = logging.getLogger("emonet")
-
-#: Suffixes of images in folders. A file that the user names may have any suffix.
-IMAGE_SUFFIXES = {
-    *(".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jpeg", ".jpg"),
-    *(".png", ".tif", ".tiff", ".webp"),
-}
 
 
 def read_folder(
@@ -56,17 +51,6 @@ def read_folder(
     if not images:
         raise DataError(f"No image below {root} could be read: the log names each file")
     return np.stack(images), np.array(classes), labels, larger
-
-
-def is_image_file(path: Path) -> bool:
-    """Return whether a path is a file with an image's suffix, and not hidden."""
-    hidden = path.name.startswith(".")  # macOS's ._face.png is not an image
-    return path.suffix.lower() in IMAGE_SUFFIXES and not hidden and path.is_file()
-
-
-def image_files(folder: Path) -> list[Path]:
-    """Return the image files in a folder and its sub-folders, sorted by their paths."""
-    return sorted(path for path in folder.rglob("*") if is_image_file(path))
 
 
 def class_images(root: Path) -> Iterator[tuple[str, Path]]:

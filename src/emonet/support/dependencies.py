@@ -19,6 +19,7 @@ EXTRAS = {
     "pandas": ("pandas",),
     "polars": ("polars",),
     "serve": ("fastapi", "fastapi_offline", "prometheus_client", "python_multipart", "uvicorn"),
+    "ray": ("ray", "pyarrow", "pandas"),
 }
 #: The extra for a task, if it has another name than the task.
 INSTALL = {"export": "train", "evaluate": "train", "keras": "train"}

@@ -1,0 +1,61 @@
+"""Find image files: in folders, by patterns, or as given."""
+
+import glob
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from emonet.errors import InputError
+
+#: Suffixes of images in folders. A file that the user names may have any suffix.
+IMAGE_SUFFIXES = {
+    *(".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jpeg", ".jpg"),
+    *(".png", ".tif", ".tiff", ".webp"),
+}
+
+
+def has_image_suffix(path: Path) -> bool:
+    """Return whether a path has an image's suffix and is not hidden."""
+    hidden = path.name.startswith(".")  # macOS's ._face.png is not an image
+    return path.suffix.lower() in IMAGE_SUFFIXES and not hidden
+
+
+def is_image_file(path: Path) -> bool:
+    """Return whether a path is a file with an image's suffix, and not hidden."""
+    return has_image_suffix(path) and path.is_file()
+
+
+def image_files(folder: Path) -> list[Path]:
+    """Return the image files in a folder and its sub-folders, sorted by their paths."""
+    return sorted(path for path in folder.rglob("*") if is_image_file(path))
+
+
+def find_images(paths: Iterable[str], *, without: Path | None = None) -> Iterator[str]:
+    """Yield the image files of paths, folders and patterns, each once.
+
+    A search of a folder skips the folder ``without`` in it, which may hold annotated copies of an
+    earlier run.
+
+    Raises:
+        InputError: a folder holds no images, or no file matches a pattern.
+    """
+    seen = set()
+    excluded = None if without is None else without.resolve()
+    for given in paths:
+        path = Path(given)
+        if path.is_dir():
+            images = image_files(path)
+            if excluded not in (None, path.resolve()):
+                images = [p for p in images if excluded not in p.resolve().parents]
+            found = list(map(str, images))
+            if not found:
+                raise InputError(f"The folder {given} holds no images")
+        elif not path.exists() and glob.has_magic(given):
+            found = sorted(p for p in glob.glob(given, recursive=True) if not Path(p).is_dir())
+            if not found:
+                raise InputError(f"No file matches {given}")
+        else:
+            found = [given]
+        for file in found:
+            if file not in seen:
+                seen.add(file)
+                yield file
