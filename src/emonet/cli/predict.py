@@ -1,25 +1,32 @@
 """``emonet predict``: find faces in images and classify their expressions."""
 
 import json
+import logging
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from emonet.cli.backend import prepare
+from emonet.cli.copies import Copies
 from emonet.cli.options import AsJson, Model, OnDevice, Runtime, Settings, Views, parse_settings
-from emonet.drawing.png import is_annotated
-from emonet.drawing.png import save_annotated as save_copy
+from emonet.cli.printing import print_line
 from emonet.errors import InputError, printable
 from emonet.recognizer import EmotionRecognizer
 from emonet.results import ImageResult
 from emonet.sample import sample_photo
+from emonet.support.counting import counted
+from emonet.support.dependencies import require
 from emonet.support.image_files import find_images
 from emonet.support.progress import progress_bar
+from emonet.tables import CsvWriter, ParquetWriter
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+logger = logging.getLogger("emonet")
 
 
 def predict(
@@ -42,20 +49,28 @@ def predict(
     runtime: Runtime = None,
     device: OnDevice = "auto",
     as_json: AsJson = False,
+    csv: Annotated[
+        Path | None, typer.Option(help="Write a CSV file with one row per face.")
+    ] = None,
+    parquet: Annotated[
+        Path | None, typer.Option(help="Write a Parquet file with one row per face.")
+    ] = None,
     save_annotated: Annotated[
         Path | None, typer.Option(help="Save annotated copies of the images in this folder.")
     ] = None,
 ) -> int:
     """Find faces in images and classify their expressions.
 
-    Exit with status 1 if an image can't be read; the other images are processed.
+    Exit with status 1 if an image can't be read, or its annotated copy can't be written; the
+    other images are processed.
     """
     given = [*(paths or ()), *([str(sample_photo())] if sample else ())]
     if not given:
         raise InputError("No images: pass PATHS (images, folders or patterns) or --sample")
-    files = list(find_images(given, without=save_annotated))
-    if save_annotated is not None:
-        _require_other_folder(files, save_annotated)
+    if parquet is not None:
+        require("tables", "--parquet")
+    files = find_images(given, without=save_annotated)
+    copies = None if save_annotated is None else Copies(save_annotated, files)
     recognizer = EmotionRecognizer.from_pretrained(
         model,
         detector=detector,
@@ -66,46 +81,33 @@ def predict(
     if test_time_augmentation is not None:
         recognizer = recognizer.with_test_time_augmentation(test_time_augmentation)
     prepare(recognizer)
-    results = recognizer.stream(files, min_score=min_score)
-    if save_annotated is not None:
-        results = _annotated(results, save_annotated)
-    failed = _print_json(results) if as_json else _print_table(results, len(files))
-    return 1 if failed else 0
+    results = recognizer.stream(list(files), min_score=min_score)
+    if copies is not None:
+        results = copies.saving(results)
+    with ExitStack() as stack:
+        tables: list[CsvWriter | ParquetWriter] = []
+        if csv is not None:
+            tables.append(stack.enter_context(CsvWriter(csv, recognizer.labels)))
+        if parquet is not None:
+            tables.append(stack.enter_context(ParquetWriter(parquet, recognizer.labels)))
+        if tables:
+            results = _written(results, tables)
+        if as_json:
+            failed = _print_json(results)
+        elif tables:
+            failed = _print_counts(results, len(files))
+        else:
+            failed = _print_table(results, len(files))
+    return 1 if failed or (copies is not None and copies.failed) else 0
 
 
-def _require_other_folder(files: Iterable[str], folder: Path) -> None:
-    """Raise InputError if copies would be written into the folder of an original."""
-    if not folder.is_dir():
-        return
-    for file in map(Path, files):
-        if file.exists() and file.parent.samefile(folder):
-            raise InputError(
-                f"--save-annotated {folder} contains the input {file}, and copies could replace "
-                f"images there: choose another folder"
-            )
-
-
-def _annotated(results: Iterable[ImageResult], folder: Path) -> Iterator[ImageResult]:
-    folder.mkdir(parents=True, exist_ok=True)
-    taken: set[str] = set()
+def _written(
+    results: Iterable[ImageResult], tables: Iterable[CsvWriter | ParquetWriter]
+) -> Iterator[ImageResult]:
     for result in results:
-        if result.error is None and result.path is not None:
-            path = Path(result.path)
-            save_copy(result.draw(), folder / _free_name(path, folder, taken))
+        for table in tables:
+            table.write(result)
         yield result
-
-
-def _free_name(path: Path, folder: Path, taken: set[str]) -> str:
-    """Return a file name for a copy; it may replace an earlier copy, but no other file."""
-    name, number = f"{path.stem}.png", 1
-    # Some file systems take A.png and a.png for the same file.
-    while name.casefold() in taken or (
-        (folder / name).exists() and not is_annotated(folder / name)
-    ):
-        number += 1
-        name = f"{path.stem}-{number}.png"
-    taken.add(name.casefold())
-    return name
 
 
 def _print_json(results: Iterable[ImageResult]) -> bool:
@@ -114,6 +116,21 @@ def _print_json(results: Iterable[ImageResult]) -> bool:
         failed |= result.error is not None
         print(json.dumps(result.to_dict()), flush=True)
     return failed
+
+
+def _print_counts(results: Iterable[ImageResult], total: int) -> bool:
+    """Print how many faces were found; log the images that failed."""
+    faces = failed = 0
+    with progress_bar("Images", total) as advance:
+        for result in results:
+            faces += len(result.faces)
+            if result.error is not None:
+                failed += 1
+                logger.error("%s", result.error)
+            advance()
+    read = f"{counted(faces, 'face')} in {counted(total - failed, 'image')}"
+    print_line(read + (f"; {counted(failed, 'image')} failed" if failed else ""))
+    return bool(failed)
 
 
 def _print_table(results: Iterable[ImageResult], total: int) -> bool:

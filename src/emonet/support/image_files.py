@@ -1,7 +1,7 @@
 """Find image files: in folders, by patterns, or as given."""
 
 import glob
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 from emonet.errors import InputError
@@ -29,33 +29,33 @@ def image_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if is_image_file(path))
 
 
-def find_images(paths: Iterable[str], *, without: Path | None = None) -> Iterator[str]:
-    """Yield the image files of paths, folders and patterns, each once.
+def find_images(paths: Iterable[str], *, without: Path | None = None) -> dict[str, Path]:
+    """Return the image files of paths, folders and patterns, each once.
 
-    A search of a folder skips the folder ``without`` in it, which may hold annotated copies of an
-    earlier run.
+    Each has a path for a copy: below a folder, its path in the folder, else its name. A search of
+    a folder skips the folder ``without`` in it, which may hold annotated copies of an earlier run.
 
     Raises:
         InputError: a folder holds no images, or no file matches a pattern.
     """
-    seen = set()
+    images: dict[str, Path] = {}
     excluded = None if without is None else without.resolve()
     for given in paths:
         path = Path(given)
         if path.is_dir():
-            images = image_files(path)
+            found = image_files(path)
             if excluded not in (None, path.resolve()):
-                images = [p for p in images if excluded not in p.resolve().parents]
-            found = list(map(str, images))
+                found = [file for file in found if excluded not in file.resolve().parents]
             if not found:
                 raise InputError(f"The folder {given} holds no images")
+            for file in found:
+                images.setdefault(str(file), file.relative_to(path))
         elif not path.exists() and glob.has_magic(given):
-            found = sorted(p for p in glob.glob(given, recursive=True) if not Path(p).is_dir())
-            if not found:
+            matches = sorted(p for p in glob.glob(given, recursive=True) if not Path(p).is_dir())
+            if not matches:
                 raise InputError(f"No file matches {given}")
+            for match in matches:
+                images.setdefault(match, Path(Path(match).name))
         else:
-            found = [given]
-        for file in found:
-            if file not in seen:
-                seen.add(file)
-                yield file
+            images.setdefault(given, Path(path.name))
+    return images
