@@ -74,6 +74,9 @@ def run_command(
         int | None, typer.Option(min=2, help="Faces of --data to explain; by default 500.")
     ] = None,
     photos: Annotated[Path | None, typer.Option(help="A folder of images.", **EXISTING)] = None,
+    sequences: Annotated[
+        int | None, typer.Option(min=0, help="Made films of faces; 0 for all faces of the split.")
+    ] = None,
     peers: Annotated[
         Path | None, typer.Option(help="Folder of peers' environments.", **EXISTING)
     ] = None,
@@ -98,6 +101,7 @@ def run_command(
         "split": split,
         "explained": explained,
         "photos": photos and str(photos),
+        "sequences": sequences,
         "peers": peers and str(peers),
     }
     base = QUICK if quick else Options(backbones=tuple(emonet.list_backbones()))

@@ -22,6 +22,7 @@ class Options:
         split: split of the data.
         explained: faces of the split that maps are computed for.
         photos: folder of images; None uses copies of a photo from scikit-image.
+        sequences: number of made films of faces; 0 for one of each face of the split.
         peers: folder of the peers' environments.
     """
 
@@ -37,6 +38,7 @@ class Options:
     split: str = "PublicTest"
     explained: int = 500
     photos: str | None = None
+    sequences: int = 500
     peers: str | None = None
 
     @classmethod

@@ -8,7 +8,18 @@ from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 
-from benchmarks import bovw, explain, models, networks, photos, processes, serve, start_up, training
+from benchmarks import (
+    bovw,
+    explain,
+    models,
+    networks,
+    photos,
+    processes,
+    serve,
+    start_up,
+    training,
+    video,
+)
 from benchmarks.options import Options
 from benchmarks.peers import part as peers
 from emonet.support.files import atomic_write
@@ -28,6 +39,7 @@ PARTS: dict[str, ModuleType] = {
     "start_up": start_up,
     "bovw": bovw,
     "explain": explain,
+    "video": video,
     "peers": peers,
 }
 

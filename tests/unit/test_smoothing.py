@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from emonet import Box, Detection, TrackedFace, VideoFrame
-from emonet.video.smoothing import LEAD_SECONDS, WINDOW_SECONDS, smoothed
+from emonet.video.smoothing import WINDOW_SECONDS, smoothed
 
 LABELS = ("anger", "happiness", "neutral")
 A, H = (0.8, 0.15, 0.05), (0.1, 0.85, 0.05)
@@ -59,12 +59,12 @@ def test_without_smoothing_frames_stay_as_they_are():
 def test_a_new_expression_is_told_within_half_a_second(rate):
     frames = list(smoothed(film([A] * (2 * rate) + [H] * (2 * rate), rate), "causal"))
     changed = next(frame.seconds for frame in frames if frame.faces[0].label == "happiness")
-    assert LEAD_SECONDS <= changed - 2 <= 0.5
+    assert 0 <= changed - 2 <= 0.5
     assert changes(frames) == 1
 
 
 def test_a_lead_that_does_not_last_changes_nothing():
-    short = [A] * 25 + [(0.0, 1.0, 0.0)] * 5 + [A] * 25
+    short = [A] * 25 + [(0.0, 1.0, 0.0)] * 3 + [A] * 25
     frames = list(smoothed(film(short), "causal"))
     assert max(frame.faces[0].probabilities["happiness"] for frame in frames) > 0.5
     assert set(labels(frames)) == {"anger"}
