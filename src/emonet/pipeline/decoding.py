@@ -58,8 +58,6 @@ FILES, IMAGES = Budget(MAX_FILE_BYTES), Budget(2**30)
 DECODER_BYTES = {"WEBP": 20, "AVIF": 24, "HEIF": 24}
 #: Bytes per pixel of a loaded PIL image by mode.
 MODE_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}
-#: Formats that Pillow maps to memory when it opens them by path.
-MAPPED = {"BMP", "TIFF"}
 RESULT_BYTES = 3
 #: Formats whose frames follow each other in time; an animated AVIF is refused.
 ANIMATED = {"GIF", "PNG", "WEBP"}
@@ -133,7 +131,8 @@ def decode_pil(
         data = file.read(MAX_FILE_BYTES + 1)
         file.seek(position)
         _require_size(len(data), name)
-        return _decode_lazy(image, file, data, name, max_pixels, held)
+        # A copy, because Pillow maps some files to memory, and the process ends if they shrink.
+        return _decode(data, name, max_pixels, held, frame=image.tell())[0]
 
 
 def _file_size(file: Any, name: str, *, copied: bool) -> int:
@@ -155,32 +154,6 @@ def _file_errors(name: str) -> Iterator[None]:
         raise
     except (OSError, ValueError, AttributeError) as error:
         raise ImageError(f"{name} can't be read: {error}") from error
-
-
-def _decode_lazy(
-    image: "PIL.Image.Image",
-    file: Any,
-    data: bytes,
-    name: str,
-    max_pixels: int,
-    held: ExitStack,
-) -> NDArray[np.uint8]:
-    """Decode a PIL image that is opened from a file with these bytes and not loaded yet."""
-    if image.format not in MAPPED:
-        return _released(*_to_array(image, data, name, max_pixels, held))
-    # A file that shrinks while it is mapped to memory ends the process.
-    path, image.filename = image.filename, ""  # type: ignore[attr-defined]
-    image.fp = io.BytesIO(data)  # type: ignore[attr-defined]
-    try:
-        return _released(*_to_array(image, data, name, max_pixels, held))
-    finally:
-        image.filename = path  # type: ignore[attr-defined]
-        # As Pillow does, close the file after the only image in it.
-        ended = image.fp is None and image._close_exclusive_fp_after_loading  # type: ignore[attr-defined]
-        if ended and image._exclusive_fp:  # type: ignore[attr-defined]
-            file.close()
-        elif not ended:
-            image.fp = file  # type: ignore[attr-defined]
 
 
 def _require_size(size: int, name: str, *, copied: bool = False) -> None:
@@ -207,7 +180,9 @@ def _released(pixels: NDArray[np.uint8], shrink: Callable[[int], None]) -> NDArr
     return pixels
 
 
-def _decode(data: bytes, name: str, max_pixels: int, held: ExitStack) -> DecodedFile:
+def _decode(
+    data: bytes, name: str, max_pixels: int, held: ExitStack, frame: int = 0
+) -> DecodedFile:
     from PIL import Image, UnidentifiedImageError
 
     formats = _formats()
@@ -215,6 +190,8 @@ def _decode(data: bytes, name: str, max_pixels: int, held: ExitStack) -> Decoded
     _require_size(len(data), name, copied=copied)
     try:
         with quiet(), Image.open(io.BytesIO(data), formats=formats) as image:
+            if frame:
+                image.seek(frame)
             decoded = _to_array(image, data, name, max_pixels, held)
             animated = _is_animated(image)
         return _released(*decoded), animated
