@@ -32,7 +32,7 @@ from emonet.storage.sources import BUNDLED
 FAST_CASES = 200
 SLOW_CASES = 10_000
 PREDICTED_CASES = 40
-CHUNK = 250
+CHUNK = 1000
 MEMORY = 2 * 2**30
 
 MODEL = BUNDLED / "fast"
