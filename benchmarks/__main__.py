@@ -14,6 +14,7 @@ import typer
 
 import emonet
 from benchmarks.compare import comparison
+from benchmarks.detection import detection
 from benchmarks.labels import label_limits
 from benchmarks.machine import has_gpu, machine
 from benchmarks.networks import PIXELS
@@ -147,6 +148,14 @@ def labels(
 ) -> None:
     """Print the accuracy of a model, of FER+'s voters and of both together, as JSON."""
     print(json.dumps(label_limits(model, data, ferplus, split), indent=1))
+
+
+@app.command("detection")
+def detection_command(
+    photos: Annotated[Path, typer.Option(help="A folder of photos and faces.json.", **EXISTING)],
+) -> None:
+    """Print how many faces the detectors find in photos, also in changed ones, as JSON."""
+    print(json.dumps(detection(photos), indent=1))
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 import hashlib
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,11 @@ SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 
 MOST_CANDIDATES = 5000
 LARGEST = 4096
+
+#: YuNet misses most faces that are larger, pixels.
+LARGEST_FACE = 480
+#: Larger images are searched once more at this size, for faces that fill a third of them.
+COARSE_SIDE = 240
 
 #: Guards OpenCV's log level: it is global, and several threads may build detectors.
 LOG_LEVEL = threading.Lock()
@@ -56,7 +62,7 @@ class YuNet:
             self._path = bundled_file() if model_path is None else locate_file(model_path)
         except ModelNotFoundError as error:
             raise ModelNotFoundError(f"yunet: model_path: {error}") from None
-        self._thresholds = (score_threshold, nms_threshold)
+        self._score_threshold, self._nms_threshold = score_threshold, nms_threshold
         self._max_side = max_side
         self._detector = self._create()
         # The detector stores the input size, so only one thread may use it.
@@ -64,23 +70,34 @@ class YuNet:
 
     def detect(self, image: NDArray[np.uint8]) -> list[Detection]:
         """Return the faces in an RGB uint8 (height, width, 3) image."""
+        with self._lock:
+            found = self._find(*shrunk(image, self._max_side))
+            if min(max(image.shape[:2]), self._max_side) > LARGEST_FACE:
+                # A face that fills a large picture is found only where the picture is small.
+                coarse = self._find(*shrunk(image, COARSE_SIDE))
+                least = max(image.shape[:2]) / 3
+                found += [face for face in coarse if max(face.box.width, face.box.height) > least]
+        return self._best(face for face in found if _is_plausible(face, image))
+
+    def _find(self, small: NDArray[np.uint8], factor: float) -> list[Detection]:
+        """Return the faces in an image; ``factor`` times its pixels are those of the boxes."""
         import cv2
 
-        small, factor = shrunk(image, self._max_side)
-        with self._lock:
-            self._detector.setInputSize((small.shape[1], small.shape[0]))
-            _, rows = self._detector.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
+        self._detector.setInputSize((small.shape[1], small.shape[0]))
+        _, rows = self._detector.detect(cv2.cvtColor(small, cv2.COLOR_RGB2BGR))
         detections = []
         for row in () if rows is None else np.asarray(rows, np.float32):
-            x, y, width, height, *landmarks = (row[:14] * factor).tolist()
-            # A box with a low score may lie in the padding around the image, or have any size.
-            if x + width <= 0 or y + height <= 0 or x >= image.shape[1] or y >= image.shape[0]:
-                continue
-            if not (0 < width <= 2 * image.shape[1] and 0 < height <= 2 * image.shape[0]):
-                continue
-            points = np.array(landmarks, np.float32).reshape(5, 2)
-            detections.append(Detection(Box(x, y, width, height), float(row[14]), points))
+            box, points = row[:4] * factor, row[4:14].reshape(5, 2) * factor
+            detections.append(Detection(Box(*box.tolist()), float(row[14]), points))
         return detections
+
+    def _best(self, faces: Iterable[Detection]) -> list[Detection]:
+        """Return the faces, each once, highest score first."""
+        kept: list[Detection] = []
+        for face in sorted(faces, key=lambda face: -face.score):
+            if all(_overlap(face.box, other.box) <= self._nms_threshold for other in kept):
+                kept.append(face)
+        return kept
 
     def _create(self) -> Any:
         import cv2
@@ -90,7 +107,12 @@ class YuNet:
             level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
             try:
                 return cv2.FaceDetectorYN.create(
-                    str(self._path), "", (320, 320), *self._thresholds, MOST_CANDIDATES
+                    str(self._path),
+                    "",
+                    (320, 320),
+                    self._score_threshold,
+                    self._nms_threshold,
+                    MOST_CANDIDATES,
                 )
             except cv2.error as error:
                 raise WeightsError(
@@ -111,3 +133,19 @@ def bundled_file() -> Path:
             f"yunet: {FILE} is damaged: its SHA-256 is {found}, expected {SHA256}. Reinstall emonet"
         )
     return FILE
+
+
+def _is_plausible(face: Detection, image: NDArray[np.uint8]) -> bool:
+    """Return whether a box lies in the image; one with a low score may have any size."""
+    x, y, width, height = face.box
+    most_y, most_x = image.shape[:2]
+    inside = x + width > 0 and y + height > 0 and x < most_x and y < most_y
+    return inside and 0 < width <= 2 * most_x and 0 < height <= 2 * most_y
+
+
+def _overlap(first: Box, second: Box) -> float:
+    """Return the intersection of two boxes over their union."""
+    width = min(first.x + first.width, second.x + second.width) - max(first.x, second.x)
+    height = min(first.y + first.height, second.y + second.height) - max(first.y, second.y)
+    shared = max(0.0, width) * max(0.0, height)
+    return shared / (first.width * first.height + second.width * second.height - shared)

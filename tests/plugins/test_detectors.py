@@ -5,6 +5,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -225,6 +226,22 @@ def test_yunet_without_a_threshold_reports_no_box_out_of_proportion(side: int) -
     # The guard around every detector raises where a box is.
     for found in detector.detect(np.full((side, side, 3), 127, np.uint8)):
         assert max(found.box.width, found.box.height) <= 2 * side
+
+
+@pytest.mark.parametrize("size", [480, 1000, 3000])
+def test_yunet_finds_a_face_that_fills_the_picture(photo: np.ndarray, size: int) -> None:
+    close = cv2.resize(np.ascontiguousarray(photo[40:200, 105:265]), (size, size))
+    (detection,) = emonet.create_detector("yunet").detect(close)
+    scale = size / 160
+    assert_near(detection.box, Box(35 * scale, 26 * scale, 88 * scale, 111 * scale), 25 * scale)
+    assert detection.landmarks.max() < size
+
+
+def test_yunet_finds_a_face_once_in_an_image_of_any_size(photo: np.ndarray) -> None:
+    for size in (300, 500, 900, 2000):
+        image = cv2.resize(photo, (size, size))
+        (detection,) = emonet.create_detector("yunet").detect(image)
+        assert_near(detection.box, Box(*(np.array([140, 66, 88, 111]) * size / 400)), 0.1 * size)
 
 
 def test_yunet_finds_the_face_and_its_landmarks(photo: np.ndarray) -> None:
