@@ -25,3 +25,5 @@ for media_type in IMAGE_TYPES:
     schemathesis.openapi.media_type(media_type, IMAGES)
 schemathesis.openapi.format("binary", IMAGES)
 schemathesis.openapi.format("base64", IMAGES.map(lambda data: base64.b64encode(data).decode()))
+#: Inside these images.
+schemathesis.openapi.format("box", st.sampled_from(["1,2,20,16", "0,0,32.5,24"]))

@@ -7,6 +7,7 @@ import re
 import socket
 import tempfile
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -19,6 +20,7 @@ from tests.conftest import make_faces
 from emonet import EmotionRecognizer
 from emonet.errors import ConfigError, NotFittedError
 from emonet.service import Limits, create_app
+from emonet.service.batching import BATCH_ITEMS
 from emonet.service.bodies import BodyReader
 from emonet.service.problems import ProblemError
 
@@ -108,6 +110,19 @@ def test_min_score_takes_labels_only(client, photo):
     for wrong in ("2", "x", "nan"):
         answer = client.post(f"/v1/predict?min_score={wrong}", content=photo, headers=JPEG)
         assert_problem(answer, 422, "min_score")
+
+
+def test_given_boxes_need_no_detector(client, recognizer, photo):
+    boxes = [(135, 76, 91, 91), (0, 0, 50.5, 60)]
+    path = "/v1/predict?boxes=135,76,91,91&boxes=0,0,50.5,60"
+    answer = client.post(path, json=as_json(photo, photo))
+    assert answer.status_code == 200
+    for result in answer.json()["results"]:
+        assert len(result["faces"]) == 2
+        close(result, recognizer.predict(photo, boxes=boxes).to_dict())
+    for wrong in ("1,2,3", "1,2,3,x", "", "1,2,3,4,5", "0,0,0,0", "1,1,nan,1", "900,900,5,5"):
+        answer = client.post(f"/v1/predict?boxes={wrong}", content=photo, headers=JPEG)
+        assert_problem(answer, 422, "box")
 
 
 @pytest.mark.parametrize("send", [as_json, as_form], ids=["json", "form"])
@@ -251,38 +266,56 @@ def test_a_body_that_comes_too_slowly():
     asyncio.run(run())
 
 
-def test_a_full_queue_and_a_late_answer_are_told_apart(recognizer, photo, monkeypatch):
-    go = threading.Event()
-    predict = recognizer.predict
+@pytest.fixture
+def held(recognizer, monkeypatch):
+    """Let predictions of the service wait for an event."""
+    go, stream = threading.Event(), recognizer.stream
 
     def waiting(images, **options):
-        if isinstance(images, list):
-            assert go.wait(30)
-        return predict(images, **options)
+        assert go.wait(100)
+        return stream(images, **options)
 
-    monkeypatch.setattr(recognizer, "predict", waiting)
-    limits = Limits(max_images=16, max_queued=16, timeout=2)
+    monkeypatch.setattr(recognizer, "stream", waiting)
+    yield go
+    go.set()
+
+
+def test_a_full_queue_refuses_and_recovers(recognizer, crops, held):
+    limits = Limits(max_images=BATCH_ITEMS, max_queued=BATCH_ITEMS, timeout=600)
     with TestClient(create_app(recognizer, limits=limits)) as client, ThreadPoolExecutor(9) as pool:
 
         def send(count):
-            return client.post("/v1/predict", json=as_json(*[photo] * count))
+            return client.post("/v1/predict", json=as_json(*[crops[0]] * count))
 
-        late = [pool.submit(send, 16) for _ in range(2)]
-        while "emonet_batch_images_count 2.0" not in client.get("/metrics").text:
-            pass
-        late.append(pool.submit(send, 16))
-        while "emonet_queue_images 16.0" not in client.get("/metrics").text:
-            pass
+        def until(line):
+            for _ in range(2000):
+                if f"{line}\n" in client.get("/metrics").text:
+                    return
+                time.sleep(0.01)
+            raise AssertionError(client.get("/metrics").text)
+
+        taken = [pool.submit(send, BATCH_ITEMS)]
+        until("emonet_batch_images_count 1.0")
+        taken.append(pool.submit(send, 1))
+        until("emonet_batch_images_count 2.0")
+        taken.append(pool.submit(send, BATCH_ITEMS))
+        until(f"emonet_queue_images {BATCH_ITEMS}.0")
         full = send(1)
         assert_problem(full, 503, "Too many images")
         assert full.headers["retry-after"] == "1"
         assert_problem(client.get("/readyz"), 503)
         assert client.get("/healthz").status_code == 200
-        for answer in late:
-            assert_problem(answer.result(), 503, "no result in 2 s")
-            assert answer.result().headers["retry-after"] == "1"
+        held.set()
+        assert [answer.result().status_code for answer in taken] == [200] * 3
         assert client.get("/readyz").status_code == 200
-        go.set()
+
+
+def test_a_late_answer(recognizer, photo, held):
+    with TestClient(create_app(recognizer, limits=Limits(timeout=0.5))) as client:
+        answer = client.post("/v1/predict", content=photo, headers=JPEG)
+        assert_problem(answer, 503, "no result in 0.5 s")
+        assert answer.headers["retry-after"] == "1"
+        held.set()
 
 
 def test_a_failure_of_emonet_is_a_problem_without_details(recognizer, photo, monkeypatch):
@@ -307,17 +340,19 @@ def test_large_files_of_a_form_stay_in_memory(client, monkeypatch):
 
 
 def test_the_key(recognizer, photo):
-    with TestClient(create_app(recognizer, api_key="schlüssel")) as client:
+    with TestClient(create_app(recognizer, api_key="s3cret/=")) as client:
         for headers in (
             {},
             {"Authorization": "Bearer wrong"},
             {"Authorization": "Basic schl"},
-            {"Authorization": "schlüssel".encode()},
+            {"Authorization": "s3cret/="},
+            {"Authorization": "Bearer s3cret/=x"},
+            {"Authorization": "Bearer schlüssel".encode()},
         ):
             answer = client.post("/v1/predict", content=photo, headers={**JPEG, **headers})
             assert_problem(answer, 401, "Bearer")
             assert answer.headers["www-authenticate"] == "Bearer"
-        key = {"Authorization": "Bearer schlüssel".encode()}
+        key = {"Authorization": "Bearer s3cret/="}
         answer = client.post("/v1/predict", content=photo, headers={**JPEG, **key})
         assert answer.status_code == 200
         for path in ("/healthz", "/readyz", "/metrics", "/docs"):
@@ -374,8 +409,9 @@ def test_the_description_names_every_status(client):
 
 
 def test_what_can_not_be_served_is_refused(recognizer):
-    with pytest.raises(ConfigError, match="key is empty"):
-        create_app(recognizer, api_key="")
+    for key in ("", "two words", "schlüssel"):
+        with pytest.raises(ConfigError, match="The API key must be"):
+            create_app(recognizer, api_key=key)
     with pytest.raises(NotFittedError):
         create_app(EmotionRecognizer())
     for wrong in ({"max_body": 0}, {"timeout": 0}, {"max_images": 2, "max_queued": 1}):

@@ -26,7 +26,7 @@ def create_app(
             None accepts requests without a key.
 
     Raises:
-        ConfigError: the key is empty.
+        ConfigError: the key is empty, or has other characters than ASCII letters, digits and signs.
         MissingDependencyError: the extra ``serve`` is not installed.
         NotFittedError: the recognizer has no weights.
 

@@ -2,9 +2,10 @@
 
 import asyncio
 import hmac
-from collections.abc import AsyncIterator, Sequence
+import re
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -13,11 +14,12 @@ from fastapi.responses import JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from fastapi_offline import FastAPIOffline
 from numpy.typing import NDArray
+from pydantic import Field
 
 from emonet.errors import ConfigError, ImageError
 from emonet.recognizer import EmotionRecognizer
 from emonet.results import ImageResult
-from emonet.service.batching import Batcher, QueueFullError
+from emonet.service.batching import Batcher, Item, QueueFullError, Result
 from emonet.service.bodies import BodyReader
 from emonet.service.limits import Limits
 from emonet.service.metrics import CONTENT_TYPE_LATEST, MeasureRequests, Metrics
@@ -31,13 +33,18 @@ several files, or JSON with images in base64. A label describes how an expressio
 not tell what a person feels.
 """
 
+#: Most boxes in a request; its line of parameters is bounded too.
+MAX_BOXES = 100
+
+
+Box = Annotated[str, Field(json_schema_extra={"format": "box", "examples": ["135,76,91,91"]})]
 Probability = NDArray[np.float32]
 
 
 def build_app(recognizer: EmotionRecognizer, limits: Limits, api_key: str | None) -> FastAPI:
     """Return the application; ``emonet.service.create_app`` describes it."""
-    if api_key == "":
-        raise ConfigError("The API key is empty. Set a key, or None to accept every request")
+    if api_key is not None and not re.fullmatch("[!-~]+", api_key):
+        raise ConfigError("The API key must be ASCII letters, digits and signs without a space")
     _ = recognizer.weights  # raises if there are none
     service = _Service(recognizer, limits)
 
@@ -69,6 +76,14 @@ def warm_up(recognizer: EmotionRecognizer) -> None:
     recognizer.predict_proba(np.zeros((1, height, width), np.uint8))
 
 
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """An image, and the boxes of its faces if the caller has found them."""
+
+    data: bytes
+    boxes: Sequence[Sequence[float]] | None
+
+
 class _Service:
     """What the endpoints share."""
 
@@ -76,29 +91,51 @@ class _Service:
         self.recognizer, self.limits = recognizer, limits
         self.metrics = Metrics()
         self.bodies = BodyReader(limits)
-        self.photos: Batcher[bytes, ImageResult] = Batcher(
-            recognizer.predict, most=limits.max_queued, started=self.metrics.batch.observe
+        self.photos: Batcher[Photo, ImageResult] = Batcher(
+            self._predict, most=limits.max_queued, started=self.metrics.batch.observe
         )
         self.crops: Batcher[bytes, Probability | ImageError] = Batcher(
             self._classify, most=limits.max_queued, started=self.metrics.batch.observe
         )
+        self.metrics.queue.set_function(lambda: len(self.photos) + len(self.crops))
 
     def close(self) -> None:
         self.photos.close()
         self.crops.close()
 
-    async def answer(self, request: Request, batcher: Batcher[bytes, Any]) -> list[Any]:
-        """Return a result for each image of a request, with its name in a form."""
+    async def answer(
+        self, request: Request, batcher: Batcher[Item, Result], item: Callable[[bytes], Item]
+    ) -> list[tuple[str | None, Result]]:
+        """Return a result for each image of a request, with its name in a form.
+
+        Args:
+            request: has the images.
+            batcher: processes them.
+            item: makes the batcher's item of an image.
+
+        Raises:
+            ProblemError: the request can't be answered.
+        """
         deadline = asyncio.get_running_loop().time() + self.limits.timeout
         async with self.bodies.read(request, deadline) as uploads:
             try:
                 async with asyncio.timeout_at(deadline):
-                    results = await batcher.submit([upload.data for upload in uploads])
+                    results = await batcher.submit([item(upload.data) for upload in uploads])
             except QueueFullError:
                 raise busy("Too many images wait. Try again.") from None
             except TimeoutError:
                 raise busy(f"There was no result in {self.limits.timeout:g} s.") from None
             return [(upload.name, result) for upload, result in zip(uploads, results, strict=True)]
+
+    def _predict(self, photos: Sequence[Photo]) -> list[ImageResult]:
+        """Find and classify faces; photos with boxes need no search for faces."""
+        search = [photo.data for photo in photos if photo.boxes is None]
+        given = [photo for photo in photos if photo.boxes is not None]
+        searched = self.recognizer.stream(search)
+        framed = self.recognizer.stream(
+            [photo.data for photo in given], boxes=[photo.boxes or () for photo in given]
+        )
+        return [next(searched if photo.boxes is None else framed) for photo in photos]
 
     def _classify(self, crops: Sequence[bytes]) -> list[Probability | ImageError]:
         """Classify face crops; an unreadable one does not harm the others of its batch."""
@@ -153,8 +190,18 @@ def _predictions(service: _Service, api_key: str | None) -> APIRouter:
             float,
             Query(ge=0, le=1, description="Faces with a lower score get no label (`null`)."),
         ] = 0.0,
+        boxes: Annotated[
+            list[Box] | None,
+            Query(
+                description="The faces, if you have found them: `x,y,width,height` in pixels for "
+                "each face. Repeat the parameter for several faces; the boxes hold for every "
+                "image of the request. No face detector runs.",
+                max_length=MAX_BOXES,
+            ),
+        ] = None,
     ) -> Response:
-        answers = await service.answer(request, service.photos)
+        given = None if boxes is None else [_box(text) for text in boxes]
+        answers = await service.answer(request, service.photos, lambda data: Photo(data, given))
         results = [replace(result, path=name) for name, result in answers]
         failed = [result.error for result in results if result.error is not None]
         service.metrics.images.labels("failed").inc(len(failed))
@@ -172,14 +219,25 @@ def _predictions(service: _Service, api_key: str | None) -> APIRouter:
         openapi_extra=request_body("face crops, framed as the training faces are"),
     )
     async def predict_proba(request: Request) -> Response:
-        answers = await service.answer(request, service.crops)
+        answers = await service.answer(request, service.crops, lambda data: data)
+        rows = []
         for place, (_, result) in enumerate(answers):
             if isinstance(result, ImageError):
                 raise ProblemError(422, f"Image {place}: {result}")
-        rows = [result.tolist() for _, result in answers]
+            rows.append(result.tolist())
         return JSONResponse({"labels": service.recognizer.labels, "probabilities": rows})
 
     return router
+
+
+def _box(text: str) -> list[float]:
+    try:
+        box = [float(part) for part in text.split(",")]
+    except ValueError:
+        box = []
+    if len(box) != 4:
+        raise ProblemError(422, f"A box must be x,y,width,height in pixels, got {text!r:.80}")
+    return box
 
 
 def _json(result: ImageResult, min_score: float) -> dict[str, Any]:
