@@ -29,7 +29,7 @@ STYLE = """
 
 
 def main():
-    """Write result.webp, bovw-face.svg and bovw-axis.svg."""
+    """Write result.webp, explanation.webp, bovw-face.svg and bovw-axis.svg."""
     photo = FOLDER / "sample.png"
     image = Image.open(emonet.sample_photo()).crop((0, 0, 400, 352)).resize((800, 704))
     image.save(photo)
@@ -37,6 +37,7 @@ def main():
         recognizer = emonet.EmotionRecognizer.from_pretrained()
         result = recognizer.predict(photo)
         result.draw().save(FOLDER / "result.webp", quality=85)
+        explain(recognizer, photo).save(FOLDER / "explanation.webp", quality=85)
     finally:
         photo.unlink()
     framing = recognizer.config.framing_for(recognizer.config.detector.name)
@@ -44,6 +45,16 @@ def main():
     (crop,) = crop_faces(np.asarray(image), detections, framing, [(SIDE, SIDE)])[SIDE, SIDE]
     (FOLDER / "bovw-face.svg").write_text(draw_face(crop))
     (FOLDER / "bovw-axis.svg").write_text(draw_axis())
+
+
+def explain(recognizer, photo):
+    """Return what speaks for happiness, by class activation maps and by occlusion."""
+    around = (210, 20, 570, 380)
+    both = Image.new("RGB", (740, 360), "white")
+    for left, method in ((0, "cam"), (380, "occlusion")):
+        drawn = recognizer.explain(photo, method=method).draw()
+        both.paste(drawn.crop(around), (left, 0))
+    return both
 
 
 def draw_face(crop):
