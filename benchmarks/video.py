@@ -243,7 +243,7 @@ SCENE_SECONDS = 4.0
 
 
 def _tracks(case: str, options: Options) -> dict:
-    films = 3 if options.quick else 100
+    films = 3 if options.quick else 40
     switches = fragments = people = 0
     random = np.random.default_rng(0)
     for _ in range(films):

@@ -17,9 +17,9 @@ from emonet.results import Box, Face
 #: A track without a face for this long has ended, seconds.
 LOST_SECONDS = 1.0
 #: How fast a velocity follows its measurements, seconds.
-VELOCITY_SECONDS = 0.15
+VELOCITY_SECONDS = 0.3
 #: A lost face slows down: without a detection, it moves on for this long, seconds.
-GLIDE_SECONDS = 0.3
+GLIDE_SECONDS = 0.6
 #: A face may move by so many of its sizes in a second beyond the prediction.
 SIZES_PER_SECOND = 2.0
 MAX_MARGIN = 0.5
@@ -81,9 +81,12 @@ class Tracker:
         numbers: list[int | None] = [None] * len(faces)
         first = [index for index, sure in enumerate(confident) if sure]
         second = [index for index, sure in enumerate(confident) if not sure]
-        seen_before = [track for track in self._tracks if not track.lost]
+        # Lost tracks wait: their predictions are vague, and would take the faces of others.
+        seen = [track for track in self._tracks if not track.lost]
+        lost = [track for track in self._tracks if track.lost]
         taken: set[int] = set()
-        for indices, candidates in ((first, self._tracks), (second, seen_before)):
+        for rows_left, candidates in ((first, seen), (first, lost), (second, seen)):
+            indices = [index for index in rows_left if numbers[index] is None]
             free = [track for track in candidates if track.number not in taken]
             for row, column in _match(boxes[indices], free, seconds):
                 free[column].take(boxes[indices[row]], seconds)
