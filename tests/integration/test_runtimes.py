@@ -372,6 +372,36 @@ class TestStrangersGraphs:
         graph = self.graph(first, *products, last, out, initializers=constants)
         self.no_graph(graph, "operations for each face")
 
+    @pytest.mark.parametrize(
+        ("operator", "options", "slow"),
+        [
+            ("Relu", {}, False),
+            ("Transpose", {"perm": [0, 2, 1]}, False),
+            ("Transpose", {"perm": [1, 2, 0]}, True),
+            ("Softmax", {"axis": 1}, True),
+            ("ReduceLogSumExp", {"axes": [2], "keepdims": 0}, True),
+        ],
+    )
+    def test_operators_count_by_the_time_that_they_take(self, operator, options, slow):
+        steps = [helper.make_node(operator, ["x0"], [f"x{i + 1}"], **options) for i in range(2500)]
+        first = helper.make_node("Resize", ["faces", "", "", "large"], ["x0"])
+        last = helper.make_node("ReduceMax", ["x0"], ["most"], axes=[2], keepdims=0)
+        out = helper.make_node("Slice", ["most", "start", "end", "axis"], ["probabilities"])
+        numbers = {"large": [128, 512, 512], "start": [0], "end": [7], "axis": [1]}
+        constants = [numpy_helper.from_array(np.array(v), k) for k, v in numbers.items()]
+        graph = self.graph(first, *steps, last, out, initializers=constants)
+        if slow:
+            self.no_graph(graph, "operations for each face")
+        else:
+            check_graph(graph, {}, where="the graph")
+
+    def test_cubic_interpolation_is_refused(self):
+        first = helper.make_node("Resize", ["faces", "", "", "large"], ["x0"], mode="cubic")
+        last = helper.make_node("ReduceMax", ["x0"], ["probabilities"], axes=[2], keepdims=0)
+        large = numpy_helper.from_array(np.array([128, 7, 512]), "large")
+        graph = self.graph(first, last, initializers=[large])
+        self.no_graph(graph, "a value of mode")
+
     @pytest.mark.parametrize("operator", ["Div", "Neg", "ReduceMean"])
     def test_integers_are_not_divided(self, operator):
         """INT_MIN / -1 ends the process."""

@@ -22,9 +22,11 @@ MAX_NODES = 20_000
 MAX_RANK = 8
 #: Largest value for a batch of faces, bytes. resnet50 with 512x512 pixels needs this size.
 MAX_VALUE_BYTES = 2**31
-#: Most multiplications and additions for one face. inception_resnet_v2 with 512x512 pixels needs
-#: 39e9.
+#: Most work for one face, in multiplications and additions of a convolution. resnet50 with
+#: 224x224 pixels needs 9e9, and five times as much with 512x512.
 MAX_WORK = 2**36
+#: What one number costs that an operator reads or writes, in the same unit; measured.
+NUMBER_WORK, SLOW_WORK = 16, 128
 #: Limits for constant folding: onnxruntime computes values from constants while it loads a graph.
 #: The bytes read and written may be MAX_CONSTANT_RATIO times the bytes of the constants, plus
 #: MAX_CONSTANT_BYTES. The exporter slices, squeezes and transposes each weight.
@@ -56,6 +58,10 @@ ALLOWED = INTEGERS | PRODUCTS | {
     "ReduceL1", "ReduceL2", "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum",
     "ReduceSumSquare", "Relu", "Resize", "Selu", "Sigmoid", "Sign", "Sin", "Softmax", "Softplus",
     "Softsign", "Sqrt", "Sum", "Tanh", "ThresholdedRelu",
+}  # fmt: skip
+#: Operators that take far longer than others for each number.
+SLOW = {name for name in ALLOWED if name.startswith("Reduce")} | {
+    "Gather", "LRN", "LogSoftmax", "Mish", "Pow", "Softmax", "Softplus",
 }  # fmt: skip
 #: Operators whose inputs after the first set the size of the result. These inputs must be
 #: constants in the file.
@@ -216,6 +222,8 @@ def _check_attribute(attribute: "onnx.AttributeProto", operator: str) -> None:
         and (kind not in (kinds.INT, kinds.INTS) or all(low <= n <= MAX_SIZE for n in numbers))
         and all(map(math.isfinite, (attribute.f, *attribute.floats)))
         and (name != "to" or attribute.i in _itemsizes())
+        # onnxruntime takes a hundred times longer for this interpolation than for others.
+        and attribute.s != b"cubic"
     )
     if not legal and operator != "Constant":
         raise _Refused(f"gives {operator} a value of {name} that is not allowed")
@@ -342,10 +350,15 @@ def _check_work(
 
 
 def _work(node: "onnx.NodeProto", shapes: Mapping[str, Shape]) -> int:
-    """Estimate the number of multiplications and additions of an operator."""
+    """Estimate the work of an operator, in multiplications and additions of a convolution."""
     inputs = [shapes[name] for name in node.input if name]
     outputs = [shapes[name] for name in node.output if name]
-    work = sum(map(math.prod, (*inputs, *outputs)))
+    slow = node.op_type in SLOW
+    if node.op_type == "Transpose":
+        # The exporter turns the pixels of each face. Other numbers are far from each other.
+        slow = len(inputs[0]) > 4 or [list(a.ints)[:1] for a in node.attribute] != [[0]]
+    cost = SLOW_WORK if slow else NUMBER_WORK
+    work = cost * sum(map(math.prod, (*inputs, *outputs)))
     match node.op_type:
         case "Conv":
             return work + math.prod(outputs[0]) * math.prod(inputs[1][1:])
@@ -358,7 +371,7 @@ def _work(node: "onnx.NodeProto", shapes: Mapping[str, Shape]) -> int:
         case "MaxPool" | "AveragePool" | "LRN":
             kernels = [a for a in node.attribute if a.name in ("kernel_shape", "size")]
             sizes = [int(size) for kernel in kernels for size in (*kernel.ints, kernel.i or 1)]
-            return work + math.prod(outputs[0]) * math.prod(sizes)
+            return work + cost * math.prod(outputs[0]) * math.prod(sizes)
     return work
 
 
