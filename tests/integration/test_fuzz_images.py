@@ -128,7 +128,7 @@ def run(start, count):
         [sys.executable, "-W", "always", __file__, str(start), str(count)],
         capture_output=True,
         text=True,
-        timeout=60 * SECONDS,
+        timeout=3600,
         check=False,
     )
     last = done.stdout.splitlines()[-1:]
@@ -156,13 +156,13 @@ def main():
     whole_files()
     load_image(whole_files()[0])
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
-    limit = int(used) + SECONDS
-    resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
     start, count = map(int, sys.argv[1:])
     images = 0
     for number in range(start, start + count):
         print(number, flush=True)
+        used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
+        _, most = resource.getrlimit(resource.RLIMIT_CPU)
+        resource.setrlimit(resource.RLIMIT_CPU, (int(used) + SECONDS, most))
         try:
             pixels = load_image(case(number))
             assert pixels.dtype == np.uint8
