@@ -7,7 +7,7 @@
 
 from typing import TYPE_CHECKING
 
-from emonet.config import Framing, HeadConfig
+from emonet.config import ClassPrior, Framing, HeadConfig
 from emonet.data import FaceDataset, load_dataset
 from emonet.data.augmentation import Augmentation
 from emonet.drawing import draw
@@ -52,6 +52,7 @@ __all__ = [
     "Box",
     "Calibration",
     "CalibrationFigures",
+    "ClassPrior",
     "ClassReport",
     "Coverage",
     "Detection",

@@ -60,6 +60,8 @@ INVISIBLE = re.compile(
 #: The views of a face that a prediction averages over: see network.views.
 TestTimeAugmentation = Literal["none", "horizontal_flip", "shift"]
 GraphPrecision = Literal["float32", "int8"]
+#: ``eyes``: the crop of a tilted head is turned, so that its eyes are level.
+Alignment = Literal["none", "eyes"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,12 +170,39 @@ class Framing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClassPrior:
+    """How frequent each class is expected to be where the model is used.
+
+    Attributes:
+        shares: expected share of each class, 1e-6 to 1; they sum to 1.
+        strength: 0 keeps the shares of the training data, 1 takes the expected ones.
+    """
+
+    shares: dict[str, float]
+    strength: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Validate shares and strength."""
+        shares = list(self.shares.values())
+        if not all(1e-6 <= share <= 1 for share in shares) or not 0.999 <= sum(shares) <= 1.001:
+            raise ConfigError(
+                f"prior.shares: each must be 1e-6 to 1, and their sum 1, got {self.shares!a:.200}"
+            )
+        if not 0 <= self.strength <= 1:
+            raise ConfigError(f"prior.strength: must be 0 to 1, got {self.strength}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelConfig:
     """The configuration of a model: everything but weights, graphs and record.
 
     Attributes:
         framing: framing by detector name; the detector used in training comes first.
+        alignment: ``eyes`` turns the crop of a tilted head, so that its eyes are level, if the
+            detector has five landmarks; ``none`` leaves it as it is.
         temperature: divides the log-probabilities of the ensemble; 1 changes nothing.
+        training_counts: number of training faces by label; empty if unknown.
+        prior: how frequent each class is expected to be; None for as frequent as in training.
         test_time_augmentation: ``none``; ``horizontal_flip``, the mean over a face and its mirror
             image; ``shift``, the mean over both, in place and shifted in four directions.
         files: SHA-256 of each weights file and each graph, by file name; empty until saved.
@@ -187,8 +216,11 @@ class ModelConfig:
     labels: tuple[str, ...] = FER2013
     detector: ComponentConfig
     framing: dict[Name, Framing] = field(default_factory=dict)
+    alignment: Alignment = "none"
     networks: tuple[NetworkConfig, ...]
     temperature: float = 1.0
+    training_counts: dict[str, int] = field(default_factory=dict)
+    prior: ClassPrior | None = None
     test_time_augmentation: TestTimeAugmentation = "none"
     files: dict[FileName, Digest] = field(default_factory=dict)
 
@@ -230,6 +262,24 @@ class ModelConfig:
                 f"temperature: must be 0.1 to 100, got {self.temperature}",
             ),
             (
+                not self.training_counts
+                or (
+                    set(self.training_counts) == set(labels)
+                    and all(1 <= number <= 1e12 for number in self.training_counts.values())
+                ),
+                f"training_counts: must have a number above 0 for each label, got "
+                f"{self.training_counts!a:.200}",
+            ),
+            (
+                self.prior is None
+                or (set(self.prior.shares) == set(labels) == set(self.training_counts)),
+                "prior: needs a share for each label, and training_counts",
+            ),
+            (
+                self.alignment in get_args(Alignment),
+                f"alignment: must be 'none' or 'eyes', got {self.alignment!r:.80}",
+            ),
+            (
                 self.test_time_augmentation in views,
                 f"test_time_augmentation: must be one of {', '.join(views)}, got "
                 f"{self.test_time_augmentation!r:.80}",
@@ -243,6 +293,17 @@ class ModelConfig:
     def face_sizes(self) -> tuple[tuple[int, int], ...]:
         """The different face sizes of the networks, (height, width), largest first."""
         return tuple(sorted({network.face_size for network in self.networks}, reverse=True))
+
+    @property
+    def class_factors(self) -> tuple[float, ...] | None:
+        """What the prior multiplies each class's probability by, in label order; None without."""
+        if self.prior is None:
+            return None
+        total, prior = sum(self.training_counts.values()), self.prior
+        return tuple(
+            (prior.shares[label] / (self.training_counts[label] / total)) ** prior.strength
+            for label in self.labels
+        )
 
     def framing_for(self, detector: str) -> Framing:
         """Return a detector's framing; by default the first detector's."""
@@ -264,8 +325,14 @@ class ModelConfig:
         return replace(self, networks=networks)
 
     def untrained(self) -> "ModelConfig":
-        """Return the config without values that follow from weights: int8, temperature, digests."""
-        return replace(self.with_graph_precision("float32"), temperature=1.0, files={})
+        """Return the config without values that follow from weights, such as the temperature."""
+        return replace(
+            self.with_graph_precision("float32"),
+            temperature=1.0,
+            training_counts={},
+            prior=None,
+            files={},
+        )
 
 
 def _is_plain(label: Any) -> bool:

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from math import isfinite
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Self, cast, get_args, overload
@@ -15,7 +16,14 @@ from numpy.typing import NDArray
 from emonet.assembly.components import Features, describe_component, describe_network, portable
 from emonet.assembly.exports import ExportFormat, export, export_format, quantise, with_graphs
 from emonet.assembly.sessions import Sessions
-from emonet.config import Framing, HeadConfig, ModelConfig, TestTimeAugmentation
+from emonet.config import (
+    Alignment,
+    ClassPrior,
+    Framing,
+    HeadConfig,
+    ModelConfig,
+    TestTimeAugmentation,
+)
 from emonet.data import FaceDataset, Labelled, as_dataset
 from emonet.errors import ConfigError, InputError
 from emonet.evaluation.calibration import calibrate
@@ -25,7 +33,7 @@ from emonet.labels import FER2013, label_set
 from emonet.model import Model, Weights
 from emonet.network.quantising import MEASURED_FACES
 from emonet.pipeline.boxes import GivenBoxes
-from emonet.pipeline.crops import located_crops
+from emonet.pipeline.crops import has_own_square, located_crops
 from emonet.pipeline.framing import evenly_spread, measure_framing
 from emonet.pipeline.images import (
     ImageSource,
@@ -84,6 +92,8 @@ class EmotionRecognizer:
         detector_config: settings that differ from the detector's defaults.
         head: the layers between features and probabilities.
         face_size: (height, width) that faces are resized to, pixels.
+        alignment: ``"eyes"`` turns the crop of a tilted head, so that its eyes are level, if the
+            detector has landmarks; ``"none"`` leaves it as it is.
         subtract_mean_face: subtract the mean training face, as the paper does.
         pretrained: start training from the backbone's own pretrained weights.
         device: ``"cpu"``, ``"cuda"``, or ``"auto"`` for a GPU if the runtime finds one.
@@ -107,6 +117,7 @@ class EmotionRecognizer:
         detector_config: Mapping[str, Json] | None = None,
         head: HeadConfig | None = None,
         face_size: tuple[int, int] = (48, 48),
+        alignment: Alignment = "eyes",
         subtract_mean_face: bool = False,
         pretrained: bool = False,
         device: Device = "auto",
@@ -127,6 +138,7 @@ class EmotionRecognizer:
             labels=label_set(labels),
             detector=describe_component(Kind.DETECTOR, detector, detector_config or {}),
             networks=(network,),
+            alignment=alignment,
         )
         self._hold(Model(config=config), device=device, pretrained=pretrained)
 
@@ -439,13 +451,15 @@ class EmotionRecognizer:
         return stream_results(
             images,
             detectors=sessions.detectors if boxes is None else None,
-            framing=framing or config.framing_for(config.detector.name),
+            framing=framing or config.framing.get(config.detector.name),
             face_sizes=config.face_sizes,
             classify=lambda faces: sessions.ensemble.predict_proba(faces),
             labels=config.labels,
             min_score=min_score,
             ahead=ahead,
             boxes=boxes,
+            alignment=config.alignment,
+            fallback=sessions.unknown_framing,
         )
 
     def stream_video(
@@ -556,8 +570,11 @@ class EmotionRecognizer:
             (48, 48)
         """
         config = self._model.config
-        framing = config.framing_for(config.detector.name)
-        return located_crops(load_image(image), detections, framing, config.face_sizes[0])
+        framing = config.framing.get(config.detector.name)
+        if framing is None and not all(map(has_own_square, detections)):
+            framing = self._sessions.unknown_framing()
+        size = config.face_sizes[0]
+        return located_crops(load_image(image), detections, framing, size, config.alignment)
 
     def activation_maps(
         self, faces: NDArray[np.uint8] | Iterable[ImageSource]
@@ -565,8 +582,8 @@ class EmotionRecognizer:
         """Return class activation maps of face crops (Zhou et al. 2016), without TensorFlow.
 
         A map's mean is the logit of its class, divided by the temperature. So for one network
-        without test-time augmentation, the softmax of the means is ``predict_proba``. An ensemble
-        averages the maps of its members and views by their weights.
+        without test-time augmentation or class prior, the softmax of the means is
+        ``predict_proba``. An ensemble averages the maps of its members and views by their weights.
 
         Args:
             faces: as for predict_proba.
@@ -729,6 +746,7 @@ class EmotionRecognizer:
         distillation = None
         if teacher is not None:
             distillation = Distillation(teacher._sessions, teacher_weight, teaching)
+        counts = np.bincount(train_set.classes, minlength=len(self.labels))
         framed = self._framed(train_set.images)
         if self._model.weights and start_from is None:
             logger.warning(
@@ -750,7 +768,10 @@ class EmotionRecognizer:
                 start_from=None if start_from is None else start_from._model,
                 callbacks=callbacks,
             )
-        return self._become(trained)
+        counted = dict(zip(self.labels, counts.tolist(), strict=True))
+        return self._become(
+            replace(trained, config=replace(trained.config, training_counts=counted))
+        )
 
     def fit_weights(self, data: Labelled, *, seed: int = 0) -> Self:
         """Fit the weights of an ensemble's members by differential evolution.
@@ -828,7 +849,7 @@ class EmotionRecognizer:
         require("evaluate", "Calibration")
         seed = require_seed("calibrate", seed)
         dataset, sessions = self._dataset(data), self._sessions
-        raw = replace(sessions.ensemble, temperature=1.0)
+        raw = replace(sessions.ensemble, temperature=1.0, class_factors=None)
 
         def predict_proba(faces: NDArray[np.uint8]) -> NDArray[np.float32]:
             return raw.predict_proba(sessions.by_size(faces))
@@ -872,6 +893,54 @@ class EmotionRecognizer:
             return changed
         record = self._model.record.without_figures()
         return changed._become(replace(self._model, config=config, record=record))
+
+    def with_prior(
+        self,
+        prior: str | Mapping[str, float],
+        *,
+        strength: float = 1.0,
+        training: Mapping[str, int] | None = None,
+    ) -> Self:
+        """Return a copy that expects other frequencies of the classes than in training.
+
+        Each probability is multiplied by ``(expected share / training share) ** strength``, after
+        the temperature (Saerens et al. 2002). The prior is saved with the model. The record of the
+        copy has no figures, because they do not hold for it; evaluate and calibrate it again.
+
+        Args:
+            prior: ``"balanced"``: all classes are equally frequent; ``"training"``: as in the
+                training data, which removes a prior; or the expected share of each label. Shares
+                are divided by their sum.
+            strength: 0..1; 0 changes nothing. A half is a cautious choice.
+            training: number of training faces by label, for a model that does not know them.
+
+        Raises:
+            ConfigError: a share is missing or not above 0, strength is not in 0..1, or the numbers
+                of training faces are unknown.
+
+        Examples:
+            >>> recognizer = EmotionRecognizer.from_pretrained("tiny").with_prior("balanced")
+            >>> recognizer.config.prior.strength
+            1.0
+        """
+        config = self._model.config
+        if training is not None:
+            config = replace(config, training_counts=dict(training))
+        require_number("with_prior", "strength", strength, 0, 1)
+        chosen = None
+        if prior != "training":
+            if not config.training_counts:
+                raise ConfigError(
+                    "The model does not know how many training faces each class had. Pass them: "
+                    "training={label: number}"
+                )
+            shares = prior_shares(prior, config.labels)
+            chosen = ClassPrior(shares=shares, strength=float(strength))
+        config = replace(config, prior=chosen)
+        record = self._model.record
+        if config.prior != self._model.config.prior:
+            record = record.without_figures()
+        return copy.copy(self)._become(replace(self._model, config=config, record=record))
 
     def note_evaluation(
         self, split: str, report: Report, robustness: Robustness | None = None
@@ -1074,6 +1143,26 @@ def _in_folder(images: Any) -> Any:
 def _with_source(result: ImageResult, image: Any) -> ImageResult:
     """Return a result that holds its image, unless the image is a file that can be read again."""
     return result if result.path is not None else replace(result, source=image)
+
+
+def prior_shares(prior: Any, labels: tuple[str, ...]) -> dict[str, float]:
+    """Return the share of each label that with_prior's argument stands for; they sum to 1."""
+    if prior == "balanced":
+        return dict.fromkeys(labels, 1 / len(labels))
+    if not isinstance(prior, Mapping):
+        raise ConfigError(
+            f"prior must be 'balanced', 'training' or a share for each label, got {prior!r:.80}"
+        )
+    if set(prior) != set(labels):
+        raise ConfigError(
+            f"prior must have a share for each of {', '.join(labels)}, got {list(prior)!r:.200}"
+        )
+    for label in labels:
+        require_number("prior", label, prior[label], 1e-6)
+    total = sum(prior.values())
+    if not isfinite(total):
+        raise ConfigError(f"prior must have finite shares, got {dict(prior)!r:.200}")
+    return {label: prior[label] / total for label in labels}
 
 
 def require_recognizers(function: str, *given: Any) -> None:

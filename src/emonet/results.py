@@ -1,8 +1,9 @@
 """Results of detection and prediction: small frozen dataclasses."""
 
+from cmath import phase
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from math import floor
+from math import degrees, floor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,7 +45,9 @@ class Detection:
     Attributes:
         box: bounding box of the face; it may extend beyond the image.
         score: confidence of the detector, in its own scale; larger is more confident.
-        landmarks: (n, 2) float x, y in pixels of the image; None if the detector has none.
+        landmarks: (n, 2) float x, y in pixels of the image; None if the detector has none. Five
+            landmarks are the right eye, the left eye, the tip of the nose, and the right and left
+            corners of the mouth. Right and left are the person's own.
         framed: crop the face along the box itself, because the box is framed as a face crop.
     """
 
@@ -52,6 +55,18 @@ class Detection:
     score: float = 1.0
     landmarks: NDArray[np.float32] | None = field(default=None, compare=False)
     framed: bool = False
+
+    @property
+    def roll(self) -> float:
+        """How far the head is tilted to a shoulder, degrees; positive is clockwise in the image.
+
+        It follows from five landmarks, also of a face in profile; without them, it is 0.
+        """
+        if self.landmarks is None or len(self.landmarks) != 5:
+            return 0.0
+        right_eye, left_eye, _, *mouth = (complex(x, y) for x, y in self.landmarks)
+        down = sum(mouth) / 2 - (right_eye + left_eye) / 2
+        return degrees(phase((left_eye - right_eye) - 1j * down))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -75,6 +75,7 @@ def build_ensemble(model: Model, device: Device = "auto") -> Ensemble:
         ],
         weights=[part.weight for part in config.networks],
         temperature=config.temperature,
+        class_factors=config.class_factors,
         augmentation=config.test_time_augmentation,
     )
 

@@ -1,6 +1,7 @@
 """Sessions: networks and detectors built from a Model at first use."""
 
 import ctypes
+import logging
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from emonet.assembly.activations import build_activation_maps
 from emonet.assembly.networks import build_detector, build_ensemble, runtime_of
-from emonet.config import NetworkConfig
+from emonet.config import Framing, NetworkConfig
 from emonet.model import Model
 from emonet.network.activations import ActivationMaps
 from emonet.network.ensemble import Ensemble
@@ -22,6 +23,8 @@ from emonet.pipeline.detection import DetectorPool
 from emonet.pipeline.images import ImageSource
 from emonet.runtimes import Device, RuntimeName
 from emonet.support.forking import after_fork
+
+logger = logging.getLogger("emonet")
 
 
 class Sessions:
@@ -34,6 +37,7 @@ class Sessions:
         self._activation_maps: ActivationMaps | None = None
         self._detectors: DetectorPool | None = None
         self._lock = threading.RLock()
+        self._warned = False
         _all.add(self)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -65,6 +69,7 @@ class Sessions:
                     self._ensemble,
                     weights=[part.weight for part in model.config.networks],
                     temperature=model.config.temperature,
+                    class_factors=model.config.class_factors,
                     augmentation=model.config.test_time_augmentation,
                 )
         return sessions
@@ -96,6 +101,22 @@ class Sessions:
                 with detectors.borrow():
                     self._detectors = detectors
             return self._detectors
+
+    def unknown_framing(self) -> Framing:
+        """Return the framing to use for a detector that the model was not measured with.
+
+        The first call logs a warning.
+        """
+        config = self.model.config
+        with self._lock:
+            if not self._warned:
+                logger.warning(
+                    "The model does not know how the detector %s frames faces, so labels may be "
+                    "wrong. Measure it: emonet framing MODEL --data DATA --detector %s",
+                    config.detector.name, config.detector.name,
+                )  # fmt: skip
+                self._warned = True
+        return config.framing_for(config.detector.name)
 
     @property
     def runtimes(self) -> dict[str, RuntimeName]:

@@ -1,7 +1,7 @@
 """Calibration: fit a temperature, and measure how well scores match accuracy."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from emonet.data import FaceDataset
 from emonet.evaluation.report import expected_calibration_error, make_report
 from emonet.model import Model
-from emonet.network.ensemble import apply_temperature
+from emonet.network.ensemble import apply_factors, apply_temperature
 from emonet.records import Calibration, CalibrationFigures, Coverage, Report
 
 logger = logging.getLogger("emonet")
@@ -36,7 +36,8 @@ def calibrate(
         seed: seed of the split into halves, which have the same class proportions.
     """
     fitting, measuring = dataset.hold_out(0.5, seed=seed)
-    temperature = fit_temperature(predict_proba(fitting.images), fitting.classes)
+    factors = model.config.class_factors
+    temperature = fit_temperature(predict_proba(fitting.images), fitting.classes, factors)
     calibration = measure_calibration(
         temperature,
         predict_proba(measuring.images),
@@ -44,6 +45,7 @@ def calibrate(
         model.config.labels,
         fitted_on=len(fitting),
         seed=seed,
+        factors=factors,
     )
     return replace(
         model,
@@ -52,21 +54,27 @@ def calibrate(
     )
 
 
-def fit_temperature(probabilities: NDArray[np.float32], classes: NDArray[np.int64]) -> float:
+def fit_temperature(
+    probabilities: NDArray[np.float32],
+    classes: NDArray[np.int64],
+    factors: Sequence[float] | None = None,
+) -> float:
     """Return the temperature with the lowest log loss (Guo et al. 2017), 0.1 to 10.
 
     Args:
         probabilities: uncalibrated probabilities, float32 (n, k).
         classes: true classes, int64 (n,).
+        factors: what the class prior multiplies each class by; None without a prior.
     """
     from scipy.optimize import minimize_scalar
     from scipy.special import logsumexp
 
     logs = np.log(np.maximum(probabilities.astype(np.float64), 1e-12))
     rows = np.arange(len(classes))
+    prior = 0.0 if factors is None else np.log(factors)
 
     def loss(temperature: float) -> float:
-        scores = logs / temperature
+        scores = logs / temperature + prior
         return float((logsumexp(scores, axis=1) - scores[rows, classes]).mean())
 
     fitted = float(minimize_scalar(loss, bounds=TEMPERATURES, method="bounded").x)
@@ -87,6 +95,7 @@ def measure_calibration(
     *,
     fitted_on: int,
     seed: int,
+    factors: Sequence[float] | None = None,
 ) -> Calibration:
     """Measure calibration before and after a temperature, on faces it was not fitted on.
 
@@ -97,13 +106,15 @@ def measure_calibration(
         labels: the k labels in column order.
         fitted_on: number of faces that the temperature was fitted on.
         seed: seed of the split into fitted and measured faces.
+        factors: what the class prior multiplies each class by; None without a prior.
     """
-    after = apply_temperature(probabilities, temperature)
+    before = apply_factors(probabilities, factors)
+    after = apply_factors(apply_temperature(probabilities, temperature), factors)
     return Calibration(
         temperature=temperature,
         fitted_on=fitted_on,
         faces=len(classes),
-        before=_figures(make_report(probabilities, classes, labels)),
+        before=_figures(make_report(before, classes, labels)),
         after=_figures(make_report(after, classes, labels)),
         coverage=coverage_curve(after, classes),
         seed=seed,

@@ -34,7 +34,7 @@ Array = NDArray[Any]
 def compose(
     config: ModelConfig, graphs: Mapping[str, bytes], weights: Mapping[str, Mapping[str, Array]]
 ) -> bytes:
-    """Return the bytes of one ONNX file with networks, views, weighted mean and temperature.
+    """Return the bytes of one ONNX file with networks, views, weighted mean, temperature and class prior.
 
     Args:
         config: the model's configuration, without feature extractors.
@@ -64,9 +64,12 @@ def compose(
         if len(config.networks) > 1:
             member = whole.add("Mul", member, whole.constant(part.weight / total))
         mean = whole.add("Add", mean, member) if mean else member
-    if config.temperature != 1:
+    factors = config.class_factors
+    if config.temperature != 1 or factors is not None:
         # The temperature divides the log-probabilities (Guo et al. 2017).
         logits = whole.add("Div", whole.log(mean), whole.constant(config.temperature))
+        if factors is not None:
+            logits = whole.add("Add", logits, whole.constant(np.log(factors)))
         mean = whole.add("Softmax", logits, axis=-1)
     whole.add("Identity", mean, to=PROBABILITIES)
     return whole.file({FACES: size}, {PROBABILITIES: (len(config.labels),)})

@@ -22,12 +22,14 @@ class Ensemble:
         networks: the members.
         weights: each member's weight, >= 0; the weights need not sum to 1.
         temperature: divides the log-probabilities of the mean.
+        class_factors: multiply the calibrated probabilities, by class; None for none.
         augmentation: test-time augmentation; each member's probabilities are averaged over views.
     """
 
     networks: Sequence[Network]
     weights: Sequence[float]
     temperature: float = 1.0
+    class_factors: Sequence[float] | None = None
     augmentation: TestTimeAugmentation = "none"
 
     def predict_proba(self, faces: FacesBySize) -> NDArray[np.float32]:
@@ -43,7 +45,7 @@ class Ensemble:
         mean = members[0]
         if len(members) > 1:
             mean = np.average(members, axis=0, weights=self.weights).astype(np.float32)
-        return apply_temperature(mean, self.temperature)
+        return apply_factors(apply_temperature(mean, self.temperature), self.class_factors)
 
     def members_proba(self, faces: FacesBySize) -> list[NDArray[np.float32]]:
         """Return each member's float32 (n, classes) probabilities, averaged over the views."""
@@ -96,3 +98,13 @@ def apply_temperature(
         return probabilities
     powers = np.power(probabilities, 1 / temperature)
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True), np.float32)
+
+
+def apply_factors(
+    probabilities: NDArray[np.float32], factors: Sequence[float] | None
+) -> NDArray[np.float32]:
+    """Multiply each class by its factor and normalise the rows; None changes nothing."""
+    if factors is None:
+        return probabilities
+    weighted = probabilities.astype(np.float64) * np.array(factors)
+    return np.asarray(weighted / weighted.sum(axis=-1, keepdims=True), np.float32)

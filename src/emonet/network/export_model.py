@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import keras
+import numpy as np
 from keras import layers, ops
 
 from emonet.config import ModelConfig, TestTimeAugmentation
@@ -40,18 +41,21 @@ class MeanOverViews(layers.Layer):  # type: ignore[misc]
 
 
 class WeightedMean(layers.Layer):  # type: ignore[misc]
-    """Computes the weighted mean of the members' probabilities and calibrates it."""
+    """Computes the weighted mean of the members' probabilities, calibration and class prior."""
 
-    def __init__(self, weights: Sequence[float], temperature: float) -> None:
+    def __init__(
+        self, weights: Sequence[float], temperature: float, factors: Sequence[float] | None
+    ) -> None:
         super().__init__(name="probabilities")
         self.factors = [weight / sum(weights) for weight in weights]
         self.temperature = temperature
+        self.logs = 0.0 if factors is None else np.log(factors).astype(np.float32)
 
     def call(self, members: list[keras.KerasTensor]) -> keras.KerasTensor:
         """Map each member's (n, k) probabilities to one (n, k)."""
         mean = sum(factor * member for factor, member in zip(self.factors, members, strict=True))
         # The temperature divides the log-probabilities (Guo et al. 2017).
-        return ops.softmax(ops.log(ops.maximum(mean, 1e-30)) / self.temperature)
+        return ops.softmax(ops.log(ops.maximum(mean, 1e-30)) / self.temperature + self.logs)
 
 
 def export_model(models: Sequence[keras.Model], config: ModelConfig) -> keras.Model:
@@ -77,4 +81,5 @@ def export_model(models: Sequence[keras.Model], config: ModelConfig) -> keras.Mo
         for part, model in zip(config.networks, models, strict=True)
     ]
     weights = [part.weight for part in config.networks]
-    return keras.Model([faces], WeightedMean(weights, config.temperature)(members))
+    probabilities = WeightedMean(weights, config.temperature, config.class_factors)
+    return keras.Model([faces], probabilities(members))

@@ -20,8 +20,11 @@ from emonet.plugin import Box, Detector
 logger = logging.getLogger("emonet")
 
 # Detectors need faces of about 80 pixels or more, with a border.
-MEASURED_SIDE = 192
-MEASURED_BORDER = 64
+SCENE_SIDE = 192
+SCENE_BORDER = 64
+# Some detectors draw boxes in steps of a fifth. So each measured face has another size, from here
+# to twice of it, and another place.
+MIN_SIDE = 128
 MIN_FOUND = 5
 MAX_MEASURED = 150
 
@@ -54,20 +57,33 @@ def evenly_spread(faces: NDArray[np.uint8], count: int) -> NDArray[np.uint8]:
     return faces[:: max(1, len(faces) // count)]
 
 
-def as_scene(face: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return a uint8 grey face crop as an RGB image large enough for a detector."""
+def as_scene(
+    face: NDArray[np.uint8],
+    side: int = SCENE_SIDE,
+    border: tuple[int, int, int, int] = (SCENE_BORDER,) * 4,
+) -> NDArray[np.uint8]:
+    """Return a uint8 grey face crop as an RGB image large enough for a detector.
+
+    The crop is enlarged to ``side`` pixels. ``border`` is added above, below, left and right.
+    """
     import cv2
 
-    large = cv2.resize(face, (MEASURED_SIDE, MEASURED_SIDE), interpolation=cv2.INTER_CUBIC)
-    bordered = cv2.copyMakeBorder(large, *(MEASURED_BORDER,) * 4, cv2.BORDER_REPLICATE)
+    large = cv2.resize(face, (side, side), interpolation=cv2.INTER_CUBIC)
+    bordered = cv2.copyMakeBorder(large, *border, cv2.BORDER_REPLICATE)
     return np.asarray(cv2.cvtColor(bordered, cv2.COLOR_GRAY2RGB), np.uint8)
 
 
 def _measure(detector: Detector, faces: NDArray[np.uint8]) -> Framing | None:
-    results = [detect_faces(detector, as_scene(face)) for face in faces]
-    if any(detection.framed for detections in results for detection in detections):
-        return None
-    measured = [_framing(detections[0].box) for detections in results if len(detections) == 1]
+    random = np.random.default_rng(0)
+    measured = []
+    for face in faces:
+        side = int(MIN_SIDE * 2 ** random.random())
+        top, bottom, left, right = random.integers(side // 4, side // 2, 4).tolist()
+        detections = detect_faces(detector, as_scene(face, side, (top, bottom, left, right)))
+        if any(detection.framed for detection in detections):
+            return None
+        if len(detections) == 1:
+            measured.append(_framing(detections[0].box, Box(left, top, side, side)))
     if len(measured) < MIN_FOUND:
         logger.warning(
             "The framing was not measured: the detector finds exactly one face in only %d of %d "
@@ -83,12 +99,11 @@ def _measure(detector: Detector, faces: NDArray[np.uint8]) -> Framing | None:
         return None
 
 
-def _framing(box: Box) -> tuple[float, float, float]:
-    """Return (scale, shift_x, shift_y) for a box in an image that as_scene made."""
+def _framing(box: Box, square: Box) -> tuple[float, float, float]:
+    """Return (scale, shift_x, shift_y) of a square in terms of a detector's box."""
     side = box_side(box)
-    centre = MEASURED_BORDER + MEASURED_SIDE / 2
     return (
-        MEASURED_SIDE / side,
-        (centre - (box.x + box.width / 2)) / side,
-        (centre - (box.y + box.height / 2)) / side,
+        square.width / side,
+        (square.x + square.width / 2 - (box.x + box.width / 2)) / side,
+        (square.y + square.height / 2 - (box.y + box.height / 2)) / side,
     )

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from emonet.config import Framing
+from emonet.config import Alignment, Framing
 from emonet.errors import EmonetError, ImageError
 from emonet.pipeline.boxes import GivenBoxes, as_detections, paired
-from emonet.pipeline.crops import FacesBySize, crop_faces
+from emonet.pipeline.crops import FacesBySize, crop_faces, has_own_square
 from emonet.pipeline.detection import DetectorPool, detect_faces
 from emonet.pipeline.images import (
     ImageSource,
@@ -59,26 +59,31 @@ def stream_results(
     sources: Iterable[ImageSource],
     *,
     detectors: DetectorPool | None,
-    framing: Framing,
+    framing: Framing | None,
     face_sizes: Sequence[tuple[int, int]],
     classify: Classify,
     labels: tuple[str, ...],
     min_score: float = 0.0,
     ahead: int | None = None,
     boxes: Iterable[GivenBoxes] | None = None,
+    alignment: Alignment = "none",
+    fallback: Callable[[], Framing] = Framing,
 ) -> Iterator[ImageResult]:
     """Yield one result per image, in order; the result of a failed image holds its error.
 
     Args:
         sources: images in any form that load_image accepts; the calling thread iterates.
         detectors: the detectors; None if ``boxes`` has the faces.
-        framing: maps a detector's box to the square that is cropped.
+        framing: maps a detector's box to the square that is cropped; None takes the square from
+            five landmarks.
         face_sizes: (height, width) of the crops that classify needs, pixels; one or more.
         classify: maps crops, uint8 (n, height, width) by size, to float32 (n, classes).
         labels: the classes in column order.
         min_score: score threshold, 0..1; a face with a lower score gets the label None.
         ahead: how many images may be taken beyond the next result; None is the fastest.
         boxes: the faces of each image, found by the caller.
+        alignment: as for crop_faces.
+        fallback: returns the framing of a face without five landmarks, if ``framing`` is None.
     """
     workers = min(usable_cores(), MAX_WORKERS)
     window = AHEAD_PER_WORKER * workers + CHUNK_IMAGES if ahead is None else 1 + ahead
@@ -86,7 +91,7 @@ def stream_results(
         window = min(window, len(sources))
 
     def detect(given: _Taken) -> _Detected:
-        source, known = given
+        source, given_boxes = given
         path = source_path(source)
         try:
             if isinstance(source, ImageError):
@@ -94,11 +99,14 @@ def stream_results(
             with opened_image(source) as (image, animated):
                 height, width = image.shape[:2]
                 if detectors is None:
-                    detections = as_detections(known, width, height)
+                    detections = as_detections(given_boxes, width, height)
                 else:
                     with detectors.borrow() as detector:
                         detections = detect_faces(detector, image)
-                crops = crop_faces(image, detections, framing, face_sizes)
+                known = framing
+                if known is None and not all(map(has_own_square, detections)):
+                    known = fallback()
+                crops = crop_faces(image, detections, known, face_sizes, alignment)
         except EmonetError as error:
             return _Detected(ImageResult(path, 0, 0, error=error))
         return _Detected(ImageResult(path, width, height, animated=animated), detections, crops)

@@ -121,6 +121,7 @@ class Distillation:
             "networks": [asdict(network) for network in config.networks],
             "labels": config.labels,
             "temperature": config.temperature,
+            "class_factors": config.class_factors,
             "test_time_augmentation": config.test_time_augmentation,
             "runtimes": self.teacher.runtimes,
             "weights": weights_digest(self.teacher.model.weights),

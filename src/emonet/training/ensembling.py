@@ -64,8 +64,17 @@ def merge(models: Sequence[Model]) -> Model:
             record = model.record if single else model.record.members.get(network.name, UNKNOWN)
             if record != UNKNOWN:
                 records[name] = record
+    counts = models[0].config.training_counts
+    if any(model.config.training_counts != counts for model in models):
+        counts = {}
     return Model(
-        config=replace(models[0].config, networks=tuple(networks), temperature=1.0, files={}),
+        config=replace(
+            models[0].config,
+            networks=tuple(networks),
+            temperature=1.0,
+            training_counts=counts,
+            files={},
+        ),
         weights=weights,
         graphs=graphs,
         record=TrainingRecord(command="EmotionRecognizer.ensemble", members=records),
@@ -182,6 +191,11 @@ def _require_mergeable(config: ModelConfig, labels: tuple[str, ...]) -> None:
         raise ConfigError(
             f"Members of an ensemble must have the same labels: one has "
             f"{', '.join(config.labels)}, the first has {', '.join(labels)}"
+        )
+    if config.prior is not None:
+        raise ConfigError(
+            "A model with a class prior can't be a member of an ensemble. Pass "
+            "member.with_prior('training'), and set the prior of the ensemble"
         )
     if config.temperature != 1 and len(config.networks) > 1:
         raise ConfigError(
