@@ -15,6 +15,7 @@ import typer
 import emonet
 from benchmarks.compare import comparison
 from benchmarks.detection import detection
+from benchmarks.framing import framing
 from benchmarks.labels import label_limits
 from benchmarks.machine import has_gpu, machine
 from benchmarks.networks import PIXELS
@@ -156,6 +157,17 @@ def detection_command(
 ) -> None:
     """Print how many faces the detectors find in photos, also in changed ones, as JSON."""
     print(json.dumps(detection(photos), indent=1))
+
+
+@app.command("framing")
+def framing_command(
+    data: Annotated[Path, typer.Option(help="fer2013.csv.", **EXISTING)],
+    split: Annotated[str, typer.Option(help="Split of the data.")] = "PublicTest",
+    model: Annotated[str, typer.Option(help="Bundled model or folder.")] = "tiny",
+    faces: Annotated[int, typer.Option(min=1, help="Number of faces.")] = 1000,
+) -> None:
+    """Print accuracy by framing and by the tilt of the head, as JSON."""
+    print(json.dumps(framing(data, split, model, faces), indent=1))
 
 
 @app.command()

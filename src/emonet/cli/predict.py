@@ -13,7 +13,7 @@ from emonet.cli.backend import prepare
 from emonet.cli.copies import Copies
 from emonet.cli.options import AsJson, Model, OnDevice, Runtime, Settings, Views, parse_settings
 from emonet.cli.printing import print_line
-from emonet.errors import InputError, printable
+from emonet.errors import ConfigError, InputError, printable
 from emonet.recognizer import EmotionRecognizer
 from emonet.results import ImageResult
 from emonet.sample import sample_photo
@@ -46,6 +46,13 @@ def predict(
         float, typer.Option(help="Score threshold, 0..1: faces with a lower score get no label.")
     ] = 0.0,
     test_time_augmentation: Views = None,
+    prior: Annotated[
+        str | None,
+        typer.Option(help="balanced, training, or LABEL=SHARE,LABEL=SHARE,... for each label."),
+    ] = None,
+    prior_strength: Annotated[
+        float, typer.Option(help="Strength of --prior, 0..1: 0 changes nothing, 1 all.")
+    ] = 1.0,
     runtime: Runtime = None,
     device: OnDevice = "auto",
     as_json: AsJson = False,
@@ -80,6 +87,8 @@ def predict(
     )
     if test_time_augmentation is not None:
         recognizer = recognizer.with_test_time_augmentation(test_time_augmentation)
+    if prior is not None:
+        recognizer = recognizer.with_prior(_parse_prior(prior), strength=prior_strength)
     prepare(recognizer)
     results = recognizer.stream(list(files), min_score=min_score)
     if copies is not None:
@@ -99,6 +108,20 @@ def predict(
         else:
             failed = _print_table(results, len(files))
     return 1 if failed or (copies is not None and copies.failed) else 0
+
+
+def _parse_prior(text: str) -> str | dict[str, float]:
+    """Return ``balanced`` or ``training`` as it is, and ``LABEL=SHARE,...`` as a mapping."""
+    if "=" not in text:
+        return text
+    shares = {}
+    for part in text.split(","):
+        label, _, share = part.rpartition("=")
+        try:
+            shares[label.strip()] = float(share)
+        except ValueError:
+            raise ConfigError(f"Write --prior as LABEL=SHARE,..., got {part!r:.80}") from None
+    return shares
 
 
 def _written(
