@@ -2,7 +2,6 @@
 
 import hashlib
 import threading
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -71,13 +70,14 @@ class YuNet:
     def detect(self, image: NDArray[np.uint8]) -> list[Detection]:
         """Return the faces in an RGB uint8 (height, width, 3) image."""
         with self._lock:
-            found = self._find(*shrunk(image, self._max_side))
+            found, close = self._find(*shrunk(image, self._max_side)), []
             if min(max(image.shape[:2]), self._max_side) > LARGEST_FACE:
                 # A face that fills a large picture is found only where the picture is small.
-                coarse = self._find(*shrunk(image, COARSE_SIDE))
                 least = max(image.shape[:2]) / 3
-                found += [face for face in coarse if max(face.box.width, face.box.height) > least]
-        return self._best(face for face in found if _is_plausible(face, image))
+                coarse = self._find(*shrunk(image, COARSE_SIDE))
+                close = [face for face in coarse if max(face.box.width, face.box.height) > least]
+        faces = [*self._better(found, close), *self._better(close, found)]
+        return [face for face in faces if _is_plausible(face, image)]
 
     def _find(self, small: NDArray[np.uint8], factor: float) -> list[Detection]:
         """Return the faces in an image; ``factor`` times its pixels are those of the boxes."""
@@ -91,13 +91,16 @@ class YuNet:
             detections.append(Detection(Box(*box.tolist()), float(row[14]), points))
         return detections
 
-    def _best(self, faces: Iterable[Detection]) -> list[Detection]:
-        """Return the faces, each once, highest score first."""
-        kept: list[Detection] = []
-        for face in sorted(faces, key=lambda face: -face.score):
-            if all(_overlap(face.box, other.box) <= self._nms_threshold for other in kept):
-                kept.append(face)
-        return kept
+    def _better(self, faces: list[Detection], others: list[Detection]) -> list[Detection]:
+        """Return the faces that no other search has found with a higher score."""
+        return [
+            face
+            for face in faces
+            if not any(
+                other.score > face.score and _overlap(face.box, other.box) > self._nms_threshold
+                for other in others
+            )
+        ]
 
     def _create(self) -> Any:
         import cv2

@@ -107,6 +107,27 @@ def test_several_views_of_each_face_are_an_option(
     assert record != run(*command).records[0]
 
 
+@pytest.mark.parametrize(
+    ("text", "prior"),
+    [
+        ("balanced", "balanced"),
+        (
+            "anger=1, disgust=2,fear=1,happiness=1,sadness=1,surprise=1,neutral=3",
+            dict(zip(FER2013, (1, 2, 1, 1, 1, 1, 3), strict=True)),
+        ),
+    ],
+)
+def test_a_class_prior_is_an_option(
+    run: Run, astronaut: Path, text: str, prior: str | dict[str, float]
+) -> None:
+    command = ("predict", astronaut, "--model", "tiny", "--json")
+    (told,) = run(*command, "--prior", text, "--prior-strength", "0.5").records
+    recognizer = EmotionRecognizer.from_pretrained("tiny")
+    expected = recognizer.with_prior(prior, strength=0.5).predict(astronaut).to_dict()
+    assert told["faces"][0]["probabilities"] == pytest.approx(expected["faces"][0]["probabilities"])
+    assert told["faces"] != recognizer.predict(astronaut).to_dict()["faces"]
+
+
 def test_files_folders_and_patterns_are_each_done_once_and_in_order(
     run: Run, tiny_folder: Path, photos: Path
 ) -> None:
@@ -219,12 +240,19 @@ def test_annotated_copies_need_a_folder(
         (["{tmp}/*.png"], ["No file matches {tmp}/*.png"]),
         (["{photo}", "--model", "/no/such/model"], ["No model '/no/such/model'"]),
         (["{photo}", "--model", "{tmp}"], ["{tmp}", "config.json"]),
+        (["{photo}", "--prior", "uniform"], ["'balanced', 'training' or a share"]),
+        (["{photo}", "--prior", "anger=many"], ["LABEL=SHARE", "'anger=many'"]),
+        (["{photo}", "--prior", "anger=1"], ["a share for each of anger, disgust"]),
+        (["{photo}", "--prior", "balanced", "--prior-strength", "2"], ["strength", "0..1"]),
         (["{photo}", "--detector", "dlib_hgo"], ["'dlib_hgo'", "Did you mean 'dlib_hog'?"]),
         (["{photo}", "--detector-option", "upsampel=2"], ["Did you mean 'upsample'?"]),
         (["{photo}", "--detector-option", "upsample=many"], ["upsample", "'many'"]),
         (["{photo}", "--detector-option", "upsample"], ["KEY=VALUE", "'upsample'"]),
     ],
-    ids=["folder", "glob", "model", "no model", "detector", "setting", "value", "no value"],
+    ids=[
+        *("folder", "glob", "model", "no model", "prior", "share", "shares", "strength"),
+        *("detector", "setting", "value", "no value"),
+    ],
 )
 def test_predict_refuses_in_one_sentence(
     run: Run,
