@@ -34,7 +34,7 @@ Array = NDArray[Any]
 def compose(
     config: ModelConfig, graphs: Mapping[str, bytes], weights: Mapping[str, Mapping[str, Array]]
 ) -> bytes:
-    """Return the bytes of one ONNX file with networks, views, weighted mean, temperature and class prior.
+    """Return the bytes of one ONNX file: networks, views, weighted mean, temperature and prior.
 
     Args:
         config: the model's configuration, without feature extractors.
