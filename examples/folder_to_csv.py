@@ -4,12 +4,10 @@ python examples/folder_to_csv.py photos faces.csv --min-score 0.6
 """
 
 import argparse
-import csv
 from pathlib import Path
 
 from emonet import EmotionRecognizer
-
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
+from emonet.tables import CsvWriter
 
 
 def main() -> None:
@@ -22,21 +20,16 @@ def main() -> None:
     arguments = parser.parse_args()
 
     recognizer = EmotionRecognizer.from_pretrained(arguments.model)
-    images = sorted(p for p in arguments.folder.rglob("*") if p.suffix.lower() in SUFFIXES)
-    faces = 0
-    with arguments.csv.open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
-        table.writerow(["path", "x", "y", "width", "height", "label", "score", *recognizer.labels])
+    faces = images = 0
+    with CsvWriter(arguments.csv, recognizer.labels) as table:
         # stream uses constant memory, however many images there are.
-        for result in recognizer.stream(images, min_score=arguments.min_score):
+        for result in recognizer.stream(arguments.folder, min_score=arguments.min_score):
+            table.write(result)
+            images += 1
+            faces += len(result.faces)
             if result.error is not None:
-                print(f"skipped {result.path}: {result.error}")
-            for face in result.faces:
-                faces += 1
-                table.writerow(
-                    [result.path, *face.box, face.label, face.score, *face.probabilities.values()]
-                )
-    print(f"{faces} faces in {len(images)} images -> {arguments.csv}")
+                print(f"failed: {result.error}")
+    print(f"{faces} faces in {images} images -> {arguments.csv}")
 
 
 if __name__ == "__main__":

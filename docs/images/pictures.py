@@ -29,7 +29,7 @@ STYLE = """
 
 
 def main():
-    """Write result.webp, explanation.webp, bovw-face.svg and bovw-axis.svg."""
+    """Write result.webp, bars.webp, explanation.webp, bovw-face.svg and bovw-axis.svg."""
     photo = FOLDER / "sample.png"
     image = Image.open(emonet.sample_photo()).crop((0, 0, 400, 352)).resize((800, 704))
     image.save(photo)
@@ -38,6 +38,7 @@ def main():
         result = recognizer.predict(photo)
         result.draw().save(FOLDER / "result.webp", quality=85)
         explain(recognizer, photo).save(FOLDER / "explanation.webp", quality=85)
+        result.draw(bars=True).save(FOLDER / "bars.webp", quality=85)
     finally:
         photo.unlink()
     framing = recognizer.config.framing_for(recognizer.config.detector.name)

@@ -27,6 +27,7 @@ from emonet.config import (
 from emonet.data import FaceDataset, Labelled, as_dataset
 from emonet.errors import ConfigError, InputError
 from emonet.evaluation.calibration import calibrate
+from emonet.evaluation.comparison import compare
 from emonet.evaluation.report import make_report
 from emonet.evaluation.robustness import measure_robustness
 from emonet.labels import FER2013, label_set
@@ -44,7 +45,7 @@ from emonet.pipeline.images import (
 )
 from emonet.pipeline.streaming import stream_results
 from emonet.plugin import Json, require_number, require_size
-from emonet.records import Report, Robustness, Teaching, TrainingRecord
+from emonet.records import Comparison, Report, Robustness, Teaching, TrainingRecord
 from emonet.registry.catalog import Kind
 from emonet.results import Detection, FaceCrop, ImageResult, VideoFrame
 from emonet.runtimes import RUNTIMES, Device, RuntimeName
@@ -654,6 +655,42 @@ class EmotionRecognizer:
         require("evaluate", "Evaluation")
         dataset = self._dataset(data)
         return make_report(self.predict_proba(dataset.images), dataset.classes, self.labels)
+
+    def compare(self, other: "EmotionRecognizer", data: Labelled, *, seed: int = 0) -> Comparison:
+        """Compare this recognizer with another one on the same labelled faces.
+
+        The difference of their accuracies gets a bootstrap interval and McNemar's test, overall
+        and per class. Both know that the faces are the same, so small differences are found.
+
+        Args:
+            other: a recognizer with the same labels, in any order.
+            data: as for evaluate.
+            seed: seed of the bootstrap.
+
+        Raises:
+            MissingDependencyError: scikit-learn or SciPy is not installed.
+            ConfigError: the other recognizer has other labels.
+            DataError: there is no face, or a label is unknown to the recognizer.
+            NotFittedError: a recognizer has no weights.
+
+        Examples:
+            >>> comparison = fast.compare(default, test)  # doctest: +SKIP
+            >>> comparison.overall.difference, comparison.overall.interval_95  # doctest: +SKIP
+        """
+        require("evaluate", "Comparison")
+        require_recognizers("compare", other)
+        if set(other.labels) != set(self.labels):
+            raise ConfigError(
+                f"compare needs recognizers with the same labels, got {', '.join(self.labels)} "
+                f"and {', '.join(other.labels)}"
+            )
+        seed, dataset = require_seed("compare", seed), self._dataset(data)
+        columns = [other.labels.index(label) for label in self.labels]
+        second = other.predict_proba(other._dataset(data).images)[:, columns]
+        first = self.predict_proba(dataset.images)
+        return compare(
+            first, second, dataset.classes, self.labels, seed=require_seed("compare", seed)
+        )
 
     def measure_robustness(
         self, data: Labelled, *, advance: Callable[[], None] | None = None

@@ -53,6 +53,71 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """Two recognizers on the same faces; a positive difference means that the second is better.
+
+    Attributes:
+        faces: number of faces.
+        first: accuracy of the first recognizer, 0..1.
+        second: accuracy of the second one.
+        difference: ``second - first``.
+        interval_95: bootstrap 95 % interval of the difference; the faces are drawn in pairs.
+        only_first: number of faces that only the first one labels correctly.
+        only_second: number of faces that only the second one labels correctly.
+        p_value: exact McNemar test of the hypothesis that both are equally accurate.
+    """
+
+    faces: int
+    first: float
+    second: float
+    difference: float
+    interval_95: tuple[float, float]
+    only_first: int
+    only_second: int
+    p_value: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disagreement:
+    """Faces of one true label that two recognizers label differently.
+
+    Attributes:
+        label: the true label.
+        first: the first recognizer's label.
+        second: the second one's.
+        faces: number of such faces.
+    """
+
+    label: str
+    first: str
+    second: str
+    faces: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Two recognizers compared on the same faces.
+
+    Attributes:
+        first: Report of the first recognizer.
+        second: Report of the second one.
+        overall: the difference of their accuracies.
+        per_class: the same for the faces of each true label that has faces.
+        disagreements: where they differ, the most frequent case first.
+    """
+
+    first: Report
+    second: Report
+    overall: Difference
+    per_class: Mapping[str, Difference]
+    disagreements: tuple[Disagreement, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the comparison as plain JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Robustness:
     """Accuracy on changed faces.
 

@@ -12,6 +12,7 @@ import typer
 from emonet.cli import (
     batch,
     calibrate,
+    compare,
     distill,
     ensemble,
     evaluate,
@@ -52,6 +53,7 @@ app.command()(batch.batch)
 app.command()(train.train)
 app.command()(distill.distill)
 app.command()(evaluate.evaluate)
+app.command()(compare.compare)
 app.command()(ensemble.ensemble)
 app.command()(calibrate.calibrate)
 app.command()(export.export)

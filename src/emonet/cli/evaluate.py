@@ -1,22 +1,30 @@
 """``emonet evaluate``: measure a recognizer on one split of a data set."""
 
+import csv
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
+from numpy.typing import NDArray
 
 from emonet.cli.backend import prepare
 from emonet.cli.options import AsJson, Data, Model, OnDevice, Runtime, Views, load_faces
 from emonet.cli.printing import print_line, print_table
+from emonet.data import FaceDataset
 from emonet.data.splits import split_name
 from emonet.errors import ConfigError
+from emonet.evaluation import plots as draw
+from emonet.evaluation.report import make_report
 from emonet.evaluation.robustness import CHANGES
 from emonet.recognizer import EmotionRecognizer
 from emonet.records import Report
 from emonet.storage.update import require_folder, update_model
 from emonet.support.counting import counted
 from emonet.support.dependencies import require
+from emonet.support.files import atomic_write
 from emonet.support.progress import progress_bar
 
 
@@ -35,12 +43,21 @@ def evaluate(
         bool,
         typer.Option("--note", help="Save the figures in the model folder and its card."),
     ] = False,
+    predictions: Annotated[
+        Path | None, typer.Option(help="Write a CSV file with the prediction for each face.")
+    ] = None,
+    plots: Annotated[
+        Path | None,
+        typer.Option(help="Draw the confusion matrix, calibration and coverage in this folder."),
+    ] = None,
     runtime: Runtime = None,
     device: OnDevice = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Measure accuracy, confusion and calibration on face crops."""
     require("evaluate", "emonet evaluate")
+    if plots is not None:
+        require("plots", "--plots")
     folder = require_folder(model) if note else None
     # --note needs the folder, even if a bundled model has the same name.
     recognizer = EmotionRecognizer.from_pretrained(folder or model, runtime=runtime, device=device)
@@ -58,9 +75,14 @@ def evaluate(
         )
     if test_time_augmentation is not None:
         recognizer = recognizer.with_test_time_augmentation(test_time_augmentation)
-    dataset = load_faces(data, split, recognizer)
+    dataset = load_faces(data, split, recognizer).with_labels(recognizer.labels)
     prepare(recognizer)
-    report = recognizer.evaluate(dataset)
+    probabilities = recognizer.predict_proba(dataset.images)
+    report = make_report(probabilities, dataset.classes, dataset.labels)
+    if predictions is not None:
+        _write_predictions(predictions, data, dataset, probabilities)
+    if plots is not None:
+        _draw(plots, report, dataset, probabilities, split_name(data, split))
     measured = None
     if robustness:
         with progress_bar("Robustness", 1 + len(CHANGES)) as advance:
@@ -85,6 +107,43 @@ def evaluate(
             for name, accuracy in measured.changed.items()
         ]
         print_table(("change", "accuracy", "points lost"), rows)
+
+
+def _write_predictions(
+    file: Path, data: Path, dataset: FaceDataset, probabilities: NDArray[np.float32]
+) -> None:
+    """Write where each face comes from, its true and its predicted label, and probabilities."""
+    labels, sources = dataset.labels, dataset.sources
+    if sources is None:
+        raise ConfigError("--predictions needs faces of a file or a folder")
+    with atomic_write(file) as temporary, temporary.open("w", encoding="utf-8", newline="") as out:
+        rows = csv.writer(out, lineterminator="\n")
+        rows.writerow(["path", "line", "label", "predicted", "score", *labels])
+        for source, true, row in zip(
+            sources.tolist(), dataset.classes.tolist(), probabilities.tolist(), strict=True
+        ):
+            place = (source, None) if isinstance(source, str) else (data, source)
+            best = row.index(max(row))
+            rows.writerow([*place, labels[true], labels[best], row[best], *row])
+
+
+def _draw(
+    folder: Path,
+    report: Report,
+    dataset: FaceDataset,
+    probabilities: NDArray[np.float32],
+    name: str,
+) -> None:
+    """Draw the confusion matrix, the reliability diagram and the coverage curve."""
+    folder.mkdir(parents=True, exist_ok=True)
+    title = f"{name}, {counted(report.n, 'face')}"
+    figures = {
+        "confusion": draw.plot_confusion(report, title),
+        "reliability": draw.plot_reliability(probabilities, dataset.classes, title),
+        "coverage": draw.plot_coverage(probabilities, dataset.classes, title),
+    }
+    for stem, figure in figures.items():
+        draw.save_figure(figure, folder / f"{stem}.png")
 
 
 def _print(report: Report) -> None:

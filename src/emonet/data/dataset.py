@@ -27,6 +27,8 @@ class FaceDataset:
         labels: the label set, in the order of the indices.
         votes: float32 (n, len(labels)) soft labels, 0..1, whose rows sum to 1; or None.
         downscaled: whether the source has larger images than ``images``.
+        sources: where each face comes from (n,): paths of images, or line numbers of a CSV file;
+            None if unknown.
     """
 
     images: NDArray[np.uint8]
@@ -34,6 +36,7 @@ class FaceDataset:
     labels: tuple[str, ...]
     votes: NDArray[np.float32] | None = None
     downscaled: bool = False
+    sources: NDArray[Any] | None = None
 
     def __post_init__(self) -> None:
         """Check that the arrays fit together.
@@ -44,7 +47,7 @@ class FaceDataset:
         object.__setattr__(self, "labels", tuple(self.labels))
         if len(set(self.labels)) < len(self.labels):
             raise DataError(f"labels must be unique, got {', '.join(self.labels)}")
-        for name in ("images", "classes", "votes"):
+        for name in ("images", "classes", "votes", "sources"):
             if (values := getattr(self, name)) is not None:
                 object.__setattr__(self, name, np.asarray(values))
         if self.images.ndim != 3 or self.images.dtype != np.uint8:
@@ -55,6 +58,10 @@ class FaceDataset:
         if self.classes.shape != (len(self.images),):
             raise DataError(
                 f"classes must have shape ({len(self.images)},), got {self.classes.shape}"
+            )
+        if self.sources is not None and len(self.sources) != len(self.images):
+            raise DataError(
+                f"sources must have {len(self.images)} entries, got {len(self.sources)}"
             )
         if not np.issubdtype(self.classes.dtype, np.integer):
             raise DataError(f"classes must be integers, got {self.classes.dtype}")
@@ -88,9 +95,10 @@ class FaceDataset:
 
     def subset(self, indices: NDArray[np.int64]) -> "FaceDataset":
         """Return the faces at the indices, integers (k,), in the order of the indices."""
-        votes = None if self.votes is None else self.votes[indices]
+        fields = ("images", "classes", "votes", "sources")
+        values = {name: getattr(self, name) for name in fields}
         return replace(
-            self, images=self.images[indices], classes=self.classes[indices], votes=votes
+            self, **{name: part[indices] for name, part in values.items() if part is not None}
         )
 
     def with_labels(self, labels: tuple[str, ...]) -> "FaceDataset":
@@ -192,15 +200,15 @@ def load_dataset(
     if path.is_dir():
         if ferplus is not None:
             raise DataError(f"FER+ votes need FER-2013's CSV file, got the folder {path}")
-        images, classes, labels, larger = read_folder(path, split, face_size)
-        return FaceDataset(images, classes, labels, downscaled=larger)
+        images, classes, labels, larger, files = read_folder(path, split, face_size)
+        return FaceDataset(images, classes, labels, downscaled=larger, sources=files)
     if not path.is_file():
         raise DataError(f"No data set at {path}: pass FER-2013's CSV file or a folder")
-    images, classes, labels, votes = read_fer2013(
+    images, classes, labels, votes, lines = read_fer2013(
         path, split, None if ferplus is None else Path(ferplus)
     )
     resized = faces_by_size(images, (face_size,))[face_size]
-    labelled = FaceDataset(resized, classes, labels)
+    labelled = FaceDataset(resized, classes, labels, sources=lines)
     if votes is None:
         return labelled
     weight = np.float32(ferplus_weight)

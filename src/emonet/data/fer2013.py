@@ -17,7 +17,13 @@ from emonet.labels import FER2013
 COLUMNS = ["emotion", "pixels", "Usage"]
 SIDE = 48
 
-Rows = tuple[NDArray[np.uint8], NDArray[np.int64], tuple[str, ...], NDArray[np.float32] | None]
+Rows = tuple[
+    NDArray[np.uint8],
+    NDArray[np.int64],
+    tuple[str, ...],
+    NDArray[np.float32] | None,
+    NDArray[np.int64],
+]
 
 
 def read_fer2013(path: Path, split: str, ferplus: Path | None = None) -> Rows:
@@ -30,30 +36,32 @@ def read_fer2013(path: Path, split: str, ferplus: Path | None = None) -> Rows:
         ferplus: ``fer2013new.csv``, whose rows of the split are in the same order as in ``path``.
 
     Returns:
-        images uint8 (n, 48, 48), classes int64 (n,), the labels, and votes float32 (n, 7)
-        or None.
+        images uint8 (n, 48, 48), classes int64 (n,), the labels, votes float32 (n, 7) or None,
+        and line numbers int64 (n,).
 
     Raises:
         DataError: a column is missing, a row is malformed, or the split has no row.
     """
     name = official_split(split)
-    images, classes = [], []
+    images, classes, lines = [], [], []
     for row in read_rows(path, name):
         images.append(row.face)
+        lines.append(row.line)
         classes.append(FER2013.index(row.label))
     if not images:
         raise DataError(f"{path} has no row with Usage {name}: choose another split or file")
     votes = None if ferplus is None else _votes(ferplus, name, classes)
-    return np.stack(images), np.array(classes), FER2013, votes
+    return np.stack(images), np.array(classes), FER2013, votes, np.array(lines)
 
 
 class Row(NamedTuple):
-    """One row of the file: parsed values, and the raw columns."""
+    """One row of the file: parsed values, the raw columns, and the number of its line."""
 
     split: str
     label: str
     face: NDArray[np.uint8]
     raw: dict[str, str]
+    line: int
 
 
 def read_rows(path: Path, split: str | None = None) -> Iterator[Row]:
@@ -71,7 +79,7 @@ def read_rows(path: Path, split: str | None = None) -> Iterator[Row]:
         if row["emotion"] not in tuple("0123456"):
             raise DataError(f"{where}: unknown emotion {row['emotion']!r}, expected 0 to 6")
         face = _pixels(row["pixels"], where)
-        yield Row(row["Usage"], FER2013[int(row["emotion"])], face, row)
+        yield Row(row["Usage"], FER2013[int(row["emotion"])], face, row, line)
 
 
 def _rows(path: Path, columns: list[str]) -> Iterator[tuple[int, dict[str, str]]]:

@@ -19,7 +19,7 @@ logger = logging.getLogger("emonet")
 
 def read_folder(
     path: Path, split: str, size: tuple[int, int]
-) -> tuple[NDArray[np.uint8], NDArray[np.int64], tuple[str, ...], bool]:
+) -> tuple[NDArray[np.uint8], NDArray[np.int64], tuple[str, ...], bool, NDArray[np.str_]]:
     """Read ``path/<split>/<class>/*.png``, or ``path/<class>/*.png`` in a folder without splits.
 
     Every image is one face crop. It is converted to grey and resized without cropping.
@@ -30,15 +30,15 @@ def read_folder(
         size: (height, width) of the result, pixels.
 
     Returns:
-        images uint8 (n, height, width), classes int64 (n,), the labels, and whether any image
-        was larger than ``size``.
+        images uint8 (n, height, width), classes int64 (n,), the labels, whether any image was
+        larger than ``size``, and the paths of the images (n,).
 
     Raises:
         DataError: the split, class folders, or images that can be read are missing.
     """
     root = _split_folder(path, split)
     labels = canonical_labels(folder.name for folder in _class_folders(root))
-    images, classes, larger = [], [], False
+    images, classes, files, larger = [], [], [], False
     for label, file in class_images(root):
         try:
             image = load_image(file)
@@ -48,9 +48,10 @@ def read_folder(
         larger |= max(image.shape[:2]) > max(size)
         images.append(whole_face(image, size))
         classes.append(labels.index(label))
+        files.append(str(file))
     if not images:
         raise DataError(f"No image below {root} could be read: the log names each file")
-    return np.stack(images), np.array(classes), labels, larger
+    return np.stack(images), np.array(classes), labels, larger, np.array(files)
 
 
 def class_images(root: Path) -> Iterator[tuple[str, Path]]:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from emonet.records import Report
+from emonet.evaluation.calibration import coverage_curve
+from emonet.evaluation.report import CALIBRATION_BINS
+from emonet.records import Comparison, Report
 from emonet.support.dependencies import require
 from emonet.support.files import atomic_write
 
@@ -101,6 +103,86 @@ def plot_confusion(report: Report, title: str) -> "Figure":
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     axes.set_title(title)
+    return figure
+
+
+def plot_reliability(
+    probabilities: NDArray[np.float32], classes: NDArray[np.int64], title: str
+) -> "Figure":
+    """Plot accuracy against the score, over a histogram of the scores.
+
+    Args:
+        probabilities: float32 (n, k).
+        classes: true classes, int64 (n,).
+        title: headline.
+    """
+    from sklearn.calibration import calibration_curve
+
+    scores, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == classes
+    accuracies, means = calibration_curve(correct, scores.clip(0, 1), n_bins=CALIBRATION_BINS)
+    figure = _figure(5.4, 5.4)
+    axes, counts = figure.subplots(2, sharex=True, height_ratios=(4, 1))
+    axes.plot((0, 1), (0, 1), color="grey", linestyle="--", label="perfectly calibrated")
+    axes.plot(means, accuracies, marker="o", label="measured")
+    axes.set_ylabel("accuracy")
+    axes.set_ylim(0, 1.02)
+    axes.set_title(title)
+    axes.legend()
+    counts.hist(scores, bins=CALIBRATION_BINS, range=(0, 1))
+    counts.set_ylabel("faces")
+    counts.set_xlabel("score")
+    return figure
+
+
+def plot_coverage(
+    probabilities: NDArray[np.float32], classes: NDArray[np.int64], title: str
+) -> "Figure":
+    """Plot the accuracy on the faces with the highest scores against their share.
+
+    Args:
+        probabilities: float32 (n, k).
+        classes: true classes, int64 (n,).
+        title: headline.
+    """
+    scores, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == classes
+    order = np.argsort(-scores, kind="stable")
+    kept = np.arange(1, len(scores) + 1)
+    figure = _figure(6, 4.5)
+    axes = figure.subplots()
+    axes.plot(kept / len(scores), correct[order].cumsum() / kept)
+    for point in coverage_curve(probabilities, classes)[1:]:
+        if point.accuracy is not None:
+            axes.plot(point.coverage, point.accuracy, "o", color="C0")
+            axes.annotate(
+                f"min_score {point.min_score}", (point.coverage, point.accuracy),
+                xytext=(4, 4), textcoords="offset points", fontsize=8,
+            )  # fmt: skip
+    axes.set_xlabel("coverage: share of faces that keep their label")
+    axes.set_ylabel("accuracy on these faces")
+    axes.set_xlim(0, 1.02)
+    axes.set_title(title)
+    return figure
+
+
+def plot_comparison(comparison: Comparison, first: str, second: str) -> "Figure":
+    """Plot the difference of accuracy per class, in points, with its 95 % interval.
+
+    Args:
+        comparison: of two recognizers.
+        first: name of the first one.
+        second: name of the second one.
+    """
+    rows = {"all faces": comparison.overall, **comparison.per_class}
+    differences = np.array([row.difference for row in rows.values()])
+    intervals = np.array([row.interval_95 for row in rows.values()]).T
+    places = np.arange(len(rows))[::-1]
+    figure = _figure(7, 1.2 + 0.4 * len(rows))
+    axes = figure.subplots()
+    axes.axvline(0, color="grey", linewidth=1)
+    errors = 100 * np.abs(intervals - differences)
+    axes.errorbar(100 * differences, places, xerr=errors, fmt="o", capsize=3)
+    axes.set_yticks(places, [f"{name} ({row.faces})" for name, row in rows.items()])
+    axes.set_xlabel(f"points of accuracy that {second} has more than {first}, 95 % interval")
     return figure
 
 

@@ -64,14 +64,11 @@ class Scale:
     training_faces: int | None = None
     epochs: int | None = None
 
-    def describe(self) -> str:
-        """Return the scale in one line."""
+    def describe(self, faces: int) -> str:
+        """Return the scale in one line, with the number of training faces that it really has."""
         sizes = ", ".join(f"{name} at {side}x{side}" for name, side in self.input_sizes.items())
-        faces = "all training faces" if self.training_faces is None else (
-            counted(self.training_faces, "training face")
-        )  # fmt: skip
         epochs = "the recipe's epochs" if self.epochs is None else counted(self.epochs, "epoch")
-        return f"scale {self.name}: {sizes}; {faces}; {epochs}"
+        return f"scale {self.name}: {sizes}; {counted(faces, 'training face')}; {epochs}"
 
 
 SCALES = {

@@ -82,6 +82,7 @@ def reproduce(
     figures = out / "figures"
     figures.mkdir(exist_ok=True)
     _draw_data(splits, figures)
+    training = _spread(splits[TRAINING], scale.training_faces)
     for variant in chosen:
         if is_finished(out / variant.name):
             logger.info("%s is finished", variant.name)
@@ -89,7 +90,7 @@ def reproduce(
         logger.info("Training %s", variant.name)
         train_folder(
             _describe(variant, scale, labels, weights, pretrained=pretrained),
-            _spread(splits[TRAINING], scale.training_faces),
+            training,
             splits[VALIDATION],
             out / variant.name,
             recipe="paper",
@@ -115,11 +116,11 @@ def reproduce(
     summary = {
         "command": command,
         "settings": settings,
-        "scale": scale.describe(),
+        "scale": scale.describe(len(training)),
         "validation_split": VALIDATION,
         "test_split": test,
         "versions": installed_versions("scipy"),
-        "faces": {name: len(part) for name, part in splits.items()},
+        "faces": {name: len(part) for name, part in (splits | {TRAINING: training}).items()},
         "parameters": {name: member.model.parameters for name, member in members.items()},
         "paper": {part.name: part.paper_accuracy for part in chosen} | {ENSEMBLE: PAPER_ENSEMBLE},
         "ensemble_weights": None if fitted is None else asdict(fitted),
