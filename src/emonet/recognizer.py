@@ -644,8 +644,9 @@ class EmotionRecognizer:
         """Measure accuracy, figures per class, confusion and calibration on labelled faces.
 
         Args:
-            data: a FaceDataset, or (images uint8 (n, height, width), class indices (n,)). Its
-                labels may be some of the recognizer's.
+            data: a FaceDataset, (images uint8 (n, height, width), class indices (n,)), or a
+                ``datasets.Dataset`` of Hugging Face with an Image column and a ClassLabel column.
+                Its labels may be some of the recognizer's.
 
         Raises:
             MissingDependencyError: scikit-learn or SciPy is not installed.
@@ -730,7 +731,8 @@ class EmotionRecognizer:
         """Train the network; earlier weights are replaced.
 
         Args:
-            train: a FaceDataset, or (images uint8 (n, height, width), class indices (n,)).
+            train: a FaceDataset, (images uint8 (n, height, width), class indices (n,)), or a
+                ``datasets.Dataset`` of Hugging Face with an Image column and a ClassLabel column.
             validation_data: likewise; chooses the epoch whose weights are kept. By default a
                 tenth of ``train`` is held out.
             recipe: a name in ``RECIPES``, or a Recipe.

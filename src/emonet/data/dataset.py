@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from emonet.data.fer2013 import read_fer2013
 from emonet.data.folders import read_folder
+from emonet.data.hugging_face import HuggingFaceDataset, is_hugging_face, read_hugging_face
 from emonet.data.splits import TRAINING
 from emonet.errors import ConfigError, DataError
 from emonet.pipeline.crops import faces_by_size
@@ -215,8 +216,12 @@ def load_dataset(
     return replace(labelled, votes=(1 - weight) * labelled.targets + weight * votes)
 
 
-#: Labelled faces: a FaceDataset, or (images, class indices).
-Labelled = FaceDataset | tuple[NDArray[np.uint8], Sequence[int] | NDArray[np.integer[Any]]]
+#: Labelled faces: a FaceDataset, (images, class indices), or a Dataset of Hugging Face's datasets.
+Labelled = (
+    FaceDataset
+    | tuple[NDArray[np.uint8], Sequence[int] | NDArray[np.integer[Any]]]
+    | HuggingFaceDataset
+)
 
 
 def as_dataset(
@@ -230,7 +235,9 @@ def as_dataset(
     """Return the data as a FaceDataset that fits a recognizer.
 
     Args:
-        data: a FaceDataset, or (images uint8 (n, height, width), class indices (n,)).
+        data: a FaceDataset, (images uint8 (n, height, width), class indices (n,)), or a
+            ``datasets.Dataset`` with an Image column and a ClassLabel column. The images of a
+            Dataset are resized to ``face_size``.
         labels: the recognizer's labels.
         face_size: the recognizer's (height, width), pixels; None accepts every size.
         exactly: whether to refuse every other size. If False, only faces that were downscaled
@@ -240,10 +247,13 @@ def as_dataset(
     Raises:
         DataError: arrays don't fit together, or labels or size don't fit the recognizer.
     """
+    if is_hugging_face(data):
+        data = FaceDataset(*read_hugging_face(data, face_size or (48, 48)))
     if not isinstance(data, FaceDataset):
         if not isinstance(data, tuple | list) or len(data) != 2:
             raise DataError(
-                f"Expected a FaceDataset or (images, classes), got {type(data).__name__}"
+                f"Expected a FaceDataset, a datasets.Dataset or (images, classes), got "
+                f"{type(data).__name__}"
             )
         images, classes = data
         data = FaceDataset(np.asarray(images), np.asarray(classes), labels)

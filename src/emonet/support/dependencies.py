@@ -20,12 +20,16 @@ EXTRAS = {
     "polars": ("polars",),
     "serve": ("fastapi", "fastapi_offline", "prometheus_client", "python_multipart", "uvicorn"),
     "ray": ("ray", "pyarrow", "pandas"),
+    "supervision": ("supervision",),
+    "fiftyone": ("fiftyone",),
 }
 #: The extra for a task, if it has another name than the task.
 INSTALL = {"export": "train", "evaluate": "train", "keras": "train"}
 #: Packages that no extra has.
 NO_EXTRA = {"pandas", "polars", "torch"}
 BACKENDS = ("tensorflow", "jax", "torch")
+#: Packages that no extra has.
+NO_EXTRA = {"fiftyone", "supervision", "torch"}
 
 
 def require(task: str, purpose: str) -> None:
@@ -41,6 +45,7 @@ def require(task: str, purpose: str) -> None:
         if backend == "jax" and "tensorflow" not in missing:
             extra = "jax"
         package = missing[0] if set(missing) <= NO_EXTRA else f"'emonet[{extra}]'"
+        package = " ".join(missing) if set(missing) <= NO_EXTRA else f"'emonet[{extra}]'"
         raise MissingDependencyError(
             f"{purpose} needs {', '.join(missing)} (not installed). Run: pip install {package}"
         )
