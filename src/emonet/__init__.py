@@ -105,6 +105,12 @@ __all__ = [
     "to_records",
 ]
 
+if type(__spec__.loader).__name__ == "zipimporter":
+    raise EmonetError(
+        "emonet can't run from a zip file, because it reads its models and its plugins from the "
+        "disk. Install it with pip, or unpack the file"
+    )
+
 if TYPE_CHECKING:
     __version__: str
 else:
