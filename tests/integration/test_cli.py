@@ -559,7 +559,7 @@ def test_plugins_lists_the_built_in_ones(run: Run) -> None:
     components = {record["name"]: record["components"] for record in own}
     assert components["bovw"] == {"backbone": [], "feature_extractor": ["bovw"], "detector": []}
     assert components["resnet18"]["backbone"] == ["resnet18"]
-    assert components["detectors"]["detector"] == ["dlib_hog", "yunet", "whole_image"]
+    assert components["detectors"]["detector"] == ["yunet", "dlib_hog", "whole_image"]
     for record in own:
         assert (record["status"], record["error"]) == ("ok", None)
         assert any(record["components"].values())
