@@ -246,6 +246,11 @@ def test_the_command_refuses_what_it_cannot_do(run, clip, tmp_path):
         outcome = run("video", clip, *arguments)
         assert outcome.status == 2
         assert problem in outcome.err
+    before = clip.read_bytes()
+    outcome = run("video", clip, "--csv", clip)
+    assert outcome.status == 2
+    assert "is the video itself" in outcome.err
+    assert clip.read_bytes() == before
     outcome = run("video", write_sound(tmp_path / "sound.m4a"))
     assert outcome.status == 2
     assert "no video stream" in outcome.err

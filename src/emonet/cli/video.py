@@ -79,10 +79,15 @@ def video(
     status 1 if a frame can't be decoded; the other frames are processed.
     """
     require_webm(annotated)
+    for path in (csv, timeline, plot, annotated):
+        if path is not None and path.exists() and Path(source).exists() and path.samefile(source):
+            raise ConfigError(f"{path} is the video itself: choose another file to write")
     if plot is not None:
         require("plots", "Plotting a timeline")
     selection = Selection(every, fps, start or 0.0, math.inf if end is None else end)
     header = open_source(source, selection)
+    expected, rate = header.expected, min(header.rate or math.inf, fps or math.inf) / every
+    del header  # closes the source
     recognizer = EmotionRecognizer.from_pretrained(
         model,
         detector=detector,
@@ -102,7 +107,6 @@ def video(
         new_track_score=new_track_score,
         images=annotated is not None,
     )
-    rate = min(header.rate or math.inf, fps or math.inf) / every
     failed = False
     with ExitStack() as stack:
         outputs = [stack.enter_context(_json_lines() if as_json else _summary())]
@@ -113,7 +117,7 @@ def video(
         if annotated is not None:
             rate = rate if math.isfinite(rate) else 25.0
             outputs.append(stack.enter_context(annotated_film(annotated, rate)))
-        advance = stack.enter_context(progress_bar("Frames", header.expected))
+        advance = stack.enter_context(progress_bar("Frames", expected))
         for frame in frames:
             if frame.error is not None:
                 failed = True

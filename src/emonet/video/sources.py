@@ -180,7 +180,7 @@ def _open_text(source: str | Path, selection: Selection) -> Source:
         is_file = exists = False  # not a legal file name
     if is_file:
         return _open_file(path, name, selection)
-    if path.is_char_device() if exists else False:
+    if exists and path.is_char_device():
         return _open_film(str(source), f"The camera {source}", selection, camera=True)
     if exists or not any(mark in str(source) for mark in ("://", "%", " ! ")):
         raise VideoError(
