@@ -69,6 +69,7 @@ def test_the_report_has_the_papers_tables_beside_ours(experiment: tuple[Path, di
     out, summary = experiment
     assert json.loads((out / "report.json").read_text()) == json.loads(json.dumps(summary))
     text = (out / "report.md").read_text()
+    assert summary["faces"] == {"Training": 70, "PublicTest": 42, "PrivateTest": 28}
     assert "`a b`, scale tiny: mini at 32x32; 70 training faces; 3 epochs" in text
     for name, paper in (("small", "60.00"), ("small_bovw", "70.00"), ("ensemble", "73.39")):
         accuracy = f"{100 * summary['reports'][name]['accuracy']:.2f} %"
@@ -171,7 +172,8 @@ def test_a_test_split_may_lack_a_class(tmp_path: Path) -> None:
             folder = tmp_path / "data" / split / FER2013[kind]
             folder.mkdir(parents=True, exist_ok=True)
             Image.fromarray(face).save(folder / f"{index}.png")
-    scale = replace(TINY, training_faces=None, epochs=2)
+    # More faces than there are: the report says how many it used.
+    scale = replace(TINY, training_faces=2000, epochs=2)
     summary = reproduce(
         tmp_path / "data", tmp_path / "out", scale=scale, variants=[PIXELS], pretrained=False
     )
@@ -179,6 +181,8 @@ def test_a_test_split_may_lack_a_class(tmp_path: Path) -> None:
         label: row["support"] for label, row in summary["reports"]["small"]["per_class"].items()
     }
     assert support == {**dict.fromkeys(FER2013, 2), FER2013[0]: 0}
+    assert "; 14 training faces; " in summary["scale"]
+    assert summary["faces"] == {"Training": 14, "PublicTest": 14, "PrivateTest": 12}
 
 
 def test_other_pretrained_weights_are_another_experiment(
