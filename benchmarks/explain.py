@@ -44,7 +44,7 @@ def tasks(options: Options) -> list[list[dict]]:
 
     rows = [
         {"model": model, "map": kind, "shuffled": ""}
-        for model in ([OCCLUDED] if options.quick else bundled_models())
+        for model in ([OCCLUDED] if options.quick else reversed(bundled_models()))
         for kind in MAPS
         if kind != "occlusion" or model == OCCLUDED
     ]

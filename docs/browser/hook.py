@@ -17,7 +17,8 @@ logger = logging.getLogger("mkdocs.hooks.browser")
 
 FOLDER = Path(__file__).parent
 RUNTIME = FOLDER / "node_modules" / "onnxruntime-web"
-#: Of the npm package, in its folder dist: without WebGPU, whose int8 results are wrong.
+#: Of the npm package, in its folder dist: WebAssembly alone, without WebGPU. Releases after the one
+#: that package.json pins have larger files, and the page must load in 16 MB.
 FILES = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
 MODEL = "tiny"
 

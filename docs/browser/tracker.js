@@ -14,9 +14,12 @@ const MIN_OVERLAP = 0.3;
 export function createTracker() {
   let tracks = [];
   let count = 0;
+  let last = 0;
 
   return function track(faces, seconds) {
-    tracks = tracks.filter((one) => seconds - one.seconds < PATIENCE);
+    // On a slow device, the last frame may be longer ago than PATIENCE.
+    tracks = tracks.filter((one) => one.seconds === last || seconds - one.seconds < PATIENCE);
+    last = seconds;
     const free = new Set(tracks);
     return faces.map((face) => {
       const near = [...free]
