@@ -51,6 +51,24 @@ def slow(session):
 
 
 @nox.session
+def tools(session):
+    """Hand results, exports and programs to other tools: supervision, OpenVINO, PyInstaller, ..."""
+    session.install(".[dev,tools]")
+    session.run(
+        *("pytest", "-m", "slow or not slow", "tests/integration/test_exported_runtimes.py"),
+        *("tests/integration/test_integrations.py", "tests/integration/test_hugging_face.py"),
+        *("tests/packaging/test_freezing.py", *session.posargs),
+    )
+
+
+@nox.session
+def labelling(session):
+    """Hand results to FiftyOne and Label Studio, which need older releases of some packages."""
+    session.install(".[test,labelling]")
+    session.run("pytest", "tests/integration/test_integrations.py", *session.posargs)
+
+
+@nox.session
 def jax(session):
     """Train and predict with Keras on JAX, without TensorFlow."""
     session.install(".[test,jax]")

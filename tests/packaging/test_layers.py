@@ -33,16 +33,23 @@ ROWS = (
     {"training"},
     {"recognizer"},
     {"experiments"},
+    {"integrations", "sklearn"},
     {"drawing", "tables"},
     {"video", "explain"},
     {"service", "batch", "ray"},
     {"cli", "testing"},
+    {"service", "batch"},
+    {"cli", "testing", "freezing"},
     {"__init__", "__main__"},
 )
 ROW = {part: row for row, parts in enumerate(ROWS) for part in parts}
 
 #: Consumers: they use public names only, and nothing below imports them.
 CONSUMERS = {"drawing", "tables", "video", "explain", "service", "batch", "ray"}
+CONSUMERS = {
+    *("integrations", "sklearn"),
+    *("drawing", "tables", "video", "explain", "service", "batch"),
+}
 
 #: Methods that are shorthands for a consumer, such as result.draw(), import it when called.
 SHORTHANDS = {"results": {"drawing"}, "recognizer": {"video", "explain"}}

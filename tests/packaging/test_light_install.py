@@ -54,6 +54,12 @@ def test_it_predicts(environment: Path, model: str) -> None:
     assert "happiness" in done.stdout
 
 
+def test_it_exports_onnx(environment: Path) -> None:
+    done = emonet(environment, "export", "default", "--out", "model.onnx")
+    assert done.returncode == 0, done.stderr
+    assert (environment / "model.onnx").stat().st_size > 20e6
+
+
 @pytest.mark.parametrize(
     "command",
     [
@@ -63,7 +69,7 @@ def test_it_predicts(environment: Path, model: str) -> None:
         ("calibrate", "model", "--data", "missing.csv"),
         ("ensemble", "fast", "tiny", "--data", "missing.csv", "--out", "model"),
         ("quantise", "fast", "--data", "missing.csv", "--out", "model"),
-        ("export", "fast", "--out", "model.onnx"),
+        ("export", "fast", "--out", "model.tflite"),
         ("predict", "--sample", "--runtime", "keras"),
     ],
     ids=lambda command: command[0],
@@ -91,7 +97,7 @@ for call in (
     lambda: recognizer.calibrate(faces),
     lambda: recognizer.fit_weights(faces),
     lambda: recognizer.quantise(faces[0]),
-    lambda: recognizer.export("model.onnx"),
+    lambda: recognizer.export("model.tflite"),
     lambda: EmotionRecognizer.from_pretrained("tiny", runtime="keras"),
 ):
     try:

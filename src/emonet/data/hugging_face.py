@@ -75,7 +75,7 @@ def read_hugging_face(
 
 def _column(data: Any, kind: type) -> str:
     """Return the name of the only column of a kind."""
-    found = [name for name, feature in data.features.items() if isinstance(feature, kind)]
+    found = [str(name) for name, feature in data.features.items() if isinstance(feature, kind)]
     if len(found) != 1:
         raise DataError(
             f"The Dataset needs one column of {kind.__name__}, got {', '.join(found) or 'none'} "
