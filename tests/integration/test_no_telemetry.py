@@ -44,6 +44,33 @@ recognizer.evaluate(faces)
 EmotionRecognizer.from_pretrained("./model").quantise(images).predict_proba(images)
 time.sleep({SECONDS})
 """
+SERVE = f"""
+import re, signal, subprocess, sys, time
+from urllib.request import Request, urlopen
+import emonet
+
+command = [sys.executable, "-m", "emonet", "serve", "--model", "tiny", "--port", "0"]
+service = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+url = re.search(r"http://[^\\s;]+", service.stderr.readline())[0]
+for _ in range(600):
+    try:
+        urlopen(url + "/readyz")
+        break
+    except OSError:
+        time.sleep(0.1)
+photo = emonet.sample_photo().read_bytes() * 20  # more than a form keeps in memory by default
+form = b'--x\\r\\nContent-Disposition: form-data; name="f"; filename="f"\\r\\n\\r\\n' + photo
+form += b"\\r\\n--x--\\r\\n"
+for body, kind in ((photo, "image/jpeg"), (form, "multipart/form-data; boundary=x")):
+    answer = urlopen(Request(url + "/v1/predict", body, {{"Content-Type": kind}}))
+    assert b"happiness" in answer.read()
+for path in ("/docs", "/metrics"):
+    assert urlopen(url + path).status == 200
+time.sleep({SECONDS})
+service.send_signal(signal.SIGTERM)
+assert service.wait() == 0
+service.stderr.close()
+"""
 #: Where Keras and Matplotlib, which Keras imports, keep their settings and caches.
 OF_LIBRARIES = (".keras", ".cache/matplotlib", ".config/matplotlib")
 
@@ -51,6 +78,14 @@ OF_LIBRARIES = (".keras", ".cache/matplotlib", ".config/matplotlib")
 def test_a_process_that_predicts_sends_and_writes_nothing(tmp_path: Path) -> None:
     sockets = watched(PREDICT, tmp_path)
     assert sockets == []
+    assert written(tmp_path) == []
+
+
+def test_a_process_that_serves_sends_nothing_out_and_writes_nothing(tmp_path: Path) -> None:
+    calls = watched(SERVE, tmp_path)
+    connected = [call for call in calls if "connect(" in call and "AF_UNIX" not in call]
+    assert connected or not can_trace()  # to the service itself
+    assert [call for call in connected if 'inet_addr("127.0.0.1")' not in call] == []
     assert written(tmp_path) == []
 
 

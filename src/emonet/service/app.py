@@ -37,7 +37,7 @@ not tell what a person feels.
 MAX_BOXES = 100
 
 
-Box = Annotated[str, Field(json_schema_extra={"format": "box", "examples": ["135,76,91,91"]})]
+Box = Annotated[str, Field(json_schema_extra={"format": "box"})]
 Probability = NDArray[np.float32]
 
 
