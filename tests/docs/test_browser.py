@@ -1,7 +1,7 @@
 """The live page of the site, in Chromium: it answers as Python does, offline too.
 
-    npm ci --ignore-scripts --prefix docs/browser
-    pip install playwright && pytest tests/docs/test_browser.py -m slow
+npm ci --ignore-scripts --prefix docs/browser
+pip install playwright && pytest tests/docs/test_browser.py -m slow
 """
 
 import functools

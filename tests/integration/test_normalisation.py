@@ -56,6 +56,13 @@ def test_one_operation_takes_the_place_of_many():
     assert operations(model) == plain
 
 
+def test_a_variable_turns_it_off(monkeypatch):
+    monkeypatch.setenv("EMONET_FUSED_NORMALISATION", "0")
+    model = small_model()
+    with fused_normalisation(model):
+        assert "FusedBatchNormV3" not in operations(model)
+
+
 @pytest.mark.parametrize("options", [{"scale": False}, {"center": False}, {"axis": 1}])
 def test_what_the_kernel_cannot_do_stays_with_keras(options):
     model = small_model(**options)

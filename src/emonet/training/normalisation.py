@@ -1,5 +1,6 @@
 """Run batch normalisation as one TensorFlow kernel in training."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import MethodType
@@ -23,7 +24,11 @@ def fused_normalisation(model: keras.Model) -> Iterator[None]:
     Keras builds batch normalisation from a dozen float32 operations, and each reads or writes the
     whole batch. In bfloat16 they take longer than the convolutions. TensorFlow's fused operation
     computes the same. Other backends lack one, or fuse the operations of Keras themselves.
+    ``EMONET_FUSED_NORMALISATION=0`` leaves the layers as they are.
     """
+    if os.environ.get("EMONET_FUSED_NORMALISATION") == "0":
+        yield
+        return
     layers = [layer for layer in batch_normalisations(model) if _can_be_fused(layer)]
     for layer in layers:
         layer.call = MethodType(_call, layer)
