@@ -31,6 +31,7 @@ from emonet.errors import (
 from emonet.labels import FERPLUS
 from emonet.model import Model
 from emonet.training.batches import Examples, even_size
+from emonet.training.host_steps import HostSteps
 from emonet.training.loop import _measure_statistics, _warn_of_long_average
 from emonet.training.recipes import RECIPES
 
@@ -778,7 +779,8 @@ def test_statistics_do_not_depend_on_the_order_of_the_faces(
     found = []
     for order in (np.arange(56), np.random.default_rng(0).permutation(56)):
         examples = Examples(np.ascontiguousarray(faces[order]), np.zeros((56, 7), np.float32))
-        _measure_statistics(network.model, examples, batch_size=8)
+        steps = HostSteps(network.model, one_phase(epochs=1), examples)
+        _measure_statistics(network.model, examples, 8, steps)
         found.append(network.get_weights()[name])
     np.testing.assert_allclose(*found, rtol=0.5)
 

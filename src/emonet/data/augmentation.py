@@ -4,7 +4,9 @@ Rotation, shear, zoom, shift and horizontal flip are one affine warp per face. I
 15 microseconds for 48x48 pixels, which leaves the processor's cores to the network.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +27,8 @@ MAX_VALUES = {
 }
 #: Lowest and highest JPEG quality: blocks are obvious at 20 and hardly visible at 60.
 JPEG_QUALITIES = (20, 60)
+#: Range of the erased fraction of the face, and of the ratio of height to width.
+ERASED_AREA, ERASED_RATIO = (0.02, 0.2), (0.5, 2.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +91,11 @@ def augment_geometry(
         needs the flags to choose between the feature vectors of plain and flipped faces.
     """
     flipped = random.random(len(faces)) < (0.5 if settings.horizontal_flip else 0.0)
-    return _warp(faces, _affine(faces.shape, flipped, settings, random)), flipped
+
+    def draw(limit: float) -> NDArray[np.float64]:
+        return random.uniform(-limit, limit, len(faces))
+
+    return _warp(faces, affine(faces.shape[1:], flipped, settings, draw, np)), flipped
 
 
 def augment_appearance(
@@ -108,31 +116,38 @@ def augment_appearance(
         _erase(faces, settings.random_erasing, random)
 
 
-def _affine(
-    shape: tuple[int, ...],
-    flipped: NDArray[np.bool_],
+def affine(
+    size: tuple[int, int],
+    flipped: Any,
     settings: Augmentation,
-    random: "np.random.Generator",
-) -> NDArray[np.float64]:
-    """Return (n, 2, 3) matrices that map augmented to original coordinates, about the centre."""
-    count, height, width = shape
+    draw: Callable[[float], Any],
+    numpy: Any,
+) -> Any:
+    """Return (n, 2, 3) matrices that map augmented to original coordinates, about the centre.
 
-    def draw(limit: float) -> NDArray[np.float64]:
-        return random.uniform(-limit, limit, count)
-
-    angle, shear = np.deg2rad(draw(settings.rotation)), np.tan(np.deg2rad(draw(settings.shear)))
+    Args:
+        size: (height, width) of the faces.
+        flipped: bool (n,): which faces to flip.
+        settings: the ranges.
+        draw: returns (n,) random numbers in -limit..limit, given the limit.
+        numpy: NumPy or ``jax.numpy``, whose arrays these are.
+    """
+    height, width = size
+    angle = numpy.deg2rad(draw(settings.rotation))
+    shear = numpy.tan(numpy.deg2rad(draw(settings.shear)))
     scale = 1 / (1 + draw(settings.zoom))
-    flip = np.where(flipped, -1.0, 1.0)
-    cos, sin = scale * np.cos(angle), scale * np.sin(angle)
-    matrices = np.empty((count, 2, 3))
-    matrices[:, 0, 0] = flip * cos
-    matrices[:, 0, 1] = flip * (cos * shear - sin)
-    matrices[:, 1, 0] = sin
-    matrices[:, 1, 1] = sin * shear + cos
-    centre = np.array([(width - 1) / 2, (height - 1) / 2])
-    shift = np.stack([draw(settings.shift) * width, draw(settings.shift) * height], axis=1)
-    matrices[:, :, 2] = centre + shift - matrices[:, :, :2] @ centre
-    return matrices
+    flip = numpy.where(flipped, -1.0, 1.0)
+    cos, sin = scale * numpy.cos(angle), scale * numpy.sin(angle)
+    rows = (flip * cos, flip * (cos * shear - sin)), (sin, sin * shear + cos)
+    x, y = (width - 1) / 2, (height - 1) / 2
+    shifts = (x + draw(settings.shift) * width, y + draw(settings.shift) * height)
+    return numpy.stack(
+        [
+            numpy.stack([a, b, shift - (a * x + b * y)], axis=1)
+            for (a, b), shift in zip(rows, shifts, strict=True)
+        ],
+        axis=1,
+    )
 
 
 def _warp(faces: NDArray[np.uint8], matrices: NDArray[np.float64]) -> NDArray[np.uint8]:
@@ -180,7 +195,7 @@ def _erase(faces: NDArray[np.float32], probability: float, random: "np.random.Ge
     """Cover a rectangle in some faces with noise, in place (Zhong et al. 2017)."""
     height, width = faces.shape[1:]
     for index in np.flatnonzero(random.random(len(faces)) < probability):
-        area, ratio = random.uniform(0.02, 0.2) * height * width, random.uniform(0.5, 2.0)
+        area, ratio = random.uniform(*ERASED_AREA) * height * width, random.uniform(*ERASED_RATIO)
         rows = min(height, max(1, round(np.sqrt(area * ratio))))
         columns = min(width, max(1, round(np.sqrt(area / ratio))))
         top, left = random.integers(height - rows + 1), random.integers(width - columns + 1)

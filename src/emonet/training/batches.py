@@ -74,14 +74,13 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]
         # and its tuning sleeps for half a minute after every other epoch.
         super().__init__(workers=max(2, min(usable_cores(), MAX_WORKERS)))
         self._examples = examples
-        self._batch_size = even_size(batch_size, len(examples.faces))
         self._augmentation = augmentation
         self._mixup = mixup
         self._seed = (seed, epoch)
-        self._order = np.random.default_rng(self._seed).permutation(len(examples.faces))
+        self._rows = epoch_rows(len(examples.faces), batch_size, seed=seed, epoch=epoch)
 
     def __len__(self) -> int:
-        return len(self._order) // self._batch_size
+        return len(self._rows)
 
     def __getitem__(
         self, index: int
@@ -92,7 +91,7 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]
         and contrast, so the student learns to ignore these changes (Beyer et al. 2022).
         """
         random = np.random.default_rng((*self._seed, index))
-        rows = self._order[index * self._batch_size : (index + 1) * self._batch_size]
+        rows = self._rows[index]
         moved, mirrored = augment_geometry(self._examples.faces[rows], self._augmentation, random)
         features = [
             np.where(mirrored[:, np.newaxis], flipped[rows], plain[rows])
@@ -112,6 +111,13 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]
             parts[inputs] = mix(np.rint(faces).astype(np.uint8), parts[inputs])
         augment_appearance(faces, self._augmentation, random)
         return tuple(parts[:inputs]), *parts[inputs:]
+
+
+def epoch_rows(count: int, batch_size: int, *, seed: int, epoch: int) -> NDArray[np.int64]:
+    """Return the faces of each batch of an epoch, (batches, size), in random order."""
+    size = even_size(batch_size, count)
+    order = np.random.default_rng((seed, epoch)).permutation(count)
+    return order[: count - count % size].reshape(-1, size)
 
 
 def even_size(batch_size: int, count: int) -> int:

@@ -5,8 +5,8 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
-from typing import Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -18,12 +18,17 @@ from emonet.network.weights import get_weights, set_weights
 from emonet.records import EpochRecord, ValidationFigures
 from emonet.runtimes.batching import run_in_batches
 from emonet.runtimes.keras_runtime import KerasRuntime
-from emonet.support.progress import progress_bar
-from emonet.training.batches import Examples, TrainingBatches, even_size
+from emonet.training.batches import Examples, even_size
 from emonet.training.checkpoint import Checkpoint
-from emonet.training.normalisation import batch_normalisations, fused_normalisation
+from emonet.training.host_steps import HostSteps
+from emonet.training.normalisation import batch_normalisations
 from emonet.training.recipes import Phase, Recipe
 from emonet.training.schedule import best_index, learning_rate, should_stop
+
+if TYPE_CHECKING:
+    from emonet.training.device_steps import DeviceSteps
+
+    Steps = HostSteps | DeviceSteps
 
 logger = logging.getLogger("emonet")
 
@@ -79,12 +84,13 @@ def run_recipe(
         if later or model.stop_training or should_stop(phase, done, recipe.monitor):
             continue
         compile_phase(network, phase, recipe, count=len(train.faces))
+        steps = make_steps(model, recipe, train)
         if last is not None:
             _restore(model, last, with_optimizer=bool(done))
             last = None
         while not (model.stop_training or should_stop(phase, done, recipe.monitor)):
             record, validated = _run_epoch(
-                network, recipe, index, train, validation, seed, history, relay
+                network, recipe, index, steps, train, validation, seed, history, relay
             )
             history.append(record)
             done.append(record)
@@ -138,6 +144,17 @@ class _Callbacks:
         self._model.stop_training = False
 
 
+def make_steps(model: keras.Model, recipe: Recipe, train: Examples) -> "Steps":
+    """Return what runs the steps of a phase: on JAX, the device makes the batches if it can."""
+    if keras.backend.backend() == "jax":
+        from emonet.training.device_steps import DeviceSteps, can_run_on_device
+
+        if can_run_on_device(train):
+            return DeviceSteps(model, recipe, train)
+        logger.info("Batches are made on the host: a teacher sees them, or the data are too large")
+    return HostSteps(model, recipe, train)
+
+
 def _warn_of_long_average(recipe: Recipe, count: int) -> None:
     """Warn if the averaged weights would hardly leave the initial ones."""
     steps = recipe.epochs * max(1, count // even_size(recipe.batch_size, count))
@@ -186,6 +203,7 @@ def _run_epoch(
     network: KerasNetwork,
     recipe: Recipe,
     index: int,
+    steps: "Steps",
     train: Examples,
     validation: Examples,
     seed: int,
@@ -198,20 +216,15 @@ def _run_epoch(
     if phase.schedule != "cosine":
         done = [record for record in history if record.phase == index]
         model.optimizer.learning_rate = learning_rate(phase, done)
-    unmixed = epoch >= recipe.epochs - recipe.no_mixup_epochs
-    augmentation = recipe.augmentation
-    batches = TrainingBatches(
-        train,
-        batch_size=recipe.batch_size,
-        augmentation=replace(augmentation, random_erasing=0.0) if unmixed else augmentation,
-        mixup=0.0 if unmixed else recipe.mixup,
+    relay.begin_epoch(epoch)  # counted from 0, as Keras does
+    loss, accuracy = steps.run_epoch(
         seed=seed,
         epoch=epoch,
+        unmixed=epoch >= recipe.epochs - recipe.no_mixup_epochs,
+        title=f"Epoch {epoch + 1}/{recipe.epochs}",
+        callback=relay.batches,
     )
-    relay.begin_epoch(epoch)  # counted from 0, as Keras does
-    title = f"Epoch {epoch + 1}/{recipe.epochs}"
-    loss, accuracy = _train_once(model, batches, title, relay.batches)
-    with _averaged(model, recipe, train):
+    with _averaged(model, recipe, train, steps):
         validation_figures = _validate(network, validation)
         validated = get_weights(model)
     rate = float(keras.ops.convert_to_tensor(model.optimizer.learning_rate))
@@ -233,22 +246,6 @@ def _run_epoch(
     return record, validated
 
 
-def _train_once(
-    model: keras.Model, batches: TrainingBatches, title: str, relay: keras.callbacks.Callback
-) -> tuple[float, float]:
-    """Train on every batch; return the mean loss and accuracy."""
-    raw: list[NDArray[Any]] = []
-    with progress_bar(title, len(batches)) as advance, fused_normalisation(model):
-        callback = keras.callbacks.LambdaCallback(
-            on_train_batch_end=lambda batch, logs: advance(),
-            on_epoch_end=lambda epoch, logs: raw.extend(map(np.array, model.get_weights())),
-        )
-        fitted = model.fit(batches, shuffle=False, verbose=0, callbacks=[callback, relay])
-    # fit ends with averaged weights; training continues with the raw ones.
-    model.set_weights(raw)
-    return fitted.history["loss"][-1], fitted.history["accuracy"][-1]
-
-
 def _validate(network: KerasNetwork, examples: Examples) -> dict[str, float]:
     """Return cross-entropy and accuracy, by the names of ValidationFigures."""
     probabilities = run_in_batches(
@@ -261,7 +258,9 @@ def _validate(network: KerasNetwork, examples: Examples) -> dict[str, float]:
 
 
 @contextmanager
-def _averaged(model: keras.Model, recipe: Recipe, train: Examples) -> Iterator[None]:
+def _averaged(
+    model: keras.Model, recipe: Recipe, train: Examples, steps: "Steps"
+) -> Iterator[None]:
     """Use the moving average of the weights inside the ``with`` block."""
     if not recipe.ema_decay:
         yield
@@ -272,7 +271,7 @@ def _averaged(model: keras.Model, recipe: Recipe, train: Examples) -> Iterator[N
         # In JAX, a weight and its average would share memory, and be freed together.
         variable.assign(_copied(variable))
     try:
-        _measure_statistics(model, train, recipe.batch_size)
+        _measure_statistics(model, train, recipe.batch_size, steps)
         yield
     finally:
         for variable, value in zip(model.variables, raw, strict=True):
@@ -283,28 +282,39 @@ def _copied(variable: keras.Variable) -> NDArray[Any]:
     return np.asarray(variable).copy()
 
 
-def _measure_statistics(model: keras.Model, examples: Examples, batch_size: int) -> None:
+def _measure_statistics(
+    model: keras.Model, examples: Examples, batch_size: int, steps: "Steps"
+) -> None:
     """Measure the batch normalisation statistics of the current weights.
 
     The statistics of training do not fit averaged weights (Izmailov et al. 2018, §3.2).
     """
     normalisations = batch_normalisations(model)
     momenta = [layer.momentum for layer in normalisations]
+    statistics = [
+        variable
+        for layer in normalisations
+        for variable in (layer.moving_mean, layer.moving_variance)
+    ]
     count = len(examples.faces)
     size = even_size(batch_size, count)
     batches = min(STATISTICS_BATCHES, count // size)
     rows = np.linspace(0, count - 1, batches * size).astype(int)
+    means = [np.zeros(variable.shape) for variable in statistics]
     try:
-        with fused_normalisation(model):
-            for index in range(batches):
-                part = rows[index::batches]  # from everywhere: the faces may be sorted by class
-                for layer in normalisations:
-                    layer.momentum = index / (index + 1)  # the plain mean over all batches
-                inputs = [examples.faces[part], *(feature[part] for feature in examples.features)]
-                model([array.astype(np.float32) for array in inputs], training=True)
+        for layer in normalisations:
+            layer.momentum = 0.0  # the statistics of one batch
+        for index in range(batches):
+            part = rows[index::batches]  # from everywhere: the faces may be sorted by class
+            inputs = [examples.faces[part], *(feature[part] for feature in examples.features)]
+            steps.update_statistics([array.astype(np.float32) for array in inputs])
+            for mean, variable in zip(means, statistics, strict=True):
+                mean += np.asarray(variable) / batches
     finally:
         for layer, momentum in zip(normalisations, momenta, strict=True):
             layer.momentum = momentum
+    for variable, mean in zip(statistics, means, strict=True):
+        variable.assign(mean)
 
 
 def _state(model: keras.Model) -> dict[str, NDArray[Any]]:
