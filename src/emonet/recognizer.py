@@ -8,7 +8,7 @@ from dataclasses import replace
 from math import isfinite
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Self, cast, get_args, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, cast, get_args, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -726,6 +726,7 @@ class EmotionRecognizer:
         teacher_weight: float = 0.7,
         teaching: Teaching = "fixed",
         start_from: "EmotionRecognizer | None" = None,
+        devices: int | Literal["all"] | None = None,
         callbacks: "Sequence[keras.callbacks.Callback]" = (),
     ) -> Self:
         """Train the network; earlier weights are replaced.
@@ -751,6 +752,9 @@ class EmotionRecognizer:
             start_from: start from this recognizer's weights (it may be this one); its network
                 must be equal. The output layer starts afresh if its labels differ. Its accuracy
                 is measured first, and its weights are kept if no epoch is better.
+            devices: with Keras on JAX, the number of devices (GPUs) that share each batch, or
+                ``"all"``. None uses one device, as Keras chooses it. Checkpoints can move between
+                numbers of devices.
             callbacks: Keras callbacks. They see one run of all epochs. ``on_epoch_end`` gets
                 loss, accuracy, val_loss, val_accuracy, learning_rate and seconds; the validation
                 figures are those of the averaged weights. ``model.stop_training = True`` ends
@@ -761,8 +765,8 @@ class EmotionRecognizer:
 
         Raises:
             MissingDependencyError: Keras, its backend or scikit-learn is not installed.
-            ConfigError: the teacher has other labels, a number is out of range, or the model has
-                several networks.
+            ConfigError: the teacher has other labels, a number is out of range, the model has
+                several networks, or the devices can't share a batch.
             DataError: the data are malformed, lack a class, or have other labels.
             TrainingError: the loss diverged, or checkpoint_dir holds another run, or one that is
                 still going on.
@@ -770,6 +774,7 @@ class EmotionRecognizer:
         """
         require("train", "Training")
         from emonet.training.checkpoint import one_training
+        from emonet.training.devices import on_devices
         from emonet.training.distillation import Distillation
         from emonet.training.fit import fit
 
@@ -793,7 +798,10 @@ class EmotionRecognizer:
                 "start_from=recognizer to fine-tune them"
             )
         folder = None if checkpoint_dir is None else Path(checkpoint_dir)
-        with nullcontext() if folder is None else one_training(folder):
+        with (
+            on_devices(devices),
+            nullcontext() if folder is None else one_training(folder),
+        ):
             trained = fit(
                 framed.untrained(),
                 chosen,

@@ -2,7 +2,7 @@
 
 import logging
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -94,6 +94,10 @@ def train_model(
     feature_cache: Annotated[
         Path | None, typer.Option(help="Folder for feature vectors; by default next to --data.")
     ] = None,
+    devices: Annotated[
+        str | None,
+        typer.Option(metavar="all|N", help="Devices that share each batch; needs Keras on JAX."),
+    ] = None,
     dtype: WeightsDtype = "float32",
     license: License = None,
     teacher_weight: Annotated[
@@ -151,9 +155,20 @@ def train_model(
         teacher_weight=teacher_weight,
         teaching=teaching,
         start_from=start,
+        devices=_devices(devices),
         command=command,
         split=split_name(data, VALIDATION),
     )
+
+
+def _devices(text: str | None) -> int | Literal["all"] | None:
+    if text is None:
+        return None
+    if text == "all":
+        return "all"
+    if not (text.isascii() and text.isdecimal() and int(text) > 0):
+        raise ConfigError(f"--devices takes all or a whole number of 1 or more, got {text!r:.80}")
+    return int(text)
 
 
 def _given(**options: Any) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from emonet.runtimes.base import max_memory
 from emonet.support.counting import counted
 from emonet.training.batches import Examples, class_weighted, smoothed
 from emonet.training.checkpoint import Checkpoint
+from emonet.training.devices import require_equal_parts
 from emonet.training.distillation import Distillation
 from emonet.training.features import extract_all
 from emonet.training.loop import run_recipe
@@ -66,6 +67,7 @@ def fit(
         train, validation = train.hold_out(HELD_OUT, seed=seed)
     elif not len(validation):
         raise DataError("validation_data has no face. Pass some, or leave it out")
+    require_equal_parts(recipe.batch_size, len(train))
     training = replace(train, votes=smoothed(train.targets, recipe.label_smoothing))
     teacher_targets = None
     if distillation is not None and distillation.teaching == "consistent":
