@@ -1,9 +1,10 @@
 """Command line: ``run`` measures, ``render`` writes tables and plots, ``compare`` prints ratios.
 
-``labels`` measures the accuracy that FER-2013's labels allow.
+``labels`` measures the accuracy that FER-2013's labels allow. ``train-bundled`` trains the models.
 """
 
 import json
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -13,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 import emonet
+from benchmarks.bundled_runs import LISTS
 from benchmarks.compare import comparison
 from benchmarks.detection import detection
 from benchmarks.framing import framing
@@ -23,6 +25,8 @@ from benchmarks.options import Options
 from benchmarks.peers.environments import install
 from benchmarks.render import write_pages
 from benchmarks.suite import FORMAT, PARTS, run
+from benchmarks.train_bundled import Place, train_list
+from emonet.config import look_up
 from emonet.errors import ConfigError, EmonetError, InputError
 
 #: Peers need their own environments: 'nox -s peers' makes them and runs this part.
@@ -35,6 +39,8 @@ QUICK = Options(
     seconds=1,
     quick=True,
 )
+#: Exit status after SIGTERM, as of a shell.
+TERMINATED = 143
 PRECISIONS = ("float32", "bfloat16", "float16")
 #: Paths are resolved, because measuring processes have another working folder.
 EXISTING: dict[str, Any] = {"exists": True, "resolve_path": True}
@@ -168,6 +174,34 @@ def framing_command(
 ) -> None:
     """Print accuracy by framing and by the tilt of the head, as JSON."""
     print(json.dumps(framing(data, split, model, faces), indent=1))
+
+
+@app.command()
+def train_bundled(
+    data: Annotated[Path, typer.Option(help="fer2013.csv.", exists=True)],
+    out: Annotated[Path, typer.Option(help="Folder for model folders, logs and the table.")],
+    runs: Annotated[
+        str, typer.Option("--list", help=f"The list of runs: {' or '.join(LISTS)}.")
+    ] = "bundled",
+    only: Annotated[str | None, typer.Option(help="Comma-separated names of runs.")] = None,
+    parallel: Annotated[int, typer.Option(min=1, help="Processes at once.")] = 1,
+    minutes: Annotated[float | None, typer.Option(min=0, help="Stop after this time.")] = None,
+    backend: Annotated[str, typer.Option(help="Keras' backend: tensorflow or jax.")] = "tensorflow",
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Epochs of each network, for a trial.")
+    ] = None,
+) -> None:
+    """Train a list of networks and combine them; run it again to continue.
+
+    OUT/runs.md and runs.json have a row for each run. The exit status is 1 if a run failed.
+    """
+    chosen = {run.name: run for run in look_up("list of runs", runs, LISTS)}
+    names = _chosen("--only", only, list(chosen))
+    # Exit normally, so that the processes are ended too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    place = Place(out=out, data=data, backend=backend, epochs=epochs)
+    if not train_list(list(chosen.values()), place, only=names, parallel=parallel, minutes=minutes):
+        sys.exit(1)
 
 
 @app.command()

@@ -7,8 +7,8 @@ import sys
 from datetime import UTC, datetime
 
 
-def machine() -> dict:
-    """Return the header of a results file."""
+def machine(**environment: str) -> dict:
+    """Return the header of a results file; environment variables may choose Keras' backend."""
     # Read the load first: ``emonet info`` adds to it. Windows has no getloadavg.
     load = os.getloadavg() if hasattr(os, "getloadavg") else None
     asked = subprocess.run(
@@ -16,6 +16,7 @@ def machine() -> dict:
         check=True,
         stdout=subprocess.PIPE,
         text=True,
+        env={**os.environ, **environment},
     )
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
