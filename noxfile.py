@@ -74,7 +74,19 @@ def jax(session):
     session.install(".[test,jax]")
     session.run("python", "-c", "import importlib.util as u; assert not u.find_spec('tensorflow')")
     session.env["KERAS_BACKEND"] = "jax"
-    session.run("pytest", "tests/integration/test_jax.py", "-m", "jax", *session.posargs)
+    files = ("test_jax.py", "test_jax_steps.py", "test_devices.py")
+    session.run(
+        "pytest", *(f"tests/integration/{file}" for file in files), "-m", "jax", *session.posargs
+    )
+    session.run(
+        "python",
+        "-m",
+        "benchmarks",
+        "run",
+        "--quick",
+        "--out",
+        f"{session.create_tmp()}/quick.json",
+    )
 
 
 @nox.session

@@ -18,7 +18,7 @@ DETAILS = ("parameters", "flops_per_face", "ms_first", "runs")
 
 
 def tasks(options: Options) -> list[list[dict]]:
-    """Return rows to measure, each in its own process, because the peak loads TensorFlow."""
+    """Return rows to measure, each in its own process, because the peak loads Keras."""
     from emonet.storage.sources import bundled_models
 
     return [

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import emonet
-from benchmarks.devices import gpu_peak_mib, reset_gpu_peak
+from benchmarks.devices import (
+    can_run_uncompiled,
+    forward,
+    gpu_peak_mib,
+    on_device,
+    reset_gpu_peak,
+)
 from benchmarks.flops import flops_per_face
 from benchmarks.memory import peak_mib, reset_peak
 from benchmarks.options import Options
@@ -41,8 +47,8 @@ def tasks(options: Options) -> list[list[dict]]:
 
 def measure(task: dict, options: Options) -> dict:
     """Measure one network with one batch size; its inputs are on the device already."""
-    import tensorflow as tf
-
+    if not task["compile"] and not can_run_uncompiled():
+        return {"skipped": "JAX always compiles with XLA"}
     network = _network(task["backbone"], task["features"], task["precision"])
     size = ran_size(task)
     random = np.random.default_rng(0)
@@ -51,14 +57,11 @@ def measure(task: dict, options: Options) -> dict:
         random.uniform(size=(size, extractor.num_features))
         for extractor in network.extractors.values()
     ]
-    inputs = [tf.constant(array, tf.float32) for array in (faces, *vectors)]
-    function = tf.function(
-        lambda *batch: network.model(list(batch), training=False), jit_compile=task["compile"]
-    )
+    inputs = [on_device(array, "float32") for array in (faces, *vectors)]
+    function = forward(network.model, xla=task["compile"])
     reset_peak()
     reset_gpu_peak()
-    # Fetching the probabilities waits for the device.
-    times = timed(lambda: function(*inputs).numpy(), runs=options.runs, seconds=options.seconds)
+    times = timed(lambda: function(*inputs), runs=options.runs, seconds=options.seconds)
     memory = {"peak_rss_mib": peak_mib(), "peak_gpu_mib": gpu_peak_mib()}
     per_second = size / times["ms_p50"] * 1000
     flops = _flops(task["backbone"], task["features"], task["precision"])
