@@ -39,7 +39,7 @@ def test_a_folder_becomes_a_table(run, tmp_path, capsys):
     (photos / "broken.jpg").write_bytes(b"no picture")
     (photos / "notes.txt").write_text("no picture either")
     run("folder_to_csv.py", photos, tmp_path / "faces.csv")
-    failed, row = rows(tmp_path / "faces.csv")
+    row, failed = rows(tmp_path / "faces.csv")
     assert (row["label"], Path(row["path"]).name) == ("happiness", "sample.JPG")
     assert float(row["score"]) == float(row["happiness"]) > 0.5
     assert "broken.jpg" in failed["error"]

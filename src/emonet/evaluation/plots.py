@@ -155,7 +155,7 @@ def plot_coverage(
             axes.plot(point.coverage, point.accuracy, "o", color="C0")
             axes.annotate(
                 f"min_score {point.min_score}", (point.coverage, point.accuracy),
-                xytext=(4, 4), textcoords="offset points", fontsize=8,
+                xytext=(-6, -8), textcoords="offset points", ha="right", fontsize=8,
             )  # fmt: skip
     axes.set_xlabel("coverage: share of faces that keep their label")
     axes.set_ylabel("accuracy on these faces")
