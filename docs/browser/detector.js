@@ -4,6 +4,10 @@
 import { planesOf, resized } from "./pixels.js";
 
 const STRIDES = [8, 16, 32];
+/** YuNet misses most faces that are larger, pixels. */
+const LARGEST_FACE = 480;
+/** Larger images are searched once more at this size, for faces that fill a third of them. */
+const COARSE_SIDE = 240;
 
 /**
  * Find faces in an ImageData.
@@ -14,6 +18,17 @@ const STRIDES = [8, 16, 32];
  * @returns [{ box: [x, y, width, height], score, landmarks: [[x, y], ...] }], best first.
  */
 export async function detectFaces(ort, session, image, settings) {
+  const largest = Math.max(image.width, image.height);
+  const faces = await find(ort, session, image, settings);
+  if (Math.min(largest, settings.max_side) > LARGEST_FACE) {
+    const coarse = await find(ort, session, image, { ...settings, max_side: COARSE_SIDE });
+    faces.push(...coarse.filter(({ box }) => Math.max(box[2], box[3]) > largest / 3));
+  }
+  return suppressed(faces, settings.nms_threshold);
+}
+
+/** Return the faces in an image that is shrunk to settings.max_side. */
+async function find(ort, session, image, settings) {
   const factor = Math.max(1, Math.max(image.width, image.height) / settings.max_side);
   const width = Math.max(1, Math.round(image.width / factor));
   const height = Math.max(1, Math.round(image.height / factor));
@@ -31,10 +46,9 @@ export async function detectFaces(ort, session, image, settings) {
   });
   const tensor = new ort.Tensor("float32", input, [1, 3, padded[1], padded[0]]);
   const outputs = await session.run({ input: tensor });
-  const faces = STRIDES.flatMap((stride) =>
+  return STRIDES.flatMap((stride) =>
     decoded(outputs, stride, padded[0] / stride, settings.score_threshold),
-  );
-  return suppressed(faces, settings.nms_threshold).map(({ box, score, landmarks }) => ({
+  ).map(({ box, score, landmarks }) => ({
     box: box.map((value) => value * factor),
     score,
     landmarks: landmarks.map((point) => point.map((value) => value * factor)),

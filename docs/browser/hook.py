@@ -53,11 +53,12 @@ def on_files(files, config):
 def settings(recognizer):
     """Return the part of the model's configuration that recognizer.js needs."""
     config = recognizer.config
-    framing = config.framing_for("yunet")
+    framing = config.framing[config.detector.name]
     return {
         "labels": config.labels,
         "face_size": config.face_sizes[0],
         "temperature": config.temperature,
+        "alignment": config.alignment,
         "framing": {name: getattr(framing, name) for name in ("scale", "shift_x", "shift_y")},
         "detector": {
             name: config.detector.config[name]

@@ -6,6 +6,9 @@
 import { detectFaces } from "./detector.js";
 import { resized } from "./pixels.js";
 
+/** Heads that are tilted less are cropped as they are, radians. */
+const MIN_ROLL = (5 * Math.PI) / 180;
+
 /**
  * Load the models.
  *
@@ -35,7 +38,7 @@ export async function loadRecognizer(folder) {
     if (!found.length) return [];
     const [height, width] = config.face_size;
     const crops = new Float32Array(found.length * height * width);
-    found.forEach(({ box }, i) => crops.set(cropped(image, box, config), i * height * width));
+    found.forEach((face, i) => crops.set(cropped(image, face, config), i * height * width));
     const tensor = new ort.Tensor("float32", crops, [found.length, height, width]);
     const { probabilities } = await network.run({ faces: tensor });
     return found.map(({ box, landmarks }, i) => {
@@ -48,25 +51,55 @@ export async function loadRecognizer(folder) {
   return { labels: config.labels, predict };
 }
 
-/** Return a face as grey pixels, 0..255, framed like the training faces. */
-function cropped(image, [x, y, width, height], { framing, face_size }) {
+/** Return a face as grey pixels, 0..255, upright and framed like the training faces. */
+function cropped(image, { box: [x, y, width, height], landmarks }, config) {
+  const { framing, face_size } = config;
+  const roll = config.alignment === "eyes" ? rollOf(landmarks) : 0;
+  const turn = Math.abs(roll) < MIN_ROLL ? 0 : roll;
+  const [cos, sin] = [Math.cos(turn), Math.sin(turn)];
   const boxSide = Math.sqrt(width * height);
   const largest = 2 * Math.max(image.width, image.height);
   const side = Math.min(Math.max(1, Math.round(framing.scale * boxSide)), largest);
-  const left = Math.round(x + width / 2 + framing.shift_x * boxSide - side / 2);
-  const top = Math.round(y + height / 2 + framing.shift_y * boxSide - side / 2);
-  const inside = (place, size) => Math.min(Math.max(place, 0), size - 1);
+  // The offset from the box turns with the head.
+  const right = (framing.shift_x * cos - framing.shift_y * sin) * boxSide;
+  const down = (framing.shift_x * sin + framing.shift_y * cos) * boxSide;
+  const half = (side - 1) / 2;
+  const centreX = Math.round(x + width / 2 + right - side / 2) + half;
+  const centreY = Math.round(y + height / 2 + down - side / 2) + half;
   const grey = new Float32Array(side * side);
   for (let row = 0; row < side; row++) {
-    // Outside the image, the pixels of its edge are repeated.
-    const start = inside(top + row, image.height) * image.width;
     for (let column = 0; column < side; column++) {
-      const pixel = 4 * (start + inside(left + column, image.width));
-      const [red, green, blue] = image.data.subarray(pixel, pixel + 3);
-      grey[row * side + column] = Math.round(0.299 * red + 0.587 * green + 0.114 * blue);
+      const [u, v] = [column - half, row - half];
+      grey[row * side + column] = Math.round(
+        greyAt(image, centreX + cos * u - sin * v, centreY + sin * u + cos * v),
+      );
     }
   }
   return resized(grey, [side, side], [face_size[1], face_size[0]]).map(Math.round);
+}
+
+/** Return how far a head is tilted to a shoulder, radians; positive is clockwise. */
+function rollOf([[rightX, rightY], [leftX, leftY], , [cornerX, cornerY], [otherX, otherY]]) {
+  const downX = (cornerX + otherX - rightX - leftX) / 2;
+  const downY = (cornerY + otherY - rightY - leftY) / 2;
+  return Math.atan2(leftY - rightY - downX, leftX - rightX + downY);
+}
+
+/** Return the grey value between four pixels; outside the image, its edge is repeated. */
+function greyAt({ data, width, height }, x, y) {
+  const [left, top] = [Math.floor(x), Math.floor(y)];
+  let sum = 0;
+  for (let down = 0; down < 2; down++) {
+    for (let right = 0; right < 2; right++) {
+      const weight = Math.abs(1 - right - (x - left)) * Math.abs(1 - down - (y - top));
+      if (!weight) continue;
+      const column = Math.min(Math.max(left + right, 0), width - 1);
+      const pixel = 4 * (Math.min(Math.max(top + down, 0), height - 1) * width + column);
+      const grey = 0.299 * data[pixel] + 0.587 * data[pixel + 1] + 0.114 * data[pixel + 2];
+      sum += weight * grey;
+    }
+  }
+  return sum;
 }
 
 /** Return the calibrated probabilities by label, and the best of them. */
