@@ -42,7 +42,7 @@ def test_it_learns_names_of_classes(fitted):
     assert list(fitted.classes_) == sorted(FACES.labels)
     assert fitted.recognizer_.labels == tuple(sorted(FACES.labels))
     assert fitted.n_features_in_ == 48 * 48
-    assert fitted.score(FACES.images, NAMES) > 0.5
+    assert fitted.score(FACES.images, NAMES) > 0.3  # chance is 0.14
     probabilities = fitted.predict_proba(FACES.images)
     assert probabilities.shape == (len(FACES), 7)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1)
