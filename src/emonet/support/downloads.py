@@ -2,9 +2,7 @@
 
 import re
 import threading
-import time
 from collections.abc import Callable
-from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,28 +24,37 @@ def in_time(call: Callable[[], T], name: str, size: int = 0) -> T:
     Clients restart their timeouts with every byte, so a server that sends single bytes could
     keep them busy forever. The function therefore runs in a thread that can be left behind.
     """
-    future: Future[T] = Future()
+    results: list[T] = []
+    errors: list[BaseException] = []
 
     def run() -> None:
         try:
-            future.set_result(call())
+            results.append(call())
         except BaseException as error:
-            future.set_exception(error)
+            errors.append(error)
 
-    threading.Thread(target=run, name="emonet-download", daemon=True).start()
-    start, seconds = time.monotonic(), PATIENCE_SECONDS + size / MIN_BYTES_PER_SECOND
-    if not wait([future], seconds).done:
-        require_speed(name, 0, time.monotonic() - start)
-    return future.result()
+    thread = threading.Thread(target=run, name="emonet-download", daemon=True)
+    thread.start()
+    seconds = PATIENCE_SECONDS + size / MIN_BYTES_PER_SECOND
+    thread.join(seconds)
+    if errors:
+        raise errors.pop()  # an error that is kept here would keep its connection open
+    if not results:
+        raise _too_slow(name, seconds)
+    return results[0]
 
 
 def require_speed(name: str, size: int, seconds: float) -> None:
     """Raise HubError if so many bytes have come too slowly."""
     if seconds > PATIENCE_SECONDS + size / MIN_BYTES_PER_SECOND:
-        raise HubError(
-            f"{name} was given up after {seconds:.0f} s: the server or the connection is too slow. "
-            f"Try again later, or use another network"
-        )
+        raise _too_slow(name, seconds)
+
+
+def _too_slow(name: str, seconds: float) -> HubError:
+    return HubError(
+        f"{name} was given up after {seconds:.0f} s: the server or the connection is too slow. "
+        f"Try again later, or use another network"
+    )
 
 
 def require_size(name: str, size: int | None, max_bytes: int) -> None:
