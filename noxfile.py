@@ -1,6 +1,7 @@
 """Run the project's checks: ``nox`` runs the sessions of CI, ``nox -s NAME`` one session."""
 
 import os
+import shutil
 from pathlib import Path
 
 import nox
@@ -92,10 +93,15 @@ def jax(session):
 @nox.session
 def docs(session):
     """Build the site in site/ and check its pages; 'nox -s docs -- serve' shows the site."""
-    session.install(".[dev,docs]")
+    session.install(".[dev,docs]", "playwright")
+    if shutil.which("npm"):
+        npm = ("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+        session.run(*npm, "--prefix", "docs/browser", external=True)
+    else:
+        session.warn("npm is missing: the live page of the site will not work")
     session.run("mkdocs", *(session.posargs or ("build", "--strict")))
     if not session.posargs:
-        session.run("pytest", "tests/docs/test_site.py", "-m", "slow")
+        session.run("pytest", "tests/docs/test_site.py", "tests/docs/test_browser.py", "-m", "slow")
 
 
 @nox.session

@@ -11,7 +11,6 @@ import sys
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -34,10 +33,9 @@ if CHROMIUM is None or not (ROOT / "docs/browser/node_modules/onnxruntime-web").
 
 
 class Quiet(SimpleHTTPRequestHandler):
-    extensions_map: ClassVar = {
-        **SimpleHTTPRequestHandler.extensions_map,
-        ".mjs": "text/javascript",
-    }
+    def guess_type(self, path):
+        """Know .mjs, which some systems do not: browsers run no module of another type."""
+        return "text/javascript" if str(path).endswith(".mjs") else super().guess_type(path)
 
     def log_message(self, *_):
         """Say nothing about every request."""
@@ -177,7 +175,7 @@ def test_the_page_is_small_enough(browser, address):
     page.on("requestfinished", lambda r: sizes.append(len(r.response().body())))
     page.goto(f"{address}browser/")
     page.wait_for_selector("html[data-emonet=ready]", state="attached", timeout=PATIENCE)
-    assert 14_000_000 < sum(sizes) <= MOST_BYTES
+    assert 12_000_000 < sum(sizes) <= MOST_BYTES
     context.close()
 
 
