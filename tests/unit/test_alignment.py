@@ -55,7 +55,7 @@ def test_without_five_landmarks_there_is_no_roll() -> None:
     assert Detection(Box(0, 0, 9, 9), landmarks=np.ones((68, 2), np.float32)).roll == 0
 
 
-@pytest.mark.parametrize("degrees", [-80, -30, 12, 45])
+@pytest.mark.parametrize("degrees", [-80, -30, 15, 45])
 def test_the_crop_of_a_tilted_head_is_turned(picture: np.ndarray, degrees: float) -> None:
     matrix = cv2.getRotationMatrix2D((99.5, 89.5), degrees, 1)
     upright = cv2.warpAffine(picture, matrix, (200, 180), borderMode=cv2.BORDER_REPLICATE)
@@ -75,7 +75,7 @@ def test_the_offset_from_the_box_turns_with_the_head(picture: np.ndarray) -> Non
     assert np.abs(turned.astype(int) - expected).mean() < 4
 
 
-@pytest.mark.parametrize("degrees", [-4.5, 0, 3])
+@pytest.mark.parametrize("degrees", [-11, 0, 3])
 def test_an_upright_head_is_cropped_pixel_by_pixel(picture: np.ndarray, degrees: float) -> None:
     (face,) = crop_faces(picture, [tilted(degrees)], Framing(), [SIZE], "eyes")[SIZE]
     expected = cv2.cvtColor(picture[60:120, 70:130].copy(), cv2.COLOR_RGB2GRAY)
