@@ -91,7 +91,7 @@ def test_a_list_combines_and_measures_models(
         Run(name="after", kind="mean", models=("broken",)),
         Run(name="done", kind="measure", models=("both",), measures=("calibrate",)),
     )
-    place = Place(out=tmp_path, data=fer2013_csv, backend="numpy")
+    place = Place(out=tmp_path, data=fer2013_csv, backend="tensorflow")
     assert not train_list(runs, place, parallel=2)
     told = capfd.readouterr().err
     assert "broken: failed with status 2" in told
