@@ -95,8 +95,7 @@ def docs(session):
     """Build the site in site/ and check its pages; 'nox -s docs -- serve' shows the site."""
     session.install(".[dev,docs]", "playwright")
     if shutil.which("npm"):
-        npm = ("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
-        session.run(*npm, "--prefix", "docs/browser", external=True)
+        session.run("npm", "ci", "--ignore-scripts", external=True)
     else:
         session.warn("npm is missing: the live page of the site will not work")
     session.run("mkdocs", *(session.posargs or ("build", "--strict")))

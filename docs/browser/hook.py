@@ -1,8 +1,7 @@
 """Hook of mkdocs: adds models, runtime and sample photo to the live page in ``browser/``.
 
 The models come from the emonet package. The runtime is onnxruntime-web, which ``npm ci`` puts into
-``docs/browser/node_modules``. Without it the site is built all the same, and the live page says
-what is missing.
+``node_modules``. Without it the site is built all the same, and the live page says what is missing.
 """
 
 import json
@@ -15,8 +14,7 @@ import emonet
 
 logger = logging.getLogger("mkdocs.hooks.browser")
 
-FOLDER = Path(__file__).parent
-RUNTIME = FOLDER / "node_modules" / "onnxruntime-web"
+RUNTIME = Path(__file__).parents[2] / "node_modules" / "onnxruntime-web"
 #: Of the npm package, in its folder dist: WebAssembly alone, without WebGPU. Releases after the one
 #: that package.json pins have larger files, and the page must load in 16 MB.
 FILES = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
@@ -42,7 +40,7 @@ def on_files(files, config):
     if not RUNTIME.is_dir():
         logger.info(
             "The live page in browser/ will not work: onnxruntime-web is missing. Install npm, run "
-            "'npm ci' in docs/browser, and build the site again"
+            "'npm ci --ignore-scripts', and build the site again"
         )
         return files
     for name in FILES:

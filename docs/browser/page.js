@@ -55,8 +55,8 @@ async function onReady(files) {
 
 function onFailed(reason) {
   say(
-    `The models can't be loaded: ${reason}. If you built this site yourself, run "npm ci" in ` +
-      "docs/browser and build it again.",
+    `The models can't be loaded: ${reason}. If you built this site yourself, run ` +
+      '"npm ci --ignore-scripts" and build it again.',
   );
 }
 

@@ -1,6 +1,6 @@
 """The live page of the site, in Chromium: it answers as Python does, offline too.
 
-npm ci --ignore-scripts --prefix docs/browser
+npm ci --ignore-scripts
 pip install playwright && pytest tests/docs/test_browser.py -m slow
 """
 
@@ -28,8 +28,8 @@ MOST_BYTES = 16_000_000
 #: This machine may be busy with other tests.
 PATIENCE = 120_000
 
-if CHROMIUM is None or not (ROOT / "docs/browser/node_modules/onnxruntime-web").is_dir():
-    pytest.skip("needs Chromium, and npm ci in docs/browser", allow_module_level=True)
+if CHROMIUM is None or not (ROOT / "node_modules/onnxruntime-web").is_dir():
+    pytest.skip("needs Chromium, and npm ci", allow_module_level=True)
 
 
 class Quiet(SimpleHTTPRequestHandler):
