@@ -125,6 +125,35 @@ def test_given_boxes_need_no_detector(client, recognizer, photo):
         assert_problem(answer, 422, "box")
 
 
+@pytest.mark.parametrize("prior", ["balanced", "training"])
+def test_another_prior(client, recognizer, photo, prior):
+    answer = client.post(f"/v1/predict?prior={prior}", content=photo, headers=JPEG)
+    (result,) = answer.json()["results"]
+    close(result, recognizer.with_prior(prior).predict(photo).to_dict())
+    wrong = client.post("/v1/predict?prior=other", content=photo, headers=JPEG)
+    assert_problem(wrong, 422, "prior")
+
+
+def test_requests_that_differ_keep_to_themselves(client, recognizer, photo):
+    queries = ["", "?prior=balanced", "?boxes=135,76,91,91", "?prior=balanced&boxes=0,0,50,50"]
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(
+            threads.map(
+                lambda query: client.post(f"/v1/predict{query}", content=photo, headers=JPEG),
+                queries * 2,
+            )
+        )
+    balanced = recognizer.with_prior("balanced")
+    expected = [
+        recognizer.predict(photo),
+        balanced.predict(photo),
+        recognizer.predict(photo, boxes=[(135, 76, 91, 91)]),
+        balanced.predict(photo, boxes=[(0, 0, 50, 50)]),
+    ]
+    for answer, result in zip(answers, expected * 2, strict=True):
+        close(answer.json()["results"][0], result.to_dict())
+
+
 @pytest.mark.parametrize("send", [as_json, as_form], ids=["json", "form"])
 def test_face_crops(client, recognizer, crops, send):
     key = "json" if send is as_json else "files"

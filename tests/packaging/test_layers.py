@@ -36,19 +36,16 @@ ROWS = (
     {"integrations", "sklearn"},
     {"drawing", "tables"},
     {"video", "explain"},
-    {"service", "batch", "ray"},
-    {"cli", "testing"},
-    {"service", "batch"},
+    {"service", "batch", "ray", "demo"},
     {"cli", "testing", "freezing"},
     {"__init__", "__main__"},
 )
 ROW = {part: row for row, parts in enumerate(ROWS) for part in parts}
 
 #: Consumers: they use public names only, and nothing below imports them.
-CONSUMERS = {"drawing", "tables", "video", "explain", "service", "batch", "ray"}
 CONSUMERS = {
     *("integrations", "sklearn"),
-    *("drawing", "tables", "video", "explain", "service", "batch"),
+    *("drawing", "tables", "video", "explain", "service", "batch", "ray", "demo"),
 }
 
 #: Methods that are shorthands for a consumer, such as result.draw(), import it when called.

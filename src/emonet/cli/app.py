@@ -13,6 +13,7 @@ from emonet.cli import (
     batch,
     calibrate,
     compare,
+    demo,
     distill,
     ensemble,
     evaluate,
@@ -62,6 +63,7 @@ app.command()(filter_faces.filter_faces)
 app.command()(reproduce.reproduce)
 app.command()(framing.framing)
 app.command()(serve.serve)
+app.command()(demo.demo)
 app.command()(models.models)
 app.command()(info.info)
 app.add_typer(plugins.app, name="plugins")

@@ -2,11 +2,11 @@
 
 import logging
 import os
+from functools import partial
 from typing import Annotated
 
 import typer
 
-from emonet.cli.backend import prepare
 from emonet.cli.options import Model, OnDevice
 from emonet.errors import ConfigError
 from emonet.recognizer import EmotionRecognizer
@@ -53,14 +53,14 @@ def serve(
         raise ConfigError(f"{API_KEY} is empty: set a key, or unset the variable")
     if api_key is None and host not in LOOPBACK:
         logger.warning(f"Everyone who reaches {host} may use the service: {API_KEY} is not set")
-    recognizer = EmotionRecognizer.from_pretrained(model, detector=detector, device=device)
-    prepare(recognizer)
+    load = partial(EmotionRecognizer.from_pretrained, model, detector=detector, device=device)
+    served = repr(load())  # errors of the model appear before a worker starts
     server.serve(
-        recognizer,
+        load,
         host=host,
         port=port,
         workers=workers,
         limits=limits,
         api_key=api_key,
-        ready=lambda url: logger.info(f"Serving {recognizer!r} on {url}; {url}/docs describes it"),
+        ready=lambda url: logger.info(f"Serving {served} on {url}; {url}/docs describes it"),
     )

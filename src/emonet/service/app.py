@@ -6,7 +6,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from fastapi import APIRouter, Depends, FastAPI, Query, Request, Response
@@ -38,6 +38,7 @@ MAX_BOXES = 100
 
 
 Box = Annotated[str, Field(json_schema_extra={"format": "box"})]
+Prior = Literal["balanced", "training"]
 Probability = NDArray[np.float32]
 
 
@@ -64,8 +65,8 @@ def build_app(recognizer: EmotionRecognizer, limits: Limits, api_key: str | None
     )
     app.add_middleware(MeasureRequests, metrics=service.metrics)
     handle_problems(app)
-    app.include_router(_operations(service))
     app.include_router(_predictions(service, api_key))
+    app.include_router(_operations(service))
     return app
 
 
@@ -78,10 +79,16 @@ def warm_up(recognizer: EmotionRecognizer) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """An image, and the boxes of its faces if the caller has found them."""
+    """An image, the recognizer for it, and the boxes of its faces if the caller has found them."""
 
     data: bytes
+    recognizer: EmotionRecognizer
     boxes: Sequence[Sequence[float]] | None
+
+    @property
+    def group(self) -> tuple[int, bool]:
+        """What photos must share to be predicted together."""
+        return id(self.recognizer), self.boxes is None
 
 
 class _Service:
@@ -89,6 +96,7 @@ class _Service:
 
     def __init__(self, recognizer: EmotionRecognizer, limits: Limits) -> None:
         self.recognizer, self.limits = recognizer, limits
+        self._with_prior: dict[Prior | None, EmotionRecognizer] = {None: recognizer}
         self.metrics = Metrics()
         self.bodies = BodyReader(limits)
         self.photos: Batcher[Photo, ImageResult] = Batcher(
@@ -98,6 +106,19 @@ class _Service:
             self._classify, most=limits.max_queued, started=self.metrics.batch.observe
         )
         self.metrics.queue.set_function(lambda: len(self.photos) + len(self.crops))
+
+    def with_prior(self, prior: Prior | None) -> EmotionRecognizer:
+        """Return the recognizer for a prior of the classes; None is the model's own.
+
+        Raises:
+            ProblemError: the model can't take the prior.
+        """
+        if prior not in self._with_prior:
+            try:
+                self._with_prior[prior] = self.recognizer.with_prior(str(prior))
+            except ConfigError as error:
+                raise ProblemError(422, str(error)) from None
+        return self._with_prior[prior]
 
     def close(self) -> None:
         self.photos.close()
@@ -129,13 +150,17 @@ class _Service:
 
     def _predict(self, photos: Sequence[Photo]) -> list[ImageResult]:
         """Find and classify faces; photos with boxes need no search for faces."""
-        search = [photo.data for photo in photos if photo.boxes is None]
-        given = [photo for photo in photos if photo.boxes is not None]
-        searched = self.recognizer.stream(search)
-        framed = self.recognizer.stream(
-            [photo.data for photo in given], boxes=[photo.boxes or () for photo in given]
-        )
-        return [next(searched if photo.boxes is None else framed) for photo in photos]
+        groups: dict[tuple[int, bool], list[Photo]] = {}
+        for photo in photos:
+            groups.setdefault(photo.group, []).append(photo)
+        results = {}
+        for group, members in groups.items():
+            boxes = (
+                [photo.boxes or () for photo in members] if members[0].boxes is not None else None
+            )
+            images = [photo.data for photo in members]
+            results[group] = members[0].recognizer.stream(images, boxes=boxes)
+        return [next(results[photo.group]) for photo in photos]
 
     def _classify(self, crops: Sequence[bytes]) -> list[Probability | ImageError]:
         """Classify face crops; an unreadable one does not harm the others of its batch."""
@@ -190,6 +215,13 @@ def _predictions(service: _Service, api_key: str | None) -> APIRouter:
             float,
             Query(ge=0, le=1, description="Faces with a lower score get no label (`null`)."),
         ] = 0.0,
+        prior: Annotated[
+            Prior | None,
+            Query(
+                description="Expect other frequencies of the classes: all equal (`balanced`), or "
+                "as in the training data. By default as the model says."
+            ),
+        ] = None,
         boxes: Annotated[
             list[Box] | None,
             Query(
@@ -201,7 +233,10 @@ def _predictions(service: _Service, api_key: str | None) -> APIRouter:
         ] = None,
     ) -> Response:
         given = None if boxes is None else [_box(text) for text in boxes]
-        answers = await service.answer(request, service.photos, lambda data: Photo(data, given))
+        recognizer = service.with_prior(prior)
+        answers = await service.answer(
+            request, service.photos, lambda data: Photo(data, recognizer, given)
+        )
         results = [replace(result, path=name) for name, result in answers]
         failed = [result.error for result in results if result.error is not None]
         service.metrics.images.labels("failed").inc(len(failed))

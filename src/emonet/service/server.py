@@ -1,5 +1,6 @@
 """Run the HTTP service in worker processes, and restart a worker that dies."""
 
+import logging
 import os
 import socket
 import sys
@@ -7,11 +8,15 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
-from emonet.errors import ConfigError
+from emonet.errors import ConfigError, EmonetError
 from emonet.plugin import usable_cores
 from emonet.recognizer import EmotionRecognizer
 from emonet.service import Limits, create_app
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 #: Seconds for the requests that are in progress when the service is told to stop.
 GRACE = 7
@@ -20,12 +25,14 @@ GRACE = 7
 KEEP_ALIVE = 75
 #: Seconds in which a worker must answer its supervisor.
 HEALTH_SECONDS = 30
+#: Exit status of a worker that would fail again; uvicorn then ends the service.
+STARTUP_FAILURE = 3
 #: Set by prometheus_client's users for several processes.
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 
 def serve(
-    recognizer: EmotionRecognizer,
+    load: Callable[[], EmotionRecognizer],
     *,
     host: str,
     port: int,
@@ -37,7 +44,7 @@ def serve(
     """Serve until SIGTERM or SIGINT; then finish the requests in progress.
 
     Args:
-        recognizer: every worker gets a copy.
+        load: loads the recognizer in each worker, so it must be a function that can be pickled.
         host: address to listen on.
         port: 0 takes a free one.
         workers: number of processes.
@@ -46,14 +53,16 @@ def serve(
         ready: called with the service's URL before the workers start.
 
     Raises:
-        ConfigError: the address can't be used, or a worker could not start.
+        ConfigError: the address can't be used.
+        EmonetError: a worker can't start.
     """
     from uvicorn import Config
     from uvicorn.supervisors import Multiprocess
 
     config = Config(
-        # Workers are new processes, to which the function is pickled.
-        partial(create_app, recognizer, limits=limits, api_key=api_key),
+        # Workers are new processes, to which the function is pickled. It is small, because its
+        # pipe would block the supervisor forever if a new worker died before reading all of it.
+        partial(_app, load, limits, api_key),
         factory=True,
         workers=workers,
         log_config=None,
@@ -70,7 +79,19 @@ def serve(
             os.environ.setdefault("EMONET_THREADS", str(max(1, usable_cores() // workers)))
             os.environ[METRICS_FOLDER] = stack.enter_context(TemporaryDirectory(prefix="emonet-"))
         ready(_url(host, listening))
-        Multiprocess(config, sockets=[listening]).run()
+        supervisor = Multiprocess(config, sockets=[listening])
+        supervisor.run()
+    if any(worker.exitcode == STARTUP_FAILURE for worker in supervisor.processes):
+        raise EmonetError("A worker could not start, so the service has ended")
+
+
+def _app(load: Callable[[], EmotionRecognizer], limits: Limits, api_key: str | None) -> "FastAPI":
+    """Return the application of a worker."""
+    try:
+        return create_app(load(), limits=limits, api_key=api_key)
+    except EmonetError as error:
+        logging.getLogger("emonet").error(str(error))
+        sys.exit(STARTUP_FAILURE)
 
 
 def _bind(host: str, port: int) -> socket.socket:

@@ -18,6 +18,7 @@ EXTRAS = {
     "tables": ("pyarrow",),
     "pandas": ("pandas",),
     "polars": ("polars",),
+    "demo": ("gradio", "scipy"),
     "serve": ("fastapi", "fastapi_offline", "prometheus_client", "python_multipart", "uvicorn"),
     "ray": ("ray", "pyarrow", "pandas"),
     "supervision": ("supervision",),

@@ -1,0 +1,42 @@
+"""``emonet demo``: try a model in a browser window."""
+
+import logging
+import threading
+from typing import Annotated
+
+import typer
+
+from emonet.cli.backend import prepare
+from emonet.cli.options import Model, OnDevice
+from emonet.errors import ConfigError
+from emonet.recognizer import EmotionRecognizer
+from emonet.support.dependencies import require
+
+logger = logging.getLogger("emonet")
+
+
+def demo(
+    model: Model = None,
+    detector: Annotated[
+        str | None, typer.Option(help="A face detector to use instead of the model's own.")
+    ] = None,
+    device: OnDevice = "auto",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 7860,
+) -> None:
+    """Show photos, films and a webcam with their expressions in a browser, until Ctrl-C.
+
+    The page is visible on this machine only.
+    """
+    require("demo", "The demo")
+    from emonet.demo.page import running
+
+    recognizer = EmotionRecognizer.from_pretrained(model, detector=detector, device=device)
+    prepare(recognizer)
+    try:
+        with running(recognizer, port) as url:
+            logger.info(f"Open {url} in a browser. Ctrl-C ends the demo")
+            threading.Event().wait()
+    except KeyboardInterrupt:
+        pass  # the usual end
+    except OSError as error:
+        raise ConfigError(f"Can't listen on port {port}: choose another --port") from error
