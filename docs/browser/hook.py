@@ -11,6 +11,7 @@ from pathlib import Path
 from mkdocs.structure.files import File
 
 import emonet
+from emonet.pipeline.crops import MIN_ROLL
 
 logger = logging.getLogger("mkdocs.hooks.browser")
 
@@ -57,6 +58,7 @@ def settings(recognizer):
         "face_size": config.face_sizes[0],
         "temperature": config.temperature,
         "alignment": config.alignment,
+        "min_roll": MIN_ROLL,
         "framing": {name: getattr(framing, name) for name in ("scale", "shift_x", "shift_y")},
         "detector": {
             name: config.detector.config[name]

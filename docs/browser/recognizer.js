@@ -6,9 +6,6 @@
 import { detectFaces } from "./detector.js";
 import { resized } from "./pixels.js";
 
-/** Heads that are tilted less are cropped as they are, radians. */
-const MIN_ROLL = (5 * Math.PI) / 180;
-
 /**
  * Load the models.
  *
@@ -55,7 +52,8 @@ export async function loadRecognizer(folder) {
 function cropped(image, { box: [x, y, width, height], landmarks }, config) {
   const { framing, face_size } = config;
   const roll = config.alignment === "eyes" ? rollOf(landmarks) : 0;
-  const turn = Math.abs(roll) < MIN_ROLL ? 0 : roll;
+  // Slightly tilted heads are cropped as they are.
+  const turn = Math.abs(roll) < (config.min_roll * Math.PI) / 180 ? 0 : roll;
   const [cos, sin] = [Math.cos(turn), Math.sin(turn)];
   const boxSide = Math.sqrt(width * height);
   const largest = 2 * Math.max(image.width, image.height);

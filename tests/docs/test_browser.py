@@ -124,6 +124,7 @@ def sample() -> Image.Image:
 PHOTOS = {
     "small": lambda: sample().resize((150, 150)).crop((0, 0, 150, 111)),
     "tilted": lambda: sample().rotate(20, Image.Resampling.BICUBIC),
+    "slightly tilted": lambda: sample().rotate(9, Image.Resampling.BICUBIC),
     "close": lambda: sample().crop((120, 40, 250, 200)).resize((1040, 1280)),
 }
 

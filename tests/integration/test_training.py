@@ -738,7 +738,9 @@ def test_a_recognizer_can_be_copied_and_sent(tiny_recognizer: EmotionRecognizer,
 
 
 def test_faces_without_classes_are_no_labelled_data(tiny_recognizer: EmotionRecognizer) -> None:
-    with pytest.raises(DataError, match=r"FaceDataset, a datasets\.Dataset or \(images, classes\), got ndarray"):
+    with pytest.raises(
+        DataError, match=r"FaceDataset, a datasets\.Dataset or \(images, classes\), got ndarray"
+    ):
         tiny_recognizer.evaluate(make_faces(1).images)
 
 
