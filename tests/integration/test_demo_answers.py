@@ -103,4 +103,5 @@ def test_a_port_in_use_is_said(run_process: Run) -> None:
         port = taken.getsockname()[1]
         outcome = run_process("demo", "--model", "tiny", "--port", str(port))
     assert outcome.status == 2
-    assert outcome.err == f"emonet: Can't listen on port {port}: choose another --port\n"
+    assert outcome.err.startswith(f"emonet: Can't listen on 127.0.0.1 port {port}: ")
+    assert outcome.err.endswith(". Choose another --port\n")

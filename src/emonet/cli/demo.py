@@ -1,14 +1,13 @@
 """``emonet demo``: try a model in a browser window."""
 
 import logging
-import threading
+from contextlib import suppress
 from typing import Annotated
 
 import typer
 
 from emonet.cli.backend import prepare
 from emonet.cli.options import Model, OnDevice
-from emonet.errors import ConfigError
 from emonet.recognizer import EmotionRecognizer
 from emonet.support.dependencies import require
 
@@ -28,15 +27,13 @@ def demo(
     The page is visible on this machine only.
     """
     require("demo", "The demo")
-    from emonet.demo.page import running
+    from emonet.demo import page
 
     recognizer = EmotionRecognizer.from_pretrained(model, detector=detector, device=device)
     prepare(recognizer)
-    try:
-        with running(recognizer, port) as url:
-            logger.info(f"Open {url} in a browser. Ctrl-C ends the demo")
-            threading.Event().wait()
-    except KeyboardInterrupt:
-        pass  # the usual end
-    except OSError as error:
-        raise ConfigError(f"Can't listen on port {port}: choose another --port") from error
+    with suppress(KeyboardInterrupt):  # the usual end
+        page.serve(
+            recognizer,
+            port,
+            ready=lambda url: logger.info(f"Open {url} in a browser. Ctrl-C ends the demo"),
+        )

@@ -3,7 +3,6 @@
 import functools
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,6 +11,7 @@ from emonet.demo.answers import Answers, Camera
 from emonet.errors import EmonetError
 from emonet.recognizer import EmotionRecognizer
 from emonet.sample import sample_photo
+from emonet.support.network import bind, url_of
 
 HOST = "127.0.0.1"
 TITLE = "emonet"
@@ -30,39 +30,46 @@ CAMERA_SECONDS = 600
 #: Seconds between two looks for old files, and the age at which a file is old.
 OLD_FILES = (300, 3600)
 MAX_FILE_SIZE = "256mb"
+#: Seconds for answers in progress when the demo ends.
+GRACE = 2
 
 
-@contextmanager
-def running(recognizer: EmotionRecognizer, port: int) -> Iterator[str]:
-    """Serve the page while the block runs; yield its URL.
+def serve(recognizer: EmotionRecognizer, port: int, *, ready: Callable[[str], None]) -> None:
+    """Serve the page until SIGINT or SIGTERM.
 
     Args:
         recognizer: the recognizer.
         port: the port; 0 takes a free one.
+        ready: called with the URL when browsers can connect.
 
     Raises:
-        OSError: the port is in use.
+        ConfigError: the port is in use.
     """
-    with TemporaryDirectory(prefix="emonet-") as folder:
+    with TemporaryDirectory(prefix="emonet-") as folder, bind(HOST, port) as listening:
         page = build(recognizer, Path(folder))
         import gradio
+        from fastapi import FastAPI
+        from uvicorn import Config, Server
 
-        _, url, _ = page.launch(
+        app = gradio.mount_gradio_app(
+            FastAPI(docs_url=None, redoc_url=None, openapi_url=None),
+            page,
+            path="/",
             server_name=HOST,
-            server_port=port or _free_port(),
-            share=False,
-            quiet=True,
-            prevent_thread_lock=True,
+            server_port=listening.getsockname()[1],
+            show_error=False,
             max_file_size=MAX_FILE_SIZE,
             footer_links=[],
-            enable_monitoring=False,
+            run_history=False,
             ssr_mode=False,
+            enable_monitoring=False,
+            mcp_server=False,
             theme=gradio.themes.Default(font=FONTS, font_mono=MONOSPACE),
         )
-        try:
-            yield url
-        finally:
-            page.close(verbose=False)
+        config = Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=GRACE)
+        listening.listen()
+        ready(url_of(HOST, listening))
+        Server(config).run(sockets=[listening])
 
 
 def build(recognizer: EmotionRecognizer, folder: Path) -> Any:
@@ -173,15 +180,12 @@ def _film_tab(answers: Answers) -> None:
 def _file_image(label: str) -> Any:
     import gradio
 
-    class FileImage(gradio.Image):  # type: ignore[misc]
-        """An image whose file emonet reads, within its limits; Gradio would open it first."""
-
-        is_template = True  # the browser shows it like its base class
-
-        def preprocess(self, payload: Any) -> str | None:
-            return None if payload is None else payload.path
-
-    return FileImage(label=label, type="filepath", sources=["upload", "clipboard"])
+    image = gradio.Image(label=label, type="filepath", sources=["upload", "clipboard"])
+    # emonet opens the file, within its limits and with its messages. Gradio would open it first.
+    # A subclass is no way: Gradio writes a file beside the source of each subclass.
+    read_path: Any = lambda payload: None if payload is None else payload.path  # noqa: E731
+    image.preprocess = read_path  # type: ignore[method-assign]
+    return image
 
 
 def _shown_image(label: str) -> Any:
@@ -221,10 +225,3 @@ def _with_messages(function: Callable[..., Any]) -> Callable[..., Any]:
             raise gradio.Error(str(error), print_exception=False) from error
 
     return answering
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.create_server((HOST, 0)) as listening:
-        return int(listening.getsockname()[1])

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import socket
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -10,10 +9,11 @@ from functools import partial
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from emonet.errors import ConfigError, EmonetError
+from emonet.errors import EmonetError
 from emonet.plugin import usable_cores
 from emonet.recognizer import EmotionRecognizer
 from emonet.service import Limits, create_app
+from emonet.support.network import bind, url_of
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -74,11 +74,11 @@ def serve(
     )
     _allow_many_connections()
     with ExitStack() as stack:
-        listening = stack.enter_context(_bind(host, port))
+        listening = stack.enter_context(bind(host, port))
         if workers > 1:
             os.environ.setdefault("EMONET_THREADS", str(max(1, usable_cores() // workers)))
             os.environ[METRICS_FOLDER] = stack.enter_context(TemporaryDirectory(prefix="emonet-"))
-        ready(_url(host, listening))
+        ready(url_of(host, listening))
         supervisor = Multiprocess(config, sockets=[listening])
         supervisor.run()
     if any(worker.exitcode == STARTUP_FAILURE for worker in supervisor.processes):
@@ -92,25 +92,6 @@ def _app(load: Callable[[], EmotionRecognizer], limits: Limits, api_key: str | N
     except EmonetError as error:
         logging.getLogger("emonet").error(str(error))
         sys.exit(STARTUP_FAILURE)
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family)
-    try:
-        # On Windows, the option would let two services share a port.
-        if sys.platform != "win32":
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((host, port))
-    except (OSError, OverflowError) as error:
-        listening.close()
-        raise ConfigError(f"Can't listen on {host} port {port}: {error}") from error
-    listening.set_inheritable(True)
-    return listening
-
-
-def _url(host: str, listening: socket.socket) -> str:
-    return f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}"
 
 
 def _allow_many_connections() -> None:
