@@ -49,7 +49,7 @@ def tasks(options: Options) -> list[list[dict]]:
         if kind != "occlusion" or model == OCCLUDED
     ]
     sanity = [{"model": SHUFFLED, "map": "cam", "shuffled": kernels} for kernels in KERNELS]
-    return [[*rows, *sanity]]
+    return [[*sanity, *rows]]
 
 
 def measure(task: dict, options: Options) -> dict:
