@@ -28,7 +28,7 @@ def peak_flops_per_s(precision: str, *, quick: bool, device: Kind | None = None)
     side = SMALL if quick else LARGEST[kind]
     with keras.device(f"{kind.lower()}:0"):
         factor = on_device(np.random.default_rng(0).random((side, side), np.float32), precision)
-        product = compiled(lambda factor: keras.ops.matmul(factor, factor)[0, 0])
-        # Fetching a number waits for the device.
+        product = compiled(lambda factor: keras.ops.matmul(factor, factor)[0, :1])
+        # Fetching one number waits for the device. TensorFlow can't convert a bfloat16 scalar.
         best = measure(lambda: as_array(product(factor)), runs=10, seconds=10)["ms_min"]
     return 2 * side**3 / (best / 1000)

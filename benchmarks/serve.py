@@ -41,7 +41,7 @@ def tasks(options: Options) -> list[list[dict]]:
 def measure(task: dict, options: Options) -> dict:
     """Measure one model with a number of connections."""
     count = task["connections"]
-    images = count * (1 if options.quick else max(2, PHOTOS // count // (8 if count == 1 else 1)))
+    images = count * (2 if options.quick else max(2, PHOTOS // count // (8 if count == 1 else 1)))
     recognizer = emonet.EmotionRecognizer.from_pretrained(task["model"])
     with example_photo() as path, server("--model", task["model"]) as url:
         photo = Path(path).read_bytes()

@@ -55,6 +55,18 @@ def small_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small_model(tmp_path_factory.mktemp("small"))
 
 
+def relabel(folder: Path, change: Callable[[list[str]], list[str]]) -> None:
+    """Give a model other labels, and the counts of its training faces to them."""
+
+    def edit(config: dict[str, Any]) -> None:
+        counts = config.get("training_counts", {})
+        config["labels"] = change(config["labels"])
+        if counts:
+            config["training_counts"] = dict(zip(config["labels"], counts.values(), strict=True))
+
+    edit_config(folder, edit)
+
+
 @pytest.fixture
 def folder(small_folder: Path, tmp_path: Path) -> Path:
     """A copy of a small model to break."""
@@ -537,7 +549,7 @@ def test_the_card_of_a_strangers_model_holds_no_markup_of_theirs(
     record = json.loads(path.read_text())
     hostile_record(record)
     path.write_text(json.dumps(record))
-    edit_config(folder, lambda c: c.update(labels=[*c["labels"][: -len(MARKUP)], *MARKUP]))
+    relabel(folder, lambda labels: [*labels[: -len(MARKUP)], *MARKUP])
     (outcome,) = sandbox.run("save", folder, out=str(tmp_path / "out"))
     assert outcome.value, outcome
     card = outcome.value.replace("[emonet](https://pypi.org/", "")
@@ -622,8 +634,7 @@ def test_a_detectors_settings_do_not_take_the_machine(
 def test_a_framing_does_not_take_the_machine(
     sandbox: Sandbox, folder: Path, photo: Path, framing: dict[str, float]
 ) -> None:
-    edit_config(folder, lambda config: config["framing"].update(dlib_hog=framing))
-    edit_config(folder, lambda config: config["detector"]["config"].update(upsample=0))
+    edit_config(folder, lambda config: config["framing"].update(yunet=framing))
     (outcome,) = sandbox.run("crop", folder, image=str(photo))
     assert outcome.value == 1, outcome
     sparing(outcome)
@@ -675,7 +686,7 @@ def test_a_folders_name_is_printed_without_what_a_terminal_obeys(
 @pytest.mark.parametrize("label", ["[/x]", "[link=https://127.0.0.1:9]z[/link]", "[blink]z"])
 def test_a_label_is_printed_as_it_is(run: Run, tmp_path: Path, astronaut: Path, label: str) -> None:
     folder = shutil.copytree(BUNDLED / "fast", tmp_path / "model")
-    edit_config(folder, lambda c: c.update(labels=[f"{label}{i}" for i in range(7)]))
+    relabel(folder, lambda labels: [f"{label}{i}" for i in range(len(labels))])
     outcome = run("predict", "--model", folder, astronaut)
     assert outcome.status == 0
     assert label in outcome.out
@@ -684,7 +695,7 @@ def test_a_label_is_printed_as_it_is(run: Run, tmp_path: Path, astronaut: Path, 
 def test_a_label_is_printed_as_it_is_by_evaluate(run: Run, tmp_path: Path, astronaut: Path) -> None:
     labels = [f"[link=z]z[-link]{i}" for i in range(7)]
     folder = shutil.copytree(BUNDLED / "fast", tmp_path / "model")
-    edit_config(folder, lambda c: c.update(labels=labels))
+    relabel(folder, lambda _: labels)
     for label in labels:
         place = tmp_path / "data" / "test" / label
         place.mkdir(parents=True)

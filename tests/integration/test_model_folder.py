@@ -582,7 +582,7 @@ def test_a_broken_folder_is_an_error_that_names_file_and_problem(folder: Path, c
             r"resnet18.*'backbone/stem_conv/kernel' has shape \(3, 3, 3, 4\)",
         ),
         (
-            set_key(labels=["good", "bad"]),
+            set_key(labels=["good", "bad"], training_counts={}),
             r"resnet18.*'head/probabilities/kernel' has shape \(32, 7\), .*\(32, 2\)",
         ),
     ],
@@ -607,7 +607,10 @@ def test_weights_of_another_network_are_refused(
             lambda folder: edit_weights(folder, lambda a: a.update(surplus=np.zeros(3))),
             r"onnxruntime can't load the graph: .*surplus",
         ),
-        (set_key(labels=["good", "bad"]), r"The graph belongs to another network: .*\(7,\)"),
+        (
+            set_key(labels=["good", "bad"], training_counts={}),
+            r"The graph belongs to another network: .*\(7,\)",
+        ),
     ],
     ids=["missing", "extra", "other labels"],
 )
