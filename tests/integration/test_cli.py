@@ -704,14 +704,14 @@ def test_what_two_commands_note_at_a_time_is_both_kept(
     run: Run, tiny_folder: Path, fer2013_csv: Path, tmp_path: Path, monkeypatch
 ) -> None:
     folder = shutil.copytree(tiny_folder, tmp_path / "model")
-    evaluate = EmotionRecognizer.evaluate
-    report = evaluate(EmotionRecognizer.from_pretrained(folder), make_faces(2))
+    predict_proba = EmotionRecognizer.predict_proba
+    report = EmotionRecognizer.from_pretrained(folder).evaluate(make_faces(2))
 
-    def meanwhile(recognizer: EmotionRecognizer, data: FaceDataset) -> Report:
+    def meanwhile(recognizer: EmotionRecognizer, faces: np.ndarray) -> np.ndarray:
         note(folder, "PrivateTest", report)
-        return evaluate(recognizer, data)
+        return predict_proba(recognizer, faces)
 
-    monkeypatch.setattr(EmotionRecognizer, "evaluate", meanwhile)
+    monkeypatch.setattr(EmotionRecognizer, "predict_proba", meanwhile)
     command = ("evaluate", "--data", fer2013_csv, "--split", "Training", "--note")
     assert run(*command, "--model", folder).status == 0
     noted = EmotionRecognizer.from_pretrained(folder).record.evaluation
