@@ -152,7 +152,6 @@ def test_what_only_tensorflow_itself_runs_is_no_litert_file(resizing, tmp_path, 
     monkeypatch.setattr(fusion, "Resized", lambda *matrices, **options: Bicubic(**options))
     with pytest.raises(ExportError, match="LiteRT lacks the operations ResizeBicubic"):
         resizing.export(tmp_path / "model.tflite", format="litert")
-    resizing.export(tmp_path / "model.onnx")
 
 
 def test_the_command_makes_convolutions_int8_and_tells_the_cost(

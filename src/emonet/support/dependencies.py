@@ -26,11 +26,9 @@ EXTRAS = {
 }
 #: The extra for a task, if it has another name than the task.
 INSTALL = {"export": "train", "evaluate": "train", "keras": "train"}
-#: Packages that no extra has.
-NO_EXTRA = {"pandas", "polars", "torch"}
 BACKENDS = ("tensorflow", "jax", "torch")
 #: Packages that no extra has.
-NO_EXTRA = {"fiftyone", "supervision", "torch"}
+NO_EXTRA = {"fiftyone", "pandas", "polars", "supervision", "torch"}
 
 
 def require(task: str, purpose: str) -> None:
@@ -45,7 +43,6 @@ def require(task: str, purpose: str) -> None:
     if missing := sorted({name for name in modules if not _installed(name)}):
         if backend == "jax" and "tensorflow" not in missing:
             extra = "jax"
-        package = missing[0] if set(missing) <= NO_EXTRA else f"'emonet[{extra}]'"
         package = " ".join(missing) if set(missing) <= NO_EXTRA else f"'emonet[{extra}]'"
         raise MissingDependencyError(
             f"{purpose} needs {', '.join(missing)} (not installed). Run: pip install {package}"
