@@ -2,6 +2,8 @@
 
 import collections
 import itertools
+import subprocess
+import sys
 import threading
 import traceback
 import weakref
@@ -589,3 +591,30 @@ def test_by_default_images_are_taken_ahead_and_faces_classified_together(whole_i
 def test_a_number_of_images_ahead_is_whole(whole_image, ahead):
     with pytest.raises(ConfigError, match="ahead must be a whole number in 0"):
         whole_image.stream([], ahead=ahead)
+
+
+#: A PNG file of 81 megapixels that ends early, again and again; prints the peak in MiB.
+LARGE_AND_DAMAGED = """
+import re, struct, zlib
+from pathlib import Path
+from emonet import EmotionRecognizer
+
+def chunk(name, data):
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+header = struct.pack(">IIBBBBB", 9000, 9000, 8, 2, 0, 0, 0)
+pixels = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(100)))
+photo = b"\\x89PNG\\r\\n\\x1a\\n" + pixels
+results = list(EmotionRecognizer.from_pretrained("tiny").stream([photo] * 12))
+assert all("truncated" in str(result.error) for result in results)
+print(int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) // 1024)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_damaged_images_free_their_memory_at_once():
+    done = subprocess.run(
+        [sys.executable, "-c", LARGE_AND_DAMAGED], capture_output=True, text=True, check=True
+    )
+    # One of them takes 540 MiB while it is decoded.
+    assert int(done.stdout) < 700

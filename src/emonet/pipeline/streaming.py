@@ -32,6 +32,7 @@ from emonet.pipeline.images import (
 )
 from emonet.plugin import usable_cores
 from emonet.results import Detection, Face, ImageResult
+from emonet.support.budget import trim_memory
 
 # The networks run once this many faces or images are collected, which bounds memory use.
 CHUNK_FACES = 128
@@ -108,6 +109,9 @@ def stream_results(
                     known = fallback()
                 crops = crop_faces(image, detections, known, face_sizes, alignment)
         except EmonetError as error:
+            # At once, because the image's share of the memory is free for others already.
+            _release_frames(error)
+            trim_memory()
             return _Detected(ImageResult(path, 0, 0, error=error))
         return _Detected(ImageResult(path, width, height, animated=animated), detections, crops)
 
@@ -115,8 +119,6 @@ def stream_results(
     failures: list[Exception] = []
     images = _until_failure(sources, boxes, failures)
     for detected, running in _detect_ahead(detect, images, pending, window, workers):
-        if detected.result.error is not None:
-            _release_frames(detected.result.error)
         pending.append(detected)
         faces = sum(len(part.detections) for part in pending)
         full = faces >= CHUNK_FACES or len(pending) >= CHUNK_IMAGES
