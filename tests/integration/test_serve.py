@@ -198,6 +198,7 @@ def test_several_workers_share_the_work_and_the_metrics(tmp_path: Path, photo: b
         answers = [service.post(photo) for _ in range(8)]
         assert [labels(answer) for answer in answers] == [["happiness"]] * 8
         assert "emonet_faces_total 8.0\n" in service.get("/metrics")
+        assert "emonet_queue_images 0.0\n" in service.get("/metrics")
         for worker in service.workers():
             environment = Path(f"/proc/{worker}/environ").read_bytes().split(b"\0")
             assert b"EMONET_THREADS=1" in environment or os.cpu_count() > 3
@@ -219,7 +220,7 @@ def test_what_can_not_be_served_is_said(run_process: Run, monkeypatch) -> None:
     monkeypatch.setenv("EMONET_API_KEY", "")
     outcome = run_process("serve")
     assert outcome.status == 2
-    assert outcome.err.startswith("emonet: EMONET_API_KEY is empty")
+    assert outcome.err.startswith("emonet: The API key (EMONET_API_KEY) must be")
 
 
 @pytest.mark.slow

@@ -93,10 +93,10 @@ def test_a_full_queue_takes_nothing_and_keeps_what_it_has():
 
 
 def test_a_cancelled_call_leaves_the_queue():
-    process = Doubling(waits=True)
+    process, changes = Doubling(waits=True), []
 
     async def run():
-        batcher = Batcher(process, most=4)
+        batcher = Batcher(process, most=4, queued=changes.append)
         busy = []
         for number in range(THREADS):
             busy.append(asyncio.ensure_future(batcher.submit([number])))
@@ -110,6 +110,7 @@ def test_a_cancelled_call_leaves_the_queue():
         return await batcher.submit([3])
 
     assert asyncio.run(run()) == [6]
+    assert changes == [1, -1] * THREADS + [3, -3, 1, -1]
     assert process.batches == [[number] for number in range(THREADS)] + [[3]]
 
 

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from emonet.cli.options import Model, OnDevice
-from emonet.errors import ConfigError
 from emonet.recognizer import EmotionRecognizer
 from emonet.support.dependencies import require
 
@@ -39,6 +38,7 @@ def serve(
     """
     require("serve", "The HTTP service")
     from emonet.service import Limits, server
+    from emonet.service.keys import require_key
 
     body = max_body * 2**20
     limits = Limits(
@@ -49,9 +49,9 @@ def serve(
         timeout=timeout,
     )
     api_key = os.environ.get(API_KEY)
-    if api_key == "":
-        raise ConfigError(f"{API_KEY} is empty: set a key, or unset the variable")
-    if api_key is None and host not in LOOPBACK:
+    if api_key is not None:
+        require_key(api_key)
+    elif host not in LOOPBACK:
         logger.warning(f"Everyone who reaches {host} may use the service: {API_KEY} is not set")
     load = partial(EmotionRecognizer.from_pretrained, model, detector=detector, device=device)
     served = repr(load())  # errors of the model appear before a worker starts

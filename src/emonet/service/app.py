@@ -1,8 +1,6 @@
 """The endpoints of the HTTP service."""
 
 import asyncio
-import hmac
-import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -21,6 +19,7 @@ from emonet.recognizer import EmotionRecognizer
 from emonet.results import ImageResult
 from emonet.service.batching import Batcher, Item, QueueFullError, Result
 from emonet.service.bodies import BodyReader
+from emonet.service.keys import equal, require_key
 from emonet.service.limits import Limits
 from emonet.service.metrics import CONTENT_TYPE_LATEST, MeasureRequests, Metrics
 from emonet.service.problems import ProblemError, busy, documented, handle_problems
@@ -36,7 +35,6 @@ not tell what a person feels.
 #: Most boxes in a request; its line of parameters is bounded too.
 MAX_BOXES = 100
 
-
 Box = Annotated[str, Field(json_schema_extra={"format": "box"})]
 Prior = Literal["balanced", "training"]
 Probability = NDArray[np.float32]
@@ -44,8 +42,8 @@ Probability = NDArray[np.float32]
 
 def build_app(recognizer: EmotionRecognizer, limits: Limits, api_key: str | None) -> FastAPI:
     """Return the application; ``emonet.service.create_app`` describes it."""
-    if api_key is not None and not re.fullmatch("[!-~]+", api_key):
-        raise ConfigError("The API key must be ASCII letters, digits and signs without a space")
+    if api_key is not None:
+        require_key(api_key)
     _ = recognizer.weights  # raises if there are none
     service = _Service(recognizer, limits)
 
@@ -99,13 +97,18 @@ class _Service:
         self._with_prior: dict[Prior | None, EmotionRecognizer] = {None: recognizer}
         self.metrics = Metrics()
         self.bodies = BodyReader(limits)
-        self.photos: Batcher[Photo, ImageResult] = Batcher(
-            self._predict, most=limits.max_queued, started=self.metrics.batch.observe
+        self.photos: Batcher[Photo, ImageResult] = self._batcher(self._predict)
+        self.crops: Batcher[bytes, Probability | ImageError] = self._batcher(self._classify)
+
+    def _batcher(
+        self, process: Callable[[Sequence[Item]], Sequence[Result]]
+    ) -> Batcher[Item, Result]:
+        return Batcher(
+            process,
+            most=self.limits.max_queued,
+            queued=self.metrics.queue.inc,
+            started=self.metrics.batch.observe,
         )
-        self.crops: Batcher[bytes, Probability | ImageError] = Batcher(
-            self._classify, most=limits.max_queued, started=self.metrics.batch.observe
-        )
-        self.metrics.queue.set_function(lambda: len(self.photos) + len(self.crops))
 
     def with_prior(self, prior: Prior | None) -> EmotionRecognizer:
         """Return the recognizer for a prior of the classes; None is the model's own.
@@ -289,7 +292,7 @@ def _require_key(api_key: str) -> Any:
         credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
     ) -> None:
         given = "" if credentials is None else credentials.credentials
-        if not hmac.compare_digest(given.encode(), api_key.encode()):
+        if not equal(given, api_key):
             raise ProblemError(
                 401,
                 "Send the header 'Authorization: Bearer KEY' with the service's key.",

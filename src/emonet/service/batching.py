@@ -30,6 +30,7 @@ class Batcher(Generic[Item, Result]):
     Args:
         process: maps items to as many results; worker threads call it.
         most: most items that may wait.
+        queued: called with each change of the number of items that wait.
         started: called with the number of items of each batch.
     """
 
@@ -38,11 +39,12 @@ class Batcher(Generic[Item, Result]):
         process: Callable[[Sequence[Item]], Sequence[Result]],
         *,
         most: int,
+        queued: Callable[[int], None] = lambda change: None,
         started: Callable[[int], None] = lambda count: None,
     ) -> None:
         self._process = process
         self._most = most
-        self._started = started
+        self._queued, self._started = queued, started
         self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
         self._running = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -68,12 +70,15 @@ class Batcher(Generic[Item, Result]):
         loop = asyncio.get_running_loop()
         futures: list[asyncio.Future[Result]] = [loop.create_future() for _ in items]
         self._waiting.extend(zip(items, futures, strict=True))
+        self._queued(len(items))
         if self._timer is None and self._running < THREADS:
             self._timer = loop.call_later(DELAY, self._start)
         try:
             return list(await asyncio.gather(*futures))
         except asyncio.CancelledError:
+            before = len(self._waiting)
             self._waiting = deque(entry for entry in self._waiting if not entry[1].done())
+            self._queued(len(self._waiting) - before)
             raise
 
     def close(self) -> None:
@@ -90,6 +95,7 @@ class Batcher(Generic[Item, Result]):
             return
         batch = [self._waiting.popleft() for _ in range(count)]
         self._running += 1
+        self._queued(-count)
         self._started(count)
         items = [item for item, _ in batch]
         task = asyncio.get_running_loop().run_in_executor(self._threads, self._process, items)
