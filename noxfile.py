@@ -46,8 +46,8 @@ def package(session):
 
 @nox.session
 def slow(session):
-    """Run the slow tests, which take minutes."""
-    session.install(".[dev]")
+    """Run the slow tests, which take minutes; those of the demo need Chromium."""
+    session.install(".[dev]", "playwright")
     session.run("pytest", "-m", "slow", *session.posargs)
 
 
