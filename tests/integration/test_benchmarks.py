@@ -297,7 +297,8 @@ def test_the_quick_suite_measures_every_part(tmp_path: Path) -> None:
         assert rows, name
         for row in rows:
             assert all(row[key] is not None for key in part.KEYS), row
-            assert any(row.get(metric) for metric in part.METRICS), row
+            # A tracker may make no mistakes in a few films: 0 is a figure.
+            assert any(row.get(metric) is not None for metric in part.METRICS), row
     for row in found["parts"]["networks"]:
         assert row["parameters"] > 1e6
         assert row["flops_per_face"] > 1e8
