@@ -53,12 +53,14 @@ def test_results_can_be_drawn_without_passing_the_image_again(fast, astronaut) -
     pixels = load_image(astronaut)
     data = astronaut.read_bytes()
     expected = fast.predict(astronaut).draw()
-    sources = [pixels, data, io.BytesIO(data), Image.open(astronaut), np.array(pixels)]
+    opened = Image.open(astronaut)
+    sources = [pixels, data, io.BytesIO(data), opened, np.array(pixels)]
     for source in sources:
         assert fast.predict(source).source is source
         assert fast.predict(source).draw() == expected
     results = fast.predict(sources)
     assert all(result.source is source for result, source in zip(results, sources, strict=True))
+    opened.close()
     (one,) = fast.predict(pixels[np.newaxis])
     assert one.draw() == expected
     assert fast.predict(astronaut).source is None
