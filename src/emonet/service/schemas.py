@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from emonet.service.bodies import FORM, IMAGE_TYPES, JSON, Images
 
 EXAMPLE_FACE: JsonValue = {
-    "box": [135, 76, 91, 91],
+    "box": [140, 66, 88, 112],
     "label": "happiness",
     "score": 0.97,
     "probabilities": {

@@ -63,7 +63,7 @@ def to_records(results: Results, *, labels: Sequence[str] | None = None) -> Iter
         >>> recognizer = EmotionRecognizer.from_pretrained()
         >>> row = next(emonet.to_records(recognizer.predict(emonet.sample_photo())))
         >>> row["label"], row["x"], row["y"]
-        ('happiness', 135, 76)
+        ('happiness', 140, 66)
     """
     for result in [results] if isinstance(results, ImageResult | VideoFrame) else results:
         if not isinstance(result, ImageResult | VideoFrame):
