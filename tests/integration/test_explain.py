@@ -161,7 +161,6 @@ def test_random_weights_give_another_map():
         np.corrcoef(maps[face, label].ravel(), others[face, label].ravel())[0, 1]
         for face, label in enumerate(chosen)
     ]
-    print("SIM", similarities)
     assert abs(np.mean(similarities)) < 0.4
 
 
