@@ -8,7 +8,7 @@
 from typing import TYPE_CHECKING
 
 from emonet.config import ClassPrior, Framing, HeadConfig
-from emonet.data import FaceDataset, load_dataset
+from emonet.data import FaceDataset, load_dataset, load_groups
 from emonet.data.augmentation import Augmentation
 from emonet.drawing import draw
 from emonet.errors import EmonetError, EmonetWarning
@@ -17,6 +17,7 @@ from emonet.model import Model
 from emonet.pipeline.images import load_image
 from emonet.recognizer import EmotionRecognizer
 from emonet.records import (
+    AuditReport,
     Calibration,
     CalibrationFigures,
     ClassReport,
@@ -26,6 +27,9 @@ from emonet.records import (
     Disagreement,
     EnsembleWeights,
     EpochRecord,
+    Gap,
+    GroupReport,
+    Proportion,
     Report,
     Robustness,
     TeacherRecord,
@@ -51,6 +55,7 @@ from emonet.video.timeline import TimelineEntry, timeline
 
 __all__ = [
     "RECIPES",
+    "AuditReport",
     "Augmentation",
     "Box",
     "Calibration",
@@ -73,11 +78,14 @@ __all__ = [
     "FaceDataset",
     "FaceExplanation",
     "Framing",
+    "Gap",
+    "GroupReport",
     "HeadConfig",
     "ImageResult",
     "Model",
     "Phase",
     "PluginInfo",
+    "Proportion",
     "Recipe",
     "Report",
     "Robustness",
@@ -96,6 +104,7 @@ __all__ = [
     "list_feature_extractors",
     "list_plugins",
     "load_dataset",
+    "load_groups",
     "load_image",
     "sample_photo",
     "timeline",

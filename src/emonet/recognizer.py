@@ -25,9 +25,11 @@ from emonet.config import (
     TestTimeAugmentation,
 )
 from emonet.data import FaceDataset, Labelled, as_dataset
+from emonet.data.groups import as_groups
 from emonet.errors import ConfigError, InputError
 from emonet.evaluation.calibration import calibrate
 from emonet.evaluation.comparison import compare
+from emonet.evaluation.groups import audit
 from emonet.evaluation.report import make_report
 from emonet.evaluation.robustness import measure_robustness
 from emonet.labels import FER2013, label_set
@@ -45,7 +47,7 @@ from emonet.pipeline.images import (
 )
 from emonet.pipeline.streaming import stream_results
 from emonet.plugin import Json, require_number, require_size
-from emonet.records import Comparison, Report, Robustness, Teaching, TrainingRecord
+from emonet.records import AuditReport, Comparison, Report, Robustness, Teaching, TrainingRecord
 from emonet.registry.catalog import Kind
 from emonet.results import Detection, FaceCrop, ImageResult, VideoFrame
 from emonet.runtimes import RUNTIMES, Device, RuntimeName
@@ -691,6 +693,39 @@ class EmotionRecognizer:
         first = self.predict_proba(dataset.images)
         return compare(
             first, second, dataset.classes, self.labels, seed=require_seed("compare", seed)
+        )
+
+    def audit(
+        self, data: Labelled, groups: Sequence[Any], *, min_faces: int = 50, seed: int = 0
+    ) -> AuditReport:
+        """Measure accuracy, false labels and calibration for each group of faces.
+
+        Args:
+            data: as for evaluate.
+            groups: the group of each face (n,), such as ``"women"``: see ``load_groups``.
+            min_faces: groups with fewer faces are marked as small. They are compared only where
+                fewer than two groups have enough faces.
+            seed: seed of the bootstrap and of the permutation tests.
+
+        Raises:
+            MissingDependencyError: scikit-learn or SciPy is not installed.
+            ConfigError: min_faces or the seed is not legal.
+            DataError: there is no face, a label is unknown to the recognizer, a face has no
+                group, or there is one group only.
+            NotFittedError: the recognizer has no weights.
+
+        Examples:
+            >>> audit = recognizer.audit(test, groups)  # doctest: +SKIP
+            >>> audit.groups["women"].false_labels["anger"].value  # doctest: +SKIP
+            >>> audit.gaps[0].difference, audit.gaps[0].interval_95  # doctest: +SKIP
+        """
+        require("evaluate", "An audit")
+        require_number("audit", "min_faces", min_faces, 1, whole=True)
+        seed, dataset = require_seed("audit", seed), self._dataset(data)
+        names = as_groups(groups, len(dataset))
+        probabilities = self.predict_proba(dataset.images)
+        return audit(
+            probabilities, dataset.classes, self.labels, names, min_faces=min_faces, seed=seed
         )
 
     def measure_robustness(

@@ -12,6 +12,9 @@ from typing import Any, Literal
 #: batch that the student sees (Beyer et al. 2022).
 Teaching = Literal["fixed", "consistent"]
 
+#: Figures that an audit compares between groups; ``ece`` is the expected calibration error.
+Measure = Literal["false_label", "accuracy", "recall", "ece"]
+
 
 @dataclass(frozen=True, slots=True)
 class ClassReport:
@@ -114,6 +117,96 @@ class Comparison:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the comparison as plain JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proportion:
+    """A share of some faces.
+
+    Attributes:
+        value: the share, 0..1.
+        interval_95: Wilson's 95 % interval.
+        faces: number of faces that it is a share of.
+    """
+
+    value: float
+    interval_95: tuple[float, float]
+    faces: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupReport:
+    """Figures of a recognizer on one group of faces.
+
+    Attributes:
+        report: Report on the faces of the group.
+        small: whether the group has fewer faces than the audit's ``min_faces``.
+        recall: by label, the share of its faces that get the label; only labels with faces.
+        false_labels: by label, the share of all other faces that get the label. That of anger is
+            the false-anger rate.
+        ece_interval_95: bootstrap 95 % interval of the calibration error.
+        perfect_ece: calibration error that perfect scores would have on so few faces.
+    """
+
+    report: Report
+    small: bool
+    recall: Mapping[str, Proportion]
+    false_labels: Mapping[str, Proportion]
+    ece_interval_95: tuple[float, float]
+    perfect_ece: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """The largest difference between two groups in one figure.
+
+    Attributes:
+        measure: ``"false_label"``, ``"accuracy"``, ``"recall"`` or ``"ece"``.
+        label: the label, for recall and false labels; else None.
+        true_label: the true label of the faces, for false labels of one class; else None.
+        highest: the group with the highest figure.
+        lowest: the group with the lowest figure.
+        values: figures of the highest and the lowest group, 0..1.
+        difference: the first value minus the second, 0..1.
+        interval_95: 95 % interval of the difference, -1..1: Newcombe's for shares, and a
+            bootstrap interval for calibration.
+        p_value: how often groups drawn at random differ as much, 0..1 (a permutation test of the
+            largest difference between any two of the compared groups).
+        small: whether a group has too few faces for this figure.
+    """
+
+    measure: Measure
+    label: str | None = None
+    true_label: str | None = None
+    highest: str
+    lowest: str
+    values: tuple[float, float]
+    difference: float
+    interval_95: tuple[float, float]
+    p_value: float
+    small: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditReport:
+    """How well a recognizer works for each group of faces.
+
+    Attributes:
+        overall: Report on all faces.
+        groups: GroupReport by name of the group.
+        gaps: the largest gap in each figure: false anger first, then by size, those of small
+            groups last.
+        min_faces: groups with fewer faces are marked as small.
+    """
+
+    overall: Report
+    groups: Mapping[str, GroupReport]
+    gaps: tuple[Gap, ...]
+    min_faces: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the audit as plain JSON values."""
         return asdict(self)
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from emonet.cli import (
+    audit,
     batch,
     calibrate,
     compare,
@@ -55,6 +56,7 @@ app.command()(train.train)
 app.command()(distill.distill)
 app.command()(evaluate.evaluate)
 app.command()(compare.compare)
+app.command()(audit.audit)
 app.command()(ensemble.ensemble)
 app.command()(calibrate.calibrate)
 app.command()(export.export)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -11,12 +12,24 @@ import typer
 from numpy.typing import NDArray
 
 from emonet.cli.backend import prepare
-from emonet.cli.options import AsJson, Data, Model, OnDevice, Runtime, Views, load_faces
+from emonet.cli.options import (
+    AsJson,
+    Data,
+    Groups,
+    Model,
+    OnDevice,
+    Runtime,
+    Views,
+    load_faces,
+    load_group_column,
+)
 from emonet.cli.printing import print_line, print_table
 from emonet.data import FaceDataset
+from emonet.data.groups import as_groups
 from emonet.data.splits import split_name
-from emonet.errors import ConfigError
+from emonet.errors import ConfigError, printable
 from emonet.evaluation import plots as draw
+from emonet.evaluation.groups import reports_by_group
 from emonet.evaluation.report import make_report
 from emonet.evaluation.robustness import CHANGES
 from emonet.recognizer import EmotionRecognizer
@@ -50,6 +63,11 @@ def evaluate(
         Path | None,
         typer.Option(help="Draw the confusion matrix, calibration and coverage in this folder."),
     ] = None,
+    group_by: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="Also measure each group of this column."),
+    ] = None,
+    groups: Groups = None,
     runtime: Runtime = None,
     device: OnDevice = "auto",
     as_json: AsJson = False,
@@ -58,6 +76,8 @@ def evaluate(
     require("evaluate", "emonet evaluate")
     if plots is not None:
         require("plots", "--plots")
+    if groups is not None and group_by is None:
+        raise ConfigError("--groups needs --group-by with the column of the groups")
     folder = require_folder(model) if note else None
     # --note needs the folder, even if a bundled model has the same name.
     recognizer = EmotionRecognizer.from_pretrained(folder or model, runtime=runtime, device=device)
@@ -76,9 +96,16 @@ def evaluate(
     if test_time_augmentation is not None:
         recognizer = recognizer.with_test_time_augmentation(test_time_augmentation)
     dataset = load_faces(data, split, recognizer).with_labels(recognizer.labels)
+    names = None
+    if group_by is not None:
+        column = load_group_column(data, dataset, group_by, groups)
+        names = as_groups(column, len(dataset))
     prepare(recognizer)
     probabilities = recognizer.predict_proba(dataset.images)
     report = make_report(probabilities, dataset.classes, dataset.labels)
+    by_group = {}
+    if names is not None:
+        by_group = reports_by_group(probabilities, dataset.classes, dataset.labels, names)
     if predictions is not None:
         _write_predictions(predictions, data, dataset, probabilities)
     if plots is not None:
@@ -96,10 +123,16 @@ def evaluate(
             ),
         )
     if as_json:
-        more = {} if measured is None else {"robustness": measured.to_dict()}
+        more: dict[str, object] = {}
+        if measured is not None:
+            more["robustness"] = measured.to_dict()
+        if by_group:
+            more["groups"] = {name: part.to_dict() for name, part in by_group.items()}
         print(json.dumps({**report.to_dict(), **more}))
         return
     _print(report)
+    if by_group:
+        _print_groups(by_group)
     if measured is not None:
         rows = [("unchanged", f"{measured.unchanged:.4f}", "")]
         rows += [
@@ -144,6 +177,17 @@ def _draw(
     }
     for stem, figure in figures.items():
         draw.save_figure(figure, folder / f"{stem}.png")
+
+
+def _print_groups(reports: Mapping[str, Report]) -> None:
+    from rich.text import Text
+
+    rows: list[list[str | Text]] = []
+    for name, report in reports.items():
+        low, high = report.accuracy_interval_95
+        accuracy = [f"{report.accuracy:.4f}", f"{low:.4f} to {high:.4f}"]
+        rows.append([Text(printable(name)), str(report.n), *accuracy, f"{report.macro_f1:.4f}"])
+    print_table(("group", "faces", "accuracy", "95 % interval", "macro F1"), rows)
 
 
 def _print(report: Report) -> None:

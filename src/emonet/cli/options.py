@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from emonet.config import TestTimeAugmentation
-from emonet.data import FaceDataset, load_dataset
+from emonet.data import FaceDataset, load_dataset, load_groups
 from emonet.errors import ConfigError
 from emonet.plugin import Json
 from emonet.recognizer import EmotionRecognizer
@@ -42,6 +42,12 @@ Model = Annotated[
     typer.Option(help="A bundled model, a model folder, or a Hub repository (org/name)."),
 ]
 NewModel = Annotated[Path, typer.Option(help="The model folder to write.", callback=_without_model)]
+Groups = Annotated[
+    Path | None,
+    typer.Option(
+        help="For a folder of images: a CSV file with the column path and the column of the groups."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print only JSON.")]
 Settings = Annotated[
     list[str] | None,
@@ -97,6 +103,20 @@ def load_faces(data: Path, split: str, recognizer: EmotionRecognizer) -> FaceDat
     if data.is_dir():
         return load_dataset(data, split, face_size=recognizer.config.face_sizes[0])
     return load_dataset(data, split)
+
+
+def load_group_column(
+    data: Path, dataset: FaceDataset, column: str, groups: Path | None
+) -> list[str]:
+    """Return the group of each face, from a column of the data or of the file of groups."""
+    if data.is_dir() and groups is None:
+        raise ConfigError(
+            f"{data} is a folder, which has no columns: pass --groups with a CSV file that has "
+            f"the columns path and {column}"
+        )
+    if groups is not None and not data.is_dir():
+        raise ConfigError(f"--groups is for a folder of images; {data} has columns of its own")
+    return load_groups(groups or data, dataset, column)
 
 
 def typed_command() -> str:

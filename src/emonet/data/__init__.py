@@ -2,6 +2,7 @@
 
 from emonet.data.dataset import FaceDataset, Labelled, as_dataset, load_dataset
 from emonet.data.face_filter import FaceCounts, FilterReport, filter_faces
+from emonet.data.groups import load_groups
 
 __all__ = [
     "FaceCounts",
@@ -11,4 +12,5 @@ __all__ = [
     "as_dataset",
     "filter_faces",
     "load_dataset",
+    "load_groups",
 ]

@@ -70,7 +70,7 @@ def read_rows(path: Path, split: str | None = None) -> Iterator[Row]:
     Raises:
         DataError: a column is missing or a row is malformed; the message names the line.
     """
-    for line, row in _rows(path, COLUMNS):
+    for line, row in csv_rows(path, COLUMNS):
         where = f"{path}, line {line}"
         if row["Usage"] not in SPLIT_FOLDERS:
             raise DataError(f"{where}: unknown Usage {row['Usage']!r}, expected {[*SPLIT_FOLDERS]}")
@@ -82,7 +82,7 @@ def read_rows(path: Path, split: str | None = None) -> Iterator[Row]:
         yield Row(row["Usage"], FER2013[int(row["emotion"])], face, row, line)
 
 
-def _rows(path: Path, columns: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
+def csv_rows(path: Path, columns: list[str]) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield (line number, row); raise DataError if a column is missing."""
     with _open_text(path) as file:
         try:
@@ -132,7 +132,7 @@ def _votes(path: Path, split: str, classes: list[int]) -> NDArray[np.float32]:
     if not path.is_file():
         raise DataError(f"No FER+ votes at {path}: pass the path of fer2013new.csv")
     table = []
-    for line, row in _rows(path, ["Usage", *FER2013]):
+    for line, row in csv_rows(path, ["Usage", *FER2013]):
         if row["Usage"] != split:
             continue
         counts = [row[label] for label in FER2013]

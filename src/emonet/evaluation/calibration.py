@@ -129,7 +129,13 @@ def _figures(report: Report) -> CalibrationFigures:
 def perfect_ece(probabilities: NDArray[np.float32], *, seed: int = 0) -> float:
     """Return the calibration error that perfectly calibrated scores have by chance.
 
-    It is the mean over 100 draws of labels from the scores. With fewer faces, it is larger.
+    It is the mean of ``perfect_errors``. With fewer faces, it is larger.
+    """
+    return float(perfect_errors(probabilities, seed=seed).mean())
+
+
+def perfect_errors(probabilities: NDArray[np.float32], *, seed: int = 0) -> NDArray[np.float64]:
+    """Return the calibration errors (100,) of draws of labels from the scores.
 
     Args:
         probabilities: float32 (n, k).
@@ -141,7 +147,7 @@ def perfect_ece(probabilities: NDArray[np.float32], *, seed: int = 0) -> float:
     for _ in range(PERFECT_DRAWS):
         thresholds = random.random((len(cdf), 1)) * cdf[:, -1:]
         errors.append(expected_calibration_error(probabilities, (cdf < thresholds).sum(axis=1)))
-    return float(np.mean(errors))
+    return np.array(errors)
 
 
 def coverage_curve(

@@ -60,8 +60,24 @@ def expected_calibration_error(
     probabilities: NDArray[np.float32], classes: NDArray[np.int64]
 ) -> float:
     """Return the mean gap between confidence and accuracy over 15 bins, weighted by faces."""
+    binned = binned_gaps(probabilities, classes)
+    return float(binned_errors(binned, np.arange(len(classes))[None])[0])
+
+
+def binned_gaps(
+    probabilities: NDArray[np.float32], classes: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return accuracy minus confidence of each face (n,), and the bin of its confidence (n,)."""
     confidence = probabilities.max(axis=1).astype(np.float64)
     gaps = (probabilities.argmax(axis=1) == classes) - confidence
-    bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
-    sums = np.bincount(bins, weights=gaps, minlength=CALIBRATION_BINS)
-    return float(np.abs(sums).sum() / len(classes))
+    return gaps, np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+
+
+def binned_errors(
+    binned: tuple[NDArray[np.float64], NDArray[np.int64]], samples: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return the expected calibration error of samples of faces, indices (k, n), as (k,)."""
+    gaps, bins = binned
+    cells = bins[samples] + CALIBRATION_BINS * np.arange(len(samples))[:, None]
+    sums = np.bincount(cells.ravel(), gaps[samples].ravel(), CALIBRATION_BINS * len(samples))
+    return np.asarray(np.abs(sums).reshape(len(samples), -1).sum(axis=1) / samples.shape[1])
