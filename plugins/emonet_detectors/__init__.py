@@ -17,6 +17,7 @@ def emonet_register_detectors() -> list[DetectorSpec]:
                 "score_threshold": 0.8,
                 "nms_threshold": 0.3,
                 "max_side": 1280,
+                "tilted": False,
             },
             machine_settings=("model_path",),
             summary="OpenCV's YuNet: fast; finds small and turned faces, with five landmarks",

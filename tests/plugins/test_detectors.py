@@ -48,6 +48,7 @@ CHECKS = [
     *detector_checks("dlib_hog", upsample=0),
     *detector_checks("whole_image"),
     *detector_checks("yunet"),
+    *detector_checks("yunet", tilted=True),
 ]
 
 
@@ -142,6 +143,7 @@ def test_large_images_are_shrunk_to_the_longest_side(
         *[("yunet", "score_threshold", value) for value in (-0.1, 1.1, None)],
         *[("yunet", "nms_threshold", value) for value in (-0.1, 1.1, "0.3")],
         *[("yunet", "max_side", value) for value in (31, 320.0)],
+        *[("yunet", "tilted", value) for value in (1, "true", None)],
         *[("yunet", "model_path", value) for value in (3, b"model.onnx", True)],
     ],
 )
@@ -242,6 +244,30 @@ def test_yunet_finds_a_face_once_in_an_image_of_any_size(photo: np.ndarray) -> N
         image = cv2.resize(photo, (size, size))
         (detection,) = emonet.create_detector("yunet").detect(image)
         assert_near(detection.box, Box(*(np.array([140, 66, 88, 111]) * size / 400)), 0.1 * size)
+
+
+@pytest.mark.parametrize("size", [(400, 400), (500, 1800)])
+@pytest.mark.parametrize("degrees", [-50, 0, 50])
+def test_yunet_places_a_tilted_head_if_asked(
+    photo: np.ndarray, degrees: int, size: tuple[int, int]
+) -> None:
+    (expected,) = emonet.create_detector("yunet").detect(photo)
+    height, width = size  # the large image is shrunk first
+    matrix = cv2.getRotationMatrix2D((200, 200), degrees, 1)
+    matrix[:, 2] += (width - 400) / 2, (height - 400) / 2
+    image = cv2.warpAffine(photo, matrix, (width, height))
+    (found,) = emonet.create_detector("yunet", tilted=True).detect(image)
+    place = expected.landmarks @ matrix[:, :2].T + matrix[:, 2]
+    assert np.abs(found.landmarks - place).max() < 15
+    assert found.roll == pytest.approx(-degrees, abs=12)
+    # The box keeps its size, about the place of the face.
+    box = expected.box
+    x, y = matrix @ (box.x + box.width / 2, box.y + box.height / 2, 1)
+    moved = Box(x - box.width / 2, y - box.height / 2, box.width, box.height)
+    assert_near(found.box, moved, 15)
+    if degrees:
+        upright = emonet.create_detector("yunet").detect(image)
+        assert all(abs(found.roll) > abs(other.roll) + 20 for other in upright)
 
 
 def test_yunet_finds_the_face_and_its_landmarks(photo: np.ndarray) -> None:
