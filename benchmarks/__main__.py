@@ -169,11 +169,16 @@ def detection_command(
 def framing_command(
     data: Annotated[Path, typer.Option(help="fer2013.csv.", **EXISTING)],
     split: Annotated[str, typer.Option(help="Split of the data.")] = "PublicTest",
-    model: Annotated[str, typer.Option(help="Bundled model or folder.")] = "tiny",
+    models: Annotated[
+        str, typer.Option(help="Bundled models or folders, comma-separated.")
+    ] = "tiny,fast,default",
     faces: Annotated[int, typer.Option(min=1, help="Number of faces.")] = 1000,
+    shifts: Annotated[
+        bool, typer.Option("--shifts", help="Also measure other vertical shifts of the crops.")
+    ] = False,
 ) -> None:
     """Print accuracy by framing and by the tilt of the head, as JSON."""
-    print(json.dumps(framing(data, split, model, faces), indent=1))
+    print(json.dumps(framing(data, split, models.split(","), faces, shifts), indent=1))
 
 
 @app.command()

@@ -15,7 +15,12 @@ import emonet
 from emonet.errors import InputError
 from emonet.pipeline.images import load_image
 
-DETECTORS = ("yunet", "dlib_hog")
+#: Settings of detectors, by the name of a column.
+DETECTORS: dict[str, dict] = {
+    "yunet": {"name": "yunet"},
+    "yunet_tilted": {"name": "yunet", "tilted": True},
+    "dlib_hog": {"name": "dlib_hog"},
+}
 THRESHOLDS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9)
 ANNOTATIONS = "faces.json"
 
@@ -26,7 +31,8 @@ Scene = tuple[np.ndarray, np.ndarray]
 def detection(photos: Path) -> dict:
     """Return counts by threshold of YuNet, and by change of the photos for each detector."""
     scenes = _annotated(photos)
-    found = [(_scores(_detect("yunet", image, min(THRESHOLDS)), boxes)) for image, boxes in scenes]
+    lowest = {"name": "yunet", "score_threshold": min(THRESHOLDS)}
+    found = [(_scores(_detect(image, lowest), boxes)) for image, boxes in scenes]
     total = sum(len(boxes) for _, boxes in scenes)
     return {
         "photos": len(scenes),
@@ -47,8 +53,8 @@ def detection(photos: Path) -> dict:
 
 def _count(scenes: list[Scene]) -> dict:
     row: dict = {"faces": sum(len(boxes) for _, boxes in scenes)}
-    for name in DETECTORS:
-        counts = [_scores(_detect(name, image), boxes) for image, boxes in scenes]
+    for name, settings in DETECTORS.items():
+        counts = [_scores(_detect(image, settings), boxes) for image, boxes in scenes]
         row[name] = {
             "found": sum(len(right) for right, _ in counts),
             "false": sum(len(wrong) for _, wrong in counts),
@@ -67,9 +73,8 @@ def _annotated(photos: Path) -> list[Scene]:
     ]
 
 
-def _detect(name: str, image: np.ndarray, threshold: float | None = None) -> list:
-    settings = {} if threshold is None else {"score_threshold": threshold}
-    return emonet.create_detector(name, **settings).detect(image)
+def _detect(image: np.ndarray, settings: dict) -> list:
+    return emonet.create_detector(**settings).detect(image)
 
 
 def _scores(detections: list, boxes: np.ndarray) -> tuple[list[float], list[float]]:

@@ -4,6 +4,7 @@ Labelled faces are put into scenes: enlarged to 96 to 192 pixels, at any place, 
 edges repeated around them. A detector finds them, and a model classifies its crops.
 """
 
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,7 @@ import numpy as np
 
 import emonet
 from emonet import EmotionRecognizer, Framing, load_dataset
+from emonet.config import Alignment
 from emonet.pipeline.crops import crop_faces
 
 SCALES = (0.9, 1.0, 1.1, 1.2, 1.3, 1.4)
@@ -19,39 +21,91 @@ TILTS = (0, 10, 20, 30, 45)
 SIDES = (96, 192)
 SIZE = (48, 48)
 
+#: Scenes with the detection of their face, by index.
+Found = dict[int, tuple[np.ndarray, list[emonet.Detection]]]
 
-def framing(data: Path, split: str, model: str, faces: int) -> dict:
-    """Return accuracy (0..1) by scale and shift of each detector, and by tilt for YuNet."""
+
+def framing(data: Path, split: str, models: Sequence[str], faces: int, shifts: bool) -> dict:
+    """Return accuracy (0..1) by scale of each detector, and by tilt for YuNet.
+
+    Each scale is measured at the model's own vertical shift, or with ``shifts`` at several.
+    """
     dataset = load_dataset(data, split)
     chosen = np.random.default_rng(0).permutation(len(dataset.images))[:faces]
     images, classes = dataset.images[chosen], dataset.classes[chosen]
-    recognizer = EmotionRecognizer.from_pretrained(model)
+    recognizers = {model: EmotionRecognizer.from_pretrained(model) for model in models}
     upright = [_scene(face, index, 0) for index, face in enumerate(images)]
-    grid = []
-    for name, shifts in SHIFTS.items():
-        found, truth = _found(name, upright, classes)
-        for scale in SCALES:
-            accuracy = {
-                str(shift): _accuracy(recognizer, found, truth, Framing(scale=scale, shift_y=shift))
-                for shift in shifts
-            }
-            row = {"detector": name, "faces": len(found), "scale": scale, "shift_y": accuracy}
-            grid.append(row)
-    known = recognizer.config.framing["yunet"]
-    tilts = []
-    for tilt in TILTS:
+    found = {name: _found(name, upright) for name in SHIFTS}
+    plain, again = {0: found["yunet"]}, {0: _found("yunet", upright, tilted=True)}
+    for tilt in TILTS[1:]:
         scenes = [_scene(face, index, tilt) for index, face in enumerate(images)]
-        found, truth = _found("yunet", scenes, classes)
-        tilts.append(
-            {
-                "tilt": tilt,
-                "found": len(found),
-                "none": _accuracy(recognizer, found, truth, known),
-                "eyes": _accuracy(recognizer, found, truth, known, "eyes"),
-                "landmarks": _accuracy(recognizer, found, truth, None, "eyes"),
-            }
-        )
-    return {"faces": len(images), "grid": grid, "tilts": tilts}
+        plain[tilt], again[tilt] = _found("yunet", scenes), _found("yunet", scenes, tilted=True)
+    return {
+        "faces": len(images),
+        "grid": [
+            _grid_row(detector, recognizer, found[detector], classes, scale, shifts)
+            | {"model": model}
+            for model, recognizer in recognizers.items()
+            for detector in SHIFTS
+            for scale in SCALES
+        ],
+        "tilts": [
+            row | {"model": model}
+            for model, recognizer in recognizers.items()
+            for row in _tilt_rows(recognizer, plain, again, classes)
+        ],
+    }
+
+
+def _grid_row(
+    detector: str,
+    recognizer: EmotionRecognizer,
+    found: Found,
+    classes: np.ndarray,
+    scale: float,
+    shifts: bool,
+) -> dict:
+    """Return accuracy by shift at one scale."""
+    own = recognizer.config.framing[detector].shift_y
+    accuracy = {}
+    for shift in SHIFTS[detector] if shifts else (own,):
+        right = _right(recognizer, found, classes, Framing(scale=scale, shift_y=shift))
+        accuracy[str(shift)] = _share(right)
+    return {"detector": detector, "faces": len(found), "scale": scale, "shift_y": accuracy}
+
+
+def _tilt_rows(
+    recognizer: EmotionRecognizer,
+    plain: dict[int, Found],
+    again: dict[int, Found],
+    classes: np.ndarray,
+) -> Iterator[dict]:
+    """Yield accuracy by tilt: on all faces found, and on those that are found upright, too.
+
+    ``again`` has the faces that YuNet finds with its setting ``tilted``.
+    """
+    known = recognizer.config.framing["yunet"]
+    level = _right(recognizer, again[0], classes, known, "eyes")
+    for tilt in plain:
+        eyes = _right(recognizer, plain[tilt], classes, known, "eyes")
+        turned = _right(recognizer, again[tilt], classes, known, "eyes")
+        both, more = level.keys() & eyes.keys(), level.keys() & turned.keys()
+        yield {
+            "tilt": tilt,
+            "found": len(eyes),
+            "none": _share(_right(recognizer, plain[tilt], classes, known)),
+            "eyes": _share(eyes),
+            "landmarks": _share(_right(recognizer, plain[tilt], classes, None, "eyes")),
+            "points_lost": 100 * (_share(level, both) - _share(eyes, both)),
+            "tilted_found": len(turned),
+            "tilted_eyes": _share(turned),
+            "tilted_points_lost": 100 * (_share(level, more) - _share(turned, more)),
+        }
+
+
+def _share(right: dict[int, bool], chosen: Collection[int] | None = None) -> float:
+    """Return the share of faces that get their label, of all or of some."""
+    return float(np.mean([right[index] for index in (right if chosen is None else chosen)]))
 
 
 def _scene(face: np.ndarray, index: int, tilt: float) -> np.ndarray:
@@ -70,27 +124,29 @@ def _scene(face: np.ndarray, index: int, tilt: float) -> np.ndarray:
     return np.asarray(cv2.cvtColor(scene, cv2.COLOR_GRAY2RGB))
 
 
-def _found(name: str, scenes: list[np.ndarray], classes: np.ndarray) -> tuple[list, np.ndarray]:
-    """Return the scenes with their surest detection, and the classes of those with one."""
-    detector = emonet.create_detector(name)
-    pairs, truth = [], []
-    for scene, kind in zip(scenes, classes, strict=True):
-        detections = sorted(detector.detect(scene), key=lambda found: -found.score)
-        if detections:
-            pairs.append((scene, detections[:1]))
-            truth.append(kind)
-    return pairs, np.array(truth)
+def _found(name: str, scenes: list[np.ndarray], **settings: bool) -> Found:
+    """Return each scene with its surest detection, by index; scenes without one are left out."""
+    detector = emonet.create_detector(name, **settings)
+    found = {}
+    for index, scene in enumerate(scenes):
+        if detections := sorted(detector.detect(scene), key=lambda face: -face.score):
+            found[index] = scene, detections[:1]
+    return found
 
 
-def _accuracy(
+def _right(
     recognizer: EmotionRecognizer,
-    found: list,
-    truth: np.ndarray,
+    found: Found,
+    classes: np.ndarray,
     framing: Framing | None,
-    alignment: str = "none",
-) -> float:
+    alignment: Alignment = "none",
+) -> dict[int, bool]:
+    """Return whether each face that was found gets its label, by index."""
     crops = [
         crop_faces(scene, detections, framing, [SIZE], alignment)[SIZE][0]
-        for scene, detections in found
+        for scene, detections in found.values()
     ]
-    return float((recognizer.predict_proba(np.stack(crops)).argmax(axis=1) == truth).mean())
+    predicted = recognizer.predict_proba(np.stack(crops)).argmax(axis=1)
+    return {
+        index: bool(label == classes[index]) for index, label in zip(found, predicted, strict=True)
+    }
