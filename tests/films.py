@@ -1,5 +1,6 @@
 """Films for tests: of variable frame rate, with sound only, cut."""
 
+import struct
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
@@ -30,6 +31,17 @@ def write_film(
             frame.pts, frame.time_base = round(1000 * seconds), MILLISECOND
             film.mux(stream.encode(frame))
         film.mux(stream.encode())
+    return path
+
+
+def turn_clockwise(path: Path) -> Path:
+    """Mark an MP4 film as one to show turned by 90 degrees, as phones do that are held upright."""
+    data = bytearray(path.read_bytes())
+    # The matrix of the track's header, ISO/IEC 14496-12, 8.3.2: 16.16 and 2.30 fixed point.
+    start = data.index(b"tkhd") + 44
+    one = 1 << 16
+    data[start : start + 36] = struct.pack(">9i", 0, one, 0, -one, 0, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
     return path
 
 

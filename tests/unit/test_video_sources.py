@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from tests.films import UNEVEN, number_of, numbered, write_film, write_sound
+from tests.films import UNEVEN, number_of, numbered, turn_clockwise, write_film, write_sound
 
 from emonet.errors import ConfigError, VideoError
 from emonet.video.live import newest
@@ -53,6 +53,17 @@ def test_webm_has_its_own_times(tmp_path):
     frames = ((seconds, numbered(i)) for i, seconds in enumerate(UNEVEN))
     path = write_film(tmp_path / "uneven.webm", frames, codec="libvpx")
     assert times(path) == pytest.approx(UNEVEN, abs=1e-3)
+
+
+def test_a_film_that_asks_for_rotation_is_rotated(tmp_path):
+    image = np.zeros((64, 96, 3), np.uint8)
+    image[:32, :48] = 255
+    path = turn_clockwise(write_film(tmp_path / "phone.mp4", [(i / 25, image) for i in range(3)]))
+    for frame in frames_of(path):
+        assert frame.image.shape == (96, 64, 3)
+        top_right = frame.image[:48, 32:].mean()
+        assert top_right > 240
+        assert frame.image.mean() == pytest.approx(top_right / 4, abs=5)
 
 
 @pytest.mark.parametrize("start", [0.001, 0.15, 0.5, 1.0, 1.54, 2.9, 4.5, 4.7])

@@ -85,9 +85,7 @@ def video(
     if plot is not None:
         require("plots", "Plotting a timeline")
     selection = Selection(every, fps, start or 0.0, math.inf if end is None else end)
-    header = open_source(source, selection)
-    expected, rate = header.expected, min(header.rate or math.inf, fps or math.inf) / every
-    del header  # closes the source
+    expected = open_source(source, selection).expected
     recognizer = EmotionRecognizer.from_pretrained(
         model,
         detector=detector,
@@ -115,8 +113,7 @@ def video(
         if timeline is not None or plot is not None:
             outputs.append(stack.enter_context(_timeline(timeline, plot, per)))
         if annotated is not None:
-            rate = rate if math.isfinite(rate) else 25.0
-            outputs.append(stack.enter_context(annotated_film(annotated, rate)))
+            outputs.append(stack.enter_context(annotated_film(annotated)))
         advance = stack.enter_context(progress_bar("Frames", expected))
         for frame in frames:
             if frame.error is not None:
@@ -135,13 +132,13 @@ def require_webm(annotated: Path | None) -> None:
 
 
 @contextmanager
-def annotated_film(path: Path, rate: float) -> Iterator[Output]:
+def annotated_film(path: Path) -> Iterator[Output]:
     """Write the frames, which have images, as a film with boxes, labels and bar charts."""
     import numpy as np
 
     from emonet.drawing import draw
 
-    with write_film(path, rate) as write:
+    with write_film(path) as write:
 
         def output(frame: VideoFrame) -> None:
             if frame.image is not None:

@@ -14,8 +14,6 @@ from emonet.results import VideoFrame
 if TYPE_CHECKING:
     from rich.table import Table
 
-#: Frame rate of the annotated film; frames are repeated if the machine is slower.
-FILM_RATE = 15.0
 BAR = 20
 
 
@@ -56,7 +54,7 @@ def webcam(
     )
     with ExitStack() as stack:
         live = stack.enter_context(Live(console=Console(), auto_refresh=False))
-        film = stack.enter_context(annotated_film(annotated, FILM_RATE)) if annotated else None
+        film = stack.enter_context(annotated_film(annotated)) if annotated else None
         dropped = 0
         try:
             for frame in frames:

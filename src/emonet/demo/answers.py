@@ -62,7 +62,7 @@ class Answers:
         folder, shown, annotated = self._new_folder(), -PREVIEW_SECONDS, None
         film, file = folder / "annotated.webm", folder / "faces.csv"
         frames = self.recognizer.stream_video(path, fps=FILM_RATE, images=True)
-        with write_film(film, FILM_RATE) as write, CsvWriter(file, self.recognizer.labels) as table:
+        with write_film(film) as write, CsvWriter(file, self.recognizer.labels) as table:
             for frame in frames:
                 table.write(frame)
                 if frame.image is None:

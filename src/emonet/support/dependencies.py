@@ -15,17 +15,18 @@ EXTRAS = {
     "keras": ("keras",),
     "plots": ("matplotlib",),
     "video": ("scipy",),
+    "films": ("av",),
     "tables": ("pyarrow",),
     "pandas": ("pandas",),
     "polars": ("polars",),
-    "demo": ("gradio", "scipy"),
+    "demo": ("gradio", "av", "scipy"),
     "serve": ("fastapi", "fastapi_offline", "prometheus_client", "python_multipart", "uvicorn"),
     "ray": ("ray", "pyarrow", "pandas"),
     "supervision": ("supervision",),
     "fiftyone": ("fiftyone",),
 }
 #: The extra for a task, if it has another name than the task.
-INSTALL = {"export": "train", "evaluate": "train", "keras": "train"}
+INSTALL = {"export": "train", "films": "video", "evaluate": "train", "keras": "train"}
 BACKENDS = ("tensorflow", "jax", "torch")
 #: Packages that no extra has.
 NO_EXTRA = {"fiftyone", "pandas", "polars", "supervision", "torch"}
