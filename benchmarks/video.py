@@ -8,6 +8,7 @@
   ``fragments`` counts the tracks beyond one for each visit of a person.
 - ``speed``: a made film of one face, beside a plain loop that decodes and detects only.
 - ``memory``: growth of memory from the first minute of a film to its end.
+- ``peers``: a made film of one face, beside other libraries in their own environments.
 """
 
 import itertools
@@ -22,6 +23,8 @@ import numpy as np
 import emonet
 from benchmarks.memory import peak_mib, reset_peak
 from benchmarks.options import Options
+from benchmarks.peers.environments import PEERS
+from benchmarks.peers.part import ask
 from benchmarks.photos import example_photo
 from benchmarks.sequences import RATE, make_sequence
 from benchmarks.timing import measure as timed
@@ -46,8 +49,9 @@ METRICS = (
     "decode_detect_frames_per_s",
     "times_decode_detect",
     "growth_mib",
+    "peak_rss_mib",
 )
-DETAILS = ("sequences", "films", "people", "frames", "faces", "runs")
+DETAILS = ("sequences", "films", "people", "frames", "faces", "frames_with_face", "version", "runs")
 
 FRAMES = 24
 MODEL = "tiny"
@@ -64,6 +68,7 @@ def tasks(options: Options) -> list[list[dict]]:
         "tracks": list(SCENES),
         "speed": speed,
         "memory": ["looped film"],
+        "peers": [f"{peer.name} {way}" for peer in PEERS for way in peer.films],
     }
     return [
         [{"measure": measure, "case": case} for case in names] for measure, names in cases.items()
@@ -356,9 +361,19 @@ def _memory(case: str, options: Options) -> dict:
     return {"growth_mib": grown, "frames": 300 * minutes}
 
 
+def _peers(case: str, options: Options) -> dict:
+    name, way = case.split()
+    peer = next(peer for peer in PEERS if peer.name == name)
+    frames = 4 if options.quick else 100
+    with made_film(SIZES["360p"], frames) as film:
+        request = {"variant": way, "film": str(film), "frames": frames}
+        return {"frames": frames} | ask(peer, request, options)
+
+
 MEASURES: dict[str, Callable[[str, Options], dict]] = {
     "labels": _labels,
     "tracks": _tracks,
     "speed": _speed,
     "memory": _memory,
+    "peers": _peers,
 }

@@ -15,5 +15,21 @@ def loader(model: str, runtime: str):
     return load
 
 
+def film_loader(model: str):
+    """Return a function that loads a model for films."""
+
+    def load():
+        from emonet import EmotionRecognizer
+
+        recognizer = EmotionRecognizer.from_pretrained(model)
+        return lambda film: sum(bool(frame.faces) for frame in recognizer.stream_video(film))
+
+    return load
+
+
 (ours,) = (peer for peer in PEERS if peer.name == "emonet")
-harness.run("emonet", {variant: loader(*variant.split(", ")) for variant in ours.variants})
+harness.run(
+    "emonet",
+    {variant: loader(*variant.split(", ")) for variant in ours.variants},
+    films={model: film_loader(model) for model in ours.films},
+)

@@ -18,7 +18,8 @@ class Peer:
 
     Attributes:
         name: name of its module in this package and of its environment.
-        variants: ways to run it; each is a row.
+        variants: ways to run it on faces; each is a row.
+        films: ways to run it on a film; each is a row of the part ``video``.
         python: requirements for pip; empty for emonet, which runs in this environment.
         node: packages for npm.
         trained: whether its weights come with it; otherwise its accuracy is not measured.
@@ -27,6 +28,7 @@ class Peer:
 
     name: str
     variants: tuple[str, ...]
+    films: tuple[str, ...] = ()
     python: tuple[str, ...] = ()
     node: tuple[str, ...] = ()
     trained: bool = True
@@ -56,10 +58,12 @@ PEERS = (
             for model in bundled_models()
             for runtime in ("onnxruntime", "keras")
         ),
+        films=tuple(bundled_models()),
     ),
     Peer(
         name="fer",
         variants=("keras network", "tflite network", "public API"),
+        films=("Video",),
         # fer imports pkg_resources, and uses Haar cascades, which OpenCV 5 lacks.
         python=("fer==25.10.3", "setuptools<82", "opencv-contrib-python<5"),
     ),
@@ -67,8 +71,9 @@ PEERS = (
     Peer(
         name="deepface",
         variants=("loop",),
-        # deepface imports werkzeug without requiring it.
-        python=("deepface==0.0.103", "tf-keras", "werkzeug"),
+        films=("loop",),
+        # deepface imports werkzeug without requiring it. OpenCV 5 lacks Haar cascades.
+        python=("deepface==0.0.103", "tf-keras", "werkzeug", "opencv-contrib-python-headless<5"),
         trained=False,
         note="random weights, because the package has none: the time is the same, accuracy is "
         "not measured",

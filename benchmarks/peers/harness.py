@@ -16,21 +16,48 @@ from benchmarks.timing import measure
 Answer = Mapping[str, float] | np.ndarray
 #: A function from uint8 (n, 48, 48) grey faces to one answer per face.
 Predict = Callable[[np.ndarray], Sequence[Answer] | np.ndarray]
+#: A function from the path of a film to the number of its frames with a face.
+Watch = Callable[[str], int]
 
 #: The classes in FER-2013's order.
 LABELS = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
 
 
-def run(distribution: str, variants: Mapping[str, Callable[[], Predict]]) -> None:
+def run(
+    distribution: str,
+    variants: Mapping[str, Callable[[], Predict]],
+    films: Mapping[str, Callable[[], Watch]] | None = None,
+) -> None:
     """Measure the requested variant and print its row as JSON.
 
     Args:
         distribution: name of the library's package, to look up its version.
         variants: functions that load the library and return a Predict function, by name.
+        films: functions that load the library and return a Watch function, by name.
     """
     request = json.loads(sys.argv[1])
+    if "film" in request:
+        row = _film((films or {})[request["variant"]](), request)
+    else:
+        row = _faces(variants[request["variant"]](), request)
+    print(json.dumps({"version": version(distribution), **row}))
+
+
+def _film(watch: Watch, request: dict) -> dict:
+    limits = {"runs": request["runs"], "seconds": request["seconds"]}
+    found = watch(request["film"])
+    times = measure(lambda: watch(request["film"]), **limits)
+    return {
+        "frames_with_face": found,
+        "frames_per_s": 1000 * request["frames"] / times["ms_p50"],
+        "peak_rss_mib": peak_mib(),
+        "runs": times["runs"],
+        "cut": times["cut"],
+    }
+
+
+def _faces(predict: Predict, request: dict) -> dict:
     faces = _read(request["faces"])
-    predict = variants[request["variant"]]()
     answers = predict(faces[:1])
     cold = 1000 * (time.time() - request["started"])
     assert len(answers) == 1, f"expected 1 answer for 1 face, got {len(answers)}"
@@ -38,7 +65,6 @@ def run(distribution: str, variants: Mapping[str, Callable[[], Predict]]) -> Non
     single = measure(lambda: predict(faces[:1]), **limits)
     batch = measure(lambda: predict(faces), **limits)
     row = {
-        "version": version(distribution),
         "faces": len(faces),
         "faces_per_s": 1000 * len(faces) / batch["ms_p50"],
         "single_ms": single["ms_p50"],
@@ -50,7 +76,7 @@ def run(distribution: str, variants: Mapping[str, Callable[[], Predict]]) -> Non
     }
     if request["labelled"]:
         row["said"] = _labels(predict, _read(request["labelled"]), len(faces))
-    print(json.dumps(row))
+    return row
 
 
 def _read(file: str) -> np.ndarray:

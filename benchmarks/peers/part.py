@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks.faces import ready_faces
 from benchmarks.options import Options
-from benchmarks.peers.environments import PEERS
+from benchmarks.peers.environments import PEERS, Peer
 from benchmarks.processes import ROOT
 
 FACES = 256
@@ -36,10 +36,6 @@ def tasks(options: Options) -> list[list[dict]]:
 def measure(task: dict, options: Options) -> dict:
     """Run one peer in its environment."""
     peer = next(peer for peer in PEERS if peer.name == task["peer"])
-    environments = None if options.peers is None else Path(options.peers).resolve()
-    command = peer.command(environments)
-    if isinstance(command, str):
-        return {"skipped": command}
     count = QUICK_FACES if options.quick else FACES
     faces = ready_faces(count, options)
     labelled, labels = _labelled(options, count) if peer.trained else (None, [])
@@ -48,12 +44,22 @@ def measure(task: dict, options: Options) -> dict:
             "variant": task["variant"],
             "faces": _write(faces, Path(folder) / "faces.raw"),
             "labelled": labelled is not None and _write(labelled, Path(folder) / "labelled.raw"),
-            "runs": options.runs,
-            "seconds": options.seconds,
-            "started": time.time(),
         }
+        row = ask(peer, request, options)
+    if "said" in row:
+        row |= _accuracy(row.pop("said"), labels)
+    return row
+
+
+def ask(peer: Peer, request: dict, options: Options) -> dict:
+    """Run a peer in its environment and return its answer, or why there is none."""
+    command = peer.command(None if options.peers is None else Path(options.peers).resolve())
+    if isinstance(command, str):
+        return {"skipped": command}
+    limits = {"runs": options.runs, "seconds": options.seconds, "started": time.time()}
+    with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
-            [*command, json.dumps(request)],
+            [*command, json.dumps(request | limits)],
             cwd=folder,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             capture_output=True,
@@ -62,8 +68,6 @@ def measure(task: dict, options: Options) -> dict:
     if done.returncode:
         return {"error": f"exited with status {done.returncode}: {done.stderr.strip()[-500:]}"}
     row = json.loads(done.stdout.splitlines()[-1])
-    if labelled is not None:
-        row |= _accuracy(row.pop("said"), labels)
     return row | ({"note": peer.note} if peer.note else {})
 
 
