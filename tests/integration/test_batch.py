@@ -1,8 +1,10 @@
 """emonet batch: sources, parts, interruptions, and Ray."""
 
+import gzip
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,7 +18,8 @@ import pytest
 from PIL import Image
 
 from emonet.batch import Counts, run_batch
-from emonet.errors import ConfigError, InputError
+from emonet.batch.parts import MAX_IMAGE_BYTES, ShardPart
+from emonet.errors import ConfigError, ImageError, InputError
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -123,6 +126,59 @@ def test_a_cut_shard_gives_its_images_and_an_error(tmp_path: Path) -> None:
     assert counts.faces >= 1
     assert table[-1]["path"].endswith("shard.tar")
     assert "shard.tar is damaged" in table[-1]["error"]
+
+
+def entry(name: str, kind: bytes, size: int, **fields: int) -> bytes:
+    """Return the header of a tar entry; fields are numbers by the place where they stand."""
+    member = tarfile.TarInfo(name)
+    member.type, member.size = kind, size
+    header = bytearray(member.tobuf(tarfile.GNU_FORMAT))
+    for place, number in fields.items():
+        header[int(place[1:]) : int(place[1:]) + 12] = b"%011o\0" % number
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(header)
+
+
+#: Files of a few kB that say that they are large, or are what Python's tarfile does not expect.
+SHARDS = {
+    "sparse": (entry("a.png", b"S", 0, _483=100 * 2**20), "sparse"),
+    "large": (entry("a.png", b"0", MAX_IMAGE_BYTES + 1), r"has 67108865 bytes.* may have 64 MiB"),
+    "long name": (entry("a.png", b"L", 2**25) + bytes(2**25), "a header has 33554432 bytes"),
+    "long fields": (entry("a.png", b"x", 2**25) + bytes(2**25), "a header has 33554432 bytes"),
+    "number": (entry("a.png", b"x", 512) + b"30 GNU.sparse.size=%s\n" % (b"x" * 10), "damaged"),
+    "nothing": (b"", "damaged"),
+    "noise": (bytes(range(256)) * 8, "damaged"),
+}
+
+
+@pytest.mark.parametrize("case", SHARDS)
+def test_a_hostile_shard_gives_an_error_and_no_large_value(tmp_path: Path, case: str) -> None:
+    data, message = SHARDS[case]
+    file = tmp_path / "shard.tar.gz"
+    file.write_bytes(gzip.compress(data))
+    (name, image), *_ = ShardPart(str(file), file.stat().st_size).images()
+    assert name.startswith(str(file))
+    assert isinstance(image, ImageError)
+    assert re.search(message, str(image)), image
+
+
+def test_damaged_shards_raise_nothing(tmp_path: Path) -> None:
+    write_photos(tmp_path / "photos", 3)
+    file = tmp_path / "shard.tar"
+    for form in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
+        with tarfile.open(file, "w", format=form, pax_headers={"comment": "\u0451"}) as shard:
+            for number, path in enumerate(sorted((tmp_path / "photos").iterdir())):
+                shard.add(path, f"{'long' * 40 * number}/{path.name}")
+        whole = file.read_bytes()
+        choose = np.random.default_rng(form)
+        for _ in range(200):
+            damaged = np.frombuffer(whole, np.uint8).copy()
+            places = choose.integers(0, len(damaged) // 512, 3) * 512 + choose.integers(0, 300, 3)
+            damaged[places] = choose.integers(0, 256, 3)
+            file.write_bytes(damaged)
+            for _, image in ShardPart(str(file), len(damaged)).images():
+                assert isinstance(image, bytes | ImageError)
 
 
 def test_a_table_with_other_values_gives_errors(tmp_path: Path) -> None:

@@ -8,14 +8,21 @@ import tarfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 
 from emonet.errors import ImageError, InputError
 from emonet.support.dependencies import require
 from emonet.support.image_files import find_images, has_image_suffix
 
-#: Largest image file that is read from a shard or a table.
-MAX_IMAGE_BYTES = 2**28
+#: Largest image file in a shard: some of them are in memory at once.
+MAX_IMAGE_BYTES = 2**26
+#: Largest header in a shard, such as a long name. Python's tarfile reads it at once.
+MAX_HEADER_BYTES = 2**20
+#: Entries of a shard that hold the header of another entry.
+HEADERS = (
+    tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK,
+)  # fmt: skip
 ROWS_AT_ONCE = 64
 #: Names of columns with images, in the order in which they are looked for.
 IMAGE_COLUMNS = ("image", "bytes", "jpg", "png", "path", "file")
@@ -63,6 +70,18 @@ class PathsPart:
         return ((path, Path(path)) for path in self.paths)
 
 
+class _Member(tarfile.TarInfo):
+    """An entry of a shard; a large header of an entry is not read."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str | None, errors: str) -> "_Member":
+        """Return the entry in 512 bytes of a shard."""
+        member = super().frombuf(buf, encoding, errors)
+        if member.type in HEADERS and member.size > MAX_HEADER_BYTES:
+            raise tarfile.ReadError(f"a header has {member.size} bytes")
+        return member
+
+
 @dataclass(frozen=True, slots=True)
 class ShardPart:
     """The images in a tar file, such as a shard of a WebDataset."""
@@ -83,12 +102,12 @@ class ShardPart:
     def images(self) -> Iterator[Named]:
         """Yield the images, named ``shard.tar/image.jpg``; an error ends a damaged shard."""
         try:
-            with tarfile.open(self.file, "r|*") as shard:
+            with tarfile.open(self.file, "r|*", tarinfo=_Member) as shard:
                 for member in shard:
                     if member.isfile() and has_image_suffix(Path(member.name)):
                         name = f"{self.file}/{member.name}"
-                        yield name, _bounded(shard.extractfile(member), name)
-        except (OSError, EOFError, tarfile.TarError) as error:
+                        yield name, _bounded(shard, member, name)
+        except Exception as error:  # tarfile raises many kinds of errors
             yield self.file, ImageError(f"The shard {self.file} is damaged: {error}")
 
 
@@ -223,8 +242,13 @@ def _named(value: Any, name: str) -> Named:
     return name, ImageError(f"{name} holds no path and no image bytes, but {value!r:.80}")
 
 
-def _bounded(file: IO[bytes] | None, name: str) -> bytes | ImageError:
-    data = b"" if file is None else file.read(MAX_IMAGE_BYTES + 1)
-    if len(data) > MAX_IMAGE_BYTES:
-        return ImageError(f"{name} has more than {MAX_IMAGE_BYTES / 2**20:.0f} MiB")
-    return data
+def _bounded(shard: tarfile.TarFile, member: tarfile.TarInfo, name: str) -> bytes | ImageError:
+    """Return an image of a shard, if it is small enough."""
+    # A sparse file of a few bytes can have any size.
+    if member.size > MAX_IMAGE_BYTES or member.issparse():
+        kind = "is sparse" if member.issparse() else f"has {member.size} bytes"
+        return ImageError(
+            f"{name} {kind}. An image in a shard may have {MAX_IMAGE_BYTES / 2**20:.0f} MiB"
+        )
+    file = shard.extractfile(member)
+    return b"" if file is None else file.read()
