@@ -16,6 +16,7 @@ from PIL import Image
 from tests.films import UNEVEN, number_of, numbered, turn_clockwise, write_film, write_sound
 
 from emonet.errors import ConfigError, VideoError
+from emonet.video import sources
 from emonet.video.live import newest
 from emonet.video.sources import Selection, SourceFrame, open_source
 
@@ -145,6 +146,21 @@ def test_a_cut_animation_yields_its_frames_and_says_where_it_is_cut(tmp_path):
     with pytest.raises(VideoError, match=r"can't be read beyond 1\.00 s"):
         frames.extend(open_source(path, Selection()).frames)
     assert [frame.seconds for frame in frames] == [0, 0.5]
+
+
+def test_frames_that_are_larger_than_the_header_says_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "MAX_PIXELS", 100 * 100)
+    path = tmp_path / "animated.gif"
+    images = [Image.fromarray(numbered(4 * i)).resize((64, 64)) for i in range(3)]
+    images[0].save(path, save_all=True, append_images=images[1:], duration=100)
+    data = bytearray(path.read_bytes())
+    place = data.rindex(b"\x2c")  # the last frame's place and size
+    data[place + 1 : place + 5] = (200).to_bytes(2, "little") * 2
+    path.write_bytes(data)
+    frames = deque()
+    with pytest.raises(VideoError, match="pixels, more than the limit"):
+        frames.extend(open_source(path, Selection()).frames)
+    assert len(frames) == 2
 
 
 def test_an_iterable_of_pairs_is_a_film():

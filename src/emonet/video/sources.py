@@ -392,6 +392,8 @@ def _animation_frames(path: Path, name: str, selection: Selection) -> Iterator[S
         while seconds < selection.end:
             with quiet():
                 animation.seek(index + first)
+                # A frame of a GIF file can be larger than the file's header says.
+                _require_pixels(animation.width, animation.height, name)
                 image = _over_white(animation)
             milliseconds = animation.info.get("duration") or 0
             if wants(seconds):
