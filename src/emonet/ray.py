@@ -67,7 +67,3 @@ class FaceTable:
                 replace(result, path=name) for result, name in zip(results, names, strict=True)
             )
         return to_arrow(results, labels=self._recognizer.labels)
-
-
-def _named(result: ImageResult, name: str) -> ImageResult:
-    return replace(result, path=name)
