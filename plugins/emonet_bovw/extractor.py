@@ -1,15 +1,15 @@
 """BOVW: landmark coordinates and sliding-window HOG values in one vector."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from emonet.plugin import ConfigError, WeightsError, require_choice
-from emonet_bovw.hog import BLOCK_NORMS, NUM_HOG, SIDE, sliding_hog
+from emonet.plugin import ConfigError, FeaturePart, WeightsError, require_choice
+from emonet_bovw.hog import BLOCK_NORMS, NUM_HOG, SIDE, sliding_hog, windows
 from emonet_bovw.landmarks import NUM_COORDINATES, VARIABLE, find_model, load_predictor
 from emonet_bovw.workers import locate_in_parallel
 
@@ -49,6 +49,22 @@ class Bovw:
         if self._hog:
             parts.append(sliding_hog(faces, self._block_norm))
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+
+    def parts(self, vector: NDArray[np.float32]) -> Sequence[FeaturePart]:
+        """Return the landmarks and the HOG windows of a vector, with their places in the face."""
+        parts, start = [], 0
+        if self._model is not None:
+            points = (vector[:NUM_COORDINATES].reshape(-1, 2) + 0.5) / SIDE
+            for number, (x, y) in enumerate(points.tolist()):
+                values = slice(2 * number, 2 * number + 2)
+                parts.append(FeaturePart(f"landmark {number}", values, (x, y, 0.0, 0.0)))
+            start = NUM_COORDINATES
+        if self._hog:
+            for row, column, count, box in windows():
+                name = f"window {row}, {column}"
+                parts.append(FeaturePart(name, slice(start, start + count), box))
+                start += count
+        return parts
 
     def get_state(self) -> Mapping[str, NDArray[Any]]:
         """Return the landmark model's SHA-256: another model places landmarks elsewhere."""

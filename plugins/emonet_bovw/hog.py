@@ -10,6 +10,7 @@ gradient in its first and last column. The orientation of the other gradient is 
 advance: 0 or 90 degrees.
 """
 
+from collections.abc import Iterator
 from functools import cache
 
 import numpy as np
@@ -57,6 +58,18 @@ def sliding_hog(faces: NDArray[np.uint8], block_norm: str) -> NDArray[np.float32
         cells = _normalised(_histograms(faces[part]), block_norm)
         values[part] = cells[:, order].reshape(len(cells), NUM_HOG)
     return values
+
+
+def windows() -> Iterator[tuple[int, int, int, tuple[float, float, float, float]]]:
+    """Yield row, column, number of values and place of each window, in the order of the values.
+
+    A place is x, y, width and height as shares of the face's side.
+    """
+    cells = [len(range(start, end - CELL + 1, CELL)) for start, end in _SPANS]
+    for row, (top, bottom) in enumerate(_SPANS):
+        for column, (left, right) in enumerate(_SPANS):
+            place = (left / SIDE, top / SIDE, (right - left) / SIDE, (bottom - top) / SIDE)
+            yield row, column, cells[row] * cells[column] * ORIENTATIONS, place
 
 
 def _histograms(faces: NDArray[np.uint8]) -> NDArray[np.float64]:

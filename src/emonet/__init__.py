@@ -46,7 +46,16 @@ from emonet.registry import (
     list_feature_extractors,
     list_plugins,
 )
-from emonet.results import Box, Detection, Face, FaceCrop, ImageResult, TrackedFace, VideoFrame
+from emonet.results import (
+    Box,
+    Detection,
+    Face,
+    FaceCrop,
+    FeatureEffect,
+    ImageResult,
+    TrackedFace,
+    VideoFrame,
+)
 from emonet.sample import sample_photo
 from emonet.support.versions import emonet_version
 from emonet.tables import to_arrow, to_pandas, to_polars, to_records
@@ -77,6 +86,7 @@ __all__ = [
     "FaceCrop",
     "FaceDataset",
     "FaceExplanation",
+    "FeatureEffect",
     "Framing",
     "Gap",
     "GroupReport",

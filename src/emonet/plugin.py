@@ -51,6 +51,7 @@ __all__ = [
     "DetectorSpec",
     "FeatureExtractor",
     "FeatureExtractorSpec",
+    "FeaturePart",
     "HubError",
     "ImageError",
     "Json",
@@ -75,8 +76,28 @@ Json = Any
 NAME_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
+@dataclass(frozen=True, slots=True)
+class FeaturePart:
+    """Values of a feature vector that describe one place in the face, such as a landmark.
+
+    Attributes:
+        name: what the values describe, unique in the vector.
+        values: which values of the vector, ``slice(start, stop)``.
+        place: x, y, width, height of the place as shares of the face's width and height. A point
+            has width and height 0. Points may lie outside the face.
+    """
+
+    name: str
+    values: slice
+    place: tuple[float, float, float, float]
+
+
 class FeatureExtractor(Protocol):
-    """A feature extractor: grey face crops in, fixed-length vectors out, without gradients."""
+    """A feature extractor: grey face crops in, fixed-length vectors out, without gradients.
+
+    An extractor may have the method ``parts(vector)``. It returns a sequence of FeatureParts for
+    one vector (num_features,), so that emonet can explain which parts speak for a label.
+    """
 
     @property
     def num_features(self) -> int:

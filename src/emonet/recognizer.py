@@ -49,7 +49,7 @@ from emonet.pipeline.streaming import stream_results
 from emonet.plugin import Json, require_number, require_size
 from emonet.records import AuditReport, Comparison, Report, Robustness, Teaching, TrainingRecord
 from emonet.registry.catalog import Kind
-from emonet.results import Detection, FaceCrop, ImageResult, VideoFrame
+from emonet.results import Detection, FaceCrop, FeatureEffect, ImageResult, VideoFrame
 from emonet.runtimes import RUNTIMES, Device, RuntimeName
 from emonet.runtimes.base import require_device
 from emonet.storage.card import require_license
@@ -603,6 +603,33 @@ class EmotionRecognizer:
         """
         return self._sessions.activation_maps(self._sessions.by_size(faces))
 
+    def feature_effects(
+        self, faces: NDArray[np.uint8] | Iterable[ImageSource]
+    ) -> list[tuple[FeatureEffect, ...]]:
+        """Measure how much each landmark and each HOG window speaks for each label.
+
+        Each part of a feature vector in turn gets the values that it has on average in the
+        training faces. Test-time augmentation is not used.
+
+        Args:
+            faces: as for predict_proba.
+
+        Returns:
+            For each face, one FeatureEffect for each part that a feature extractor tells.
+
+        Raises:
+            ConfigError: no network has a feature extractor that tells its parts, as BOVW does.
+            ImageError: an image can't be read; the message says which.
+            NotFittedError: the recognizer has no weights.
+        """
+        effects = self._sessions.feature_effects(faces)
+        if effects and not effects[0]:
+            raise ConfigError(
+                "The model has no feature extractor that tells the parts of its vectors, such as "
+                "bovw. Explain it with method='occlusion', which works with every network"
+            )
+        return effects
+
     def explain(
         self,
         image: ImageSource,
@@ -620,7 +647,8 @@ class EmotionRecognizer:
             method: ``"cam"``: class activation maps, which are exact and fast. Networks must end
                 in global average pooling and one dense layer, as the bundled models do.
                 ``"occlusion"``: RISE (Petsiuk et al. 2018) hides random parts of the face. It
-                works with every network.
+                works with every network. ``"features"`` hides each landmark and each HOG window
+                of BOVW.
             masks: number of random masks per face; more take longer and give smoother maps. For
                 occlusion only.
             seed: seed of the masks.
@@ -629,7 +657,7 @@ class EmotionRecognizer:
             An Explanation with one map per face.
 
         Raises:
-            ConfigError: there is no such label or method, or ``"cam"`` does not suit a network.
+            ConfigError: there is no such label or method, or the method does not suit a network.
             ImageError: the image can't be read.
             NotFittedError: the recognizer has no weights.
 

@@ -84,6 +84,25 @@ class FaceCrop:
 
 
 @dataclass(frozen=True, slots=True)
+class FeatureEffect:
+    """How much a part of a feature vector, such as a landmark, speaks for each label.
+
+    Attributes:
+        extractor: name of the feature extractor.
+        name: name of the part.
+        box: the part's place in pixels of the face crop; (0, 0) is the crop's corner. A point has
+            width and height 0. Points may lie outside the crop.
+        effects: probability of each label with the part, minus the probability with the values
+            that the part has on average in the training faces.
+    """
+
+    extractor: str
+    name: str
+    box: Box
+    effects: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class Face:
     """A face in an image, with its emotion.
 

@@ -50,6 +50,12 @@ FAULTY_EXTRACTORS = {
     "leaves_its_input_alone": extractor(
         "images.flags.writeable = True\n        images[:] = 0\n        return vectors"
     ),
+    "tells_its_parts": extractor(
+        "return vectors",
+        members="def parts(self, vector):\n"
+                "        return 2 * [FeaturePart('eye', slice(0, 1), (0, 0, 1, 1))]",
+        before="from emonet.plugin import FeaturePart",
+    ),
     "takes_its_state_back": extractor(
         "return vectors", members="def get_state(self):\n        return {'mean': np.array('a')}"
     ),

@@ -7,10 +7,11 @@ import pytest
 from tests.conftest import FixedDetector
 
 from emonet.errors import ImageError, PluginContractError, PluginRuntimeError
-from emonet.plugin import Box, Detection
+from emonet.plugin import Box, Detection, FeaturePart
 from emonet.registry.guard import GuardedDetector, GuardedExtractor
 
 IMAGE = np.zeros((80, 100, 3), np.uint8)
+BOX = (0.0, 0.0, 0.5, 0.5)
 
 
 def guarded(detect) -> GuardedDetector:
@@ -134,8 +135,10 @@ def test_detector_can_not_write_into_the_image():
 class Extractor:
     """What a test wants of a feature extractor."""
 
-    def __init__(self, *, num_features=4, state=None):
+    def __init__(self, *, num_features=4, state=None, parts=None):
         self.num_features = num_features
+        if parts is not None:
+            self.parts = lambda vector: parts
         self.state = {} if state is None else state
 
     def transform(self, images):
@@ -152,6 +155,33 @@ class Extractor:
 def test_length_of_vectors_may_be_of_numpy():
     length = GuardedExtractor(Extractor(num_features=np.int64(4)), "extractor mine").num_features
     assert (type(length), length) == (int, 4)
+
+
+def test_extractor_may_tell_the_parts_of_a_vector():
+    assert GuardedExtractor(Extractor(), "extractor mine").parts(np.zeros(4)) == ()
+    parts = [
+        FeaturePart("eye", slice(0, 2), (0.3, 0.4, 0, 0)),
+        FeaturePart("ear", slice(2, 4), BOX),
+    ]
+    assert GuardedExtractor(Extractor(parts=parts), "extractor mine").parts(np.zeros(4)) == parts
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "eye",
+        FeaturePart(3, slice(0, 2), BOX),
+        FeaturePart("eye", slice(4, 6), BOX),
+        FeaturePart("eye", [0, 1], BOX),
+        FeaturePart("eye", slice(0, 2), BOX[:2]),
+        FeaturePart("eye", slice(0, 2), (0, 0, 1, math.nan)),
+    ],
+    ids=str,
+)
+def test_parts_that_break_the_contract_are_refused(part):
+    extractor = GuardedExtractor(Extractor(parts=[part]), "extractor mine")
+    with pytest.raises(PluginContractError, match="mine must return FeatureParts"):
+        extractor.parts(np.zeros(4))
 
 
 def test_extractor_can_not_write_into_the_faces():

@@ -18,9 +18,12 @@ from emonet.config import Framing, NetworkConfig
 from emonet.model import Model
 from emonet.network.activations import ActivationMaps
 from emonet.network.ensemble import Ensemble
+from emonet.network.feature_effects import feature_effects
+from emonet.network.weights import STANDARDISED
 from emonet.pipeline.crops import FacesBySize, faces_by_size
 from emonet.pipeline.detection import DetectorPool
 from emonet.pipeline.images import ImageSource
+from emonet.results import FeatureEffect
 from emonet.runtimes import Device, RuntimeName
 from emonet.support.forking import after_fork
 
@@ -132,6 +135,20 @@ class Sessions:
     ) -> NDArray[np.float32]:
         """Return float32 (n, classes) probabilities of face crops."""
         return self.ensemble.predict_proba(self.by_size(faces))
+
+    def feature_effects(
+        self, faces: NDArray[np.uint8] | Iterable[ImageSource]
+    ) -> list[tuple[FeatureEffect, ...]]:
+        """Return the effects of the parts of each face's feature vectors."""
+        config, ensemble = self.model.config, self.ensemble
+        means = [
+            {
+                name: self.model.weights[part.name][f"head/{STANDARDISED.format(name)}/moving_mean"]
+                for name in network.extractors
+            }
+            for part, network in zip(config.networks, ensemble.networks, strict=True)
+        ]
+        return feature_effects(ensemble, self.by_size(faces), means, config.labels)
 
 
 _all: WeakSet[Sessions] = WeakSet()

@@ -25,7 +25,10 @@ def explain(
     ] = None,
     method: Annotated[
         ExplainMethod,
-        typer.Option(help="cam: class activation maps; occlusion: hide parts, for any network."),
+        typer.Option(
+            help="cam: class activation maps; occlusion: hide parts, for any network; features: "
+            "hide landmarks and HOG windows of BOVW."
+        ),
     ] = "cam",
     masks: Annotated[int, typer.Option(help="Number of random masks, for occlusion.")] = 500,
     seed: Annotated[int, typer.Option(help="Seed of the masks.")] = 0,

@@ -1,7 +1,7 @@
 """Draw heat maps on photos."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,18 +15,35 @@ if TYPE_CHECKING:
 RED, BLUE = (235, 30, 0), (0, 90, 255)
 #: Opacity of the largest value.
 OPACITY = 0.65
+#: A point without effect, the outline of points, and the largest radius in sides of the crop.
+WHITE, BLACK, RADIUS = (255, 255, 255), (0, 0, 0), 1 / 40
+#: OpenCV draws in fractions of a pixel, given as bits.
+BITS = 4
 
 
-#: A face with the label to draw, its map of shape (height, width), and its crop.
-Heated = tuple[Face, NDArray[np.float32], FaceCrop]
+class Heated(NamedTuple):
+    """What to draw of a face.
+
+    Attributes:
+        face: has the label to draw.
+        values: the map, (height, width).
+        crop: the face crop of the map.
+        points: x, y in pixels of the crop, and the value of each point.
+    """
+
+    face: Face
+    values: NDArray[np.float32]
+    crop: FaceCrop
+    points: Sequence[tuple[float, float, float]] = ()
 
 
 def draw_heat_maps(image: NDArray[np.uint8], faces: Sequence[Heated]) -> "PIL.Image.Image":
-    """Return a copy of an image with each face's heat map, box and label."""
+    """Return a copy of an image with each face's heat map, points, box and label."""
     heated = image.copy()
-    for _, values, crop in faces:
-        _heat(heated, values, crop)
-    return draw(heated, [face for face, _, _ in faces])
+    for one in faces:
+        _heat(heated, one.values, one.crop)
+        _draw_points(heated, one.points, one.crop)
+    return draw(heated, [one.face for one in faces])
 
 
 def _heat(image: NDArray[np.uint8], values: NDArray[np.float32], crop: FaceCrop) -> None:
@@ -54,3 +71,22 @@ def _heat(image: NDArray[np.uint8], values: NDArray[np.float32], crop: FaceCrop)
     opacity = (OPACITY * inside * np.abs(warped))[..., np.newaxis]
     colours = np.where(warped[..., np.newaxis] > 0, RED, BLUE)
     part[:] = np.rint(part + opacity * (colours - part)).astype(np.uint8)
+
+
+def _draw_points(
+    image: NDArray[np.uint8], points: Sequence[tuple[float, float, float]], crop: FaceCrop
+) -> None:
+    """Draw the points of one face in place, the strongest last."""
+    import cv2
+
+    largest = max((abs(value) for *_, value in points), default=0) or 1
+    # Pixels of the image per pixel of the crop.
+    scale = float(np.hypot(*crop.to_image[:, 0]))
+    for x, y, value in sorted(points, key=lambda point: abs(point[2])):
+        strength = abs(value) / largest
+        place = crop.to_image @ (x - 0.5, y - 0.5, 1)
+        colour = np.array(RED if value > 0 else BLUE) * strength + np.array(WHITE) * (1 - strength)
+        radius = max(2.0, RADIUS * scale * crop.pixels.shape[1] * (0.3 + 0.7 * strength))
+        centre = [int(part * 2**BITS) for part in place]
+        for ring, filled in ((radius + 1, BLACK), (radius, colour.tolist())):
+            cv2.circle(image, centre, int(ring * 2**BITS), filled, -1, cv2.LINE_AA, BITS)

@@ -41,7 +41,10 @@ class Ensemble:
         Returns:
             float32 (n, classes) whose rows sum to 1.
         """
-        members = self.members_proba(faces)
+        return self.combine(self.members_proba(faces))
+
+    def combine(self, members: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Return the calibrated, weighted mean of float32 (n, classes) of each member."""
         mean = members[0]
         if len(members) > 1:
             mean = np.average(members, axis=0, weights=self.weights).astype(np.float32)
@@ -69,24 +72,29 @@ class Ensemble:
             yield dict(zip(faces, map(np.concatenate, zip(*batch, strict=True)), strict=True))
 
     def _members_proba(self, faces: FacesBySize) -> list[NDArray[np.float32]]:
-        """Return each member's float32 (n, classes) probabilities of one view.
+        """Return each member's float32 (n, classes) probabilities of one view."""
+        if not len(next(iter(faces.values()))):
+            return [np.empty((0, network.num_classes), np.float32) for network in self.networks]
+        return [
+            network.predict_proba(faces[network.face_size], list(vectors.values()))
+            for network, vectors in zip(self.networks, self.vectors(faces), strict=True)
+        ]
+
+    def vectors(self, faces: FacesBySize) -> list[dict[str, NDArray[np.float32]]]:
+        """Return each member's vectors of the faces, (n, size), by its extractors' names.
 
         Members with the same extractor and face size share the extractor's vectors.
         """
-        vectors: dict[tuple[int, tuple[int, int]], NDArray[np.float32]] = {}
+        computed: dict[tuple[int, tuple[int, int]], NDArray[np.float32]] = {}
         members = []
         for network in self.networks:
-            crops = faces[network.face_size]
-            if not len(crops):
-                members.append(np.empty((0, network.num_classes), np.float32))
-                continue
-            features = []
-            for extractor in network.extractors.values():
-                key = (id(extractor), network.face_size)
-                if key not in vectors:
-                    vectors[key] = extractor.transform(crops)
-                features.append(vectors[key])
-            members.append(network.predict_proba(crops, features))
+            size, vectors = network.face_size, {}
+            for name, extractor in network.extractors.items():
+                key = (id(extractor), size)
+                if key not in computed:
+                    computed[key] = extractor.transform(faces[size])
+                vectors[name] = computed[key]
+            members.append(vectors)
         return members
 
 

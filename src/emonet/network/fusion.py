@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 
 from emonet.config import HeadConfig
 from emonet.network.resizing import Resized, bicubic
-from emonet.network.weights import OUTPUT_LAYER
+from emonet.network.weights import OUTPUT_LAYER, STANDARDISED
 
 MEAN_CENTRING = "mean_centring"
-STANDARDISED = "{}_standardised"
 
 
 class MeanCentring(layers.Layer):  # type: ignore[misc]

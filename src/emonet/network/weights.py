@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 #: Name of every network's last layer, which maps features to probabilities.
 OUTPUT_LAYER = "probabilities"
+#: Name of the layer that standardises a feature extractor's vectors.
+STANDARDISED = "{}_standardised"
 
 
 def get_weights(model: "keras.Model") -> dict[str, NDArray[Any]]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from emonet.errors import EmonetError, PluginContractError, PluginRuntimeError
-from emonet.plugin import Box, Detection, Detector, FeatureExtractor
+from emonet.plugin import Box, Detection, Detector, FeatureExtractor, FeaturePart
 
 # A box may extend beyond the image, but its sides are at most this many times the image's.
 MAX_RATIO = 4
@@ -107,6 +107,21 @@ class GuardedExtractor:
         """Restore a state that get_state returned."""
         self._call("set_state", state)
 
+    def parts(self, vector: NDArray[np.float32]) -> Sequence[FeaturePart]:
+        """Return the parts of a vector; none if the extractor does not tell them."""
+        tell = getattr(self._extractor, "parts", None)
+        if not callable(tell):
+            return ()
+        parts: list[FeaturePart] = call_plugin(self._owner, "parts", lambda: list(tell(vector)))
+        for part in parts:
+            if not isinstance(part, FeaturePart) or not _is_part(part, self.num_features):
+                raise PluginContractError(
+                    f"The {self._owner} must return FeatureParts with a name, some of its "
+                    f"{self.num_features} values and a finite place from parts; it returned "
+                    f"{part!r:.200}"
+                )
+        return parts
+
     def __getattr__(self, name: str) -> Any:
         return _extra_attribute(self, "_extractor", name)
 
@@ -162,6 +177,17 @@ def _read_only(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _is_storable(array: NDArray[Any]) -> bool:
     """Return whether a weights file can store an array and all its numbers are finite."""
     return array.dtype.kind in "biuf" and array.itemsize <= 8 and bool(np.isfinite(array).all())
+
+
+def _is_part(part: FeaturePart, size: int) -> bool:
+    """Return whether a part has a name, values of the vector, and a place."""
+    return (
+        isinstance(part.name, str)
+        and isinstance(part.values, slice)
+        and len(range(size)[part.values]) > 0
+        and len(part.place) == 4
+        and bool(np.isfinite(part.place).all())
+    )
 
 
 def _require_methods(built: object, owner: str, methods: Sequence[str]) -> None:

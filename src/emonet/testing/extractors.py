@@ -75,6 +75,13 @@ def leaves_its_input_alone(subject: Subject) -> None:
     subject.require(np.array_equal(faces, _faces()), "changes its input faces")
 
 
+def tells_its_parts(subject: Subject) -> None:
+    """Check that the parts of a vector, if the extractor tells them, have names of their own."""
+    for vector in subject.built.transform(_faces()):
+        names = [part.name for part in subject.built.parts(vector)]  # the guard checks the parts
+        subject.require(len(set(names)) == len(names), "returns parts with equal names")
+
+
 def takes_its_state_back(subject: Subject) -> None:
     """Check that a saved state gives the same vectors in another copy."""
     state = subject.built.get_state()  # the guard checks its names and numbers
@@ -99,6 +106,7 @@ RULES: tuple[Callable[[Subject], None], ...] = (
     is_deterministic,
     tells_faces_apart,
     leaves_its_input_alone,
+    tells_its_parts,
     takes_its_state_back,
 )
 
