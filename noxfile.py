@@ -58,7 +58,7 @@ def tools(session):
     session.run(
         *("pytest", "-m", "slow or not slow", "tests/integration/test_exported_runtimes.py"),
         *("tests/integration/test_integrations.py", "tests/integration/test_hugging_face.py"),
-        *("tests/packaging/test_freezing.py", *session.posargs),
+        *("tests/packaging/test_freezing.py", "tests/packaging/test_docker.py", *session.posargs),
     )
 
 

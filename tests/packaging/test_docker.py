@@ -1,4 +1,4 @@
-"""The image of the HTTP service; no Docker daemon is needed to check its files."""
+"""The files that run the HTTP service in Docker and Kubernetes, checked without a daemon."""
 
 import re
 import subprocess
@@ -6,6 +6,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
 import typer.main
 import yaml
 
@@ -24,6 +25,38 @@ def test_the_dockerfile_passes_the_linter() -> None:
     hadolint = Path(sys.executable).with_name("hadolint")
     done = subprocess.run([hadolint, DOCKERFILE], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
+
+
+def test_the_compose_file_follows_the_specification() -> None:
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
+    done = subprocess.run(
+        [*command, ROOT / "docker" / "compose.yaml"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def manifest() -> dict:
+    """Return the Kubernetes manifest of the page on serving."""
+    page = (ROOT / "docs" / "how-to" / "serve.md").read_text()
+    (block,) = re.findall(r"^```yaml\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    return yaml.safe_load(block)
+
+
+def test_the_manifest_of_the_page_is_of_kubernetes() -> None:
+    kubernetes = pytest.importorskip("kubernetes_validate", reason="needs emonet[tools]")
+    found = manifest()
+    assert kubernetes.validate(found, "1.31", strict=True) == "1.31"
+    found["spec"]["template"]["spec"]["container"] = []
+    with pytest.raises(kubernetes.ValidationError, match="container"):
+        kubernetes.validate(found, "1.31", strict=True)
+
+
+def test_the_manifest_of_the_page_has_the_options_and_endpoints_that_it_uses() -> None:
+    (container,) = manifest()["spec"]["template"]["spec"]["containers"]
+    assert set(container["args"][::2]) <= OPTIONS
+    assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+    assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
 
 
 def test_its_command_has_the_options_that_it_uses() -> None:
