@@ -18,12 +18,15 @@ from benchmarks.bundled_runs import LISTS
 from benchmarks.compare import comparison
 from benchmarks.detection import detection
 from benchmarks.framing import framing
+from benchmarks.interrupted import interrupted_run
 from benchmarks.labels import label_limits
 from benchmarks.machine import has_gpu, machine
+from benchmarks.many_photos import make_photos
 from benchmarks.networks import PIXELS
 from benchmarks.options import Options
 from benchmarks.peers.environments import install
 from benchmarks.render import write_pages
+from benchmarks.scale import scale_table
 from benchmarks.suite import FORMAT, PARTS, run
 from benchmarks.train_bundled import Place, train_list
 from emonet.config import look_up
@@ -146,6 +149,17 @@ def compare(
     print(comparison(_read(first), _read(second)))
 
 
+@app.command("scale")
+def scale_command(
+    results: Annotated[Path, typer.Argument(help="Results file of 'run steps'.")],
+    photos: Annotated[int, typer.Option(min=1, help="Number of photos.")] = 1_000_000_000,
+    faces: Annotated[float, typer.Option(min=0, help="Average faces in a photo.")] = 1.0,
+    cores: Annotated[int, typer.Option(min=1, help="Cores of a machine.")] = 64,
+) -> None:
+    """Print what a job of many photos takes, as a Markdown table."""
+    print(scale_table(_read(results), photos, faces, cores))
+
+
 @app.command()
 def labels(
     data: Annotated[Path, typer.Option(help="fer2013.csv.", **EXISTING)],
@@ -179,6 +193,29 @@ def framing_command(
 ) -> None:
     """Print accuracy by framing and by the tilt of the head, as JSON."""
     print(json.dumps(framing(data, split, models.split(","), faces, shifts), indent=1))
+
+
+@app.command("many-photos")
+def many_photos_command(
+    photos: Annotated[Path, typer.Option(help="A folder of photos.", **EXISTING)],
+    out: Annotated[Path, typer.Option(help="Folder for the tar shards.")],
+    count: Annotated[int, typer.Option(min=1, help="Photos to make.")] = 100_000,
+    seed: Annotated[int, typer.Option(min=0, help="Start of the random numbers.")] = 0,
+) -> None:
+    """Make many small photos from a few; run it again to continue."""
+    print(f"{len(make_photos(photos, count, out, seed=seed))} shards: {out}")
+
+
+@app.command("interrupted")
+def interrupted_command(
+    shards: Annotated[Path, typer.Option(help="A folder of tar shards.", **EXISTING)],
+    out: Annotated[Path, typer.Option(help="Folder for the Parquet files.")],
+    model: Annotated[str, typer.Option(help="Bundled model or folder.")] = "tiny",
+    kills: Annotated[int, typer.Option(min=0, help="How often the run is killed.")] = 2,
+) -> None:
+    """Kill ``emonet batch`` in the middle, continue, check its files, and print JSON."""
+    found = interrupted_run(sorted(shards.glob("*.tar")), out, model=model, kills=kills)
+    print(json.dumps(found, indent=1))
 
 
 @app.command()

@@ -14,6 +14,7 @@ BARS = {
     "training": ("images_per_s", "ready_images_per_s"),
     "models": ("images_per_s",),
     "photos": ("images_per_s", "detector_images_per_s", "reading_detector_images_per_s"),
+    "batch": ("images_per_s", "reference_images_per_s"),
     "serve": ("images_per_s", "stream_images_per_s"),
     "start_up": ("ms_p50",),
     "peers": ("faces_per_s", "single_ms", "cold_ms", "peak_rss_mib"),

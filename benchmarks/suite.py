@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 from benchmarks import (
+    batch,
     bovw,
     explain,
     models,
@@ -17,6 +18,7 @@ from benchmarks import (
     processes,
     serve,
     start_up,
+    steps,
     training,
     video,
 )
@@ -35,6 +37,8 @@ PARTS: dict[str, ModuleType] = {
     "training": training,
     "models": models,
     "photos": photos,
+    "steps": steps,
+    "batch": batch,
     "serve": serve,
     "start_up": start_up,
     "bovw": bovw,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from emonet.recognizer import EmotionRecognizer
 from emonet.results import ImageResult
+from emonet.support.cores import limit_to_assigned_cores
 from emonet.tables import to_arrow
 
 if TYPE_CHECKING:
@@ -18,8 +19,9 @@ __all__ = ["FaceTable"]
 class FaceTable:
     """An actor for ``Dataset.map_batches``: images in, one row per face out.
 
-    Each actor loads the model once. Rows have the columns of ``emonet.to_arrow``. An image that
-    can't be read becomes a row with an error.
+    Each actor loads the model once, and uses the cores that Ray assigns to it (``num_cpus``). Rows
+    have the columns of ``emonet.to_arrow``. An image that can't be read becomes a row with an
+    error.
 
     Args:
         model: as for ``EmotionRecognizer.from_pretrained``.
@@ -48,6 +50,7 @@ class FaceTable:
         min_score: float = 0.0,
         **pretrained: Any,
     ) -> None:
+        limit_to_assigned_cores()
         self._recognizer = EmotionRecognizer.from_pretrained(model, **pretrained)
         self._column = column
         self._path_column = path_column

@@ -20,6 +20,7 @@ from PIL import Image
 from emonet.batch import Counts, run_batch
 from emonet.batch.parts import MAX_IMAGE_BYTES, ShardPart
 from emonet.errors import ConfigError, ImageError, InputError
+from emonet.plugin import usable_cores
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -358,3 +359,32 @@ def test_a_face_table_fits_into_a_pipeline_of_ray_data(tmp_path: Path, cluster) 
     run_batch([tmp_path / "photos"], tmp_path / "out", **WHOLE)
     expected = [row["happiness"] for row in rows(tmp_path / "out")]
     assert table["happiness"].tolist() == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # Ray's own
+def test_an_actor_uses_its_own_cores_only(cluster) -> None:
+    import ray
+
+    from emonet.ray import FaceTable
+
+    class Threads(FaceTable):
+        def __call__(self, batch):
+            import cv2
+
+            return {"emonet": [usable_cores()], "opencv": [cv2.getNumThreads()]}
+
+    ray.init(address=cluster[0].address, log_to_driver=False)
+    rows = ray.data.range(1).map_batches(
+        Threads, fn_constructor_kwargs=WHOLE, concurrency=1, num_cpus=1
+    )
+    assert rows.take_all() == [{"emonet": 1, "opencv": 1}]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # Ray's own
+def test_a_cluster_without_a_gpu_is_refused(tmp_path: Path, cluster) -> None:
+    write_photos(tmp_path / "photos", 1)
+    settings = {"engine": "ray", "address": cluster[0].address, "device": "cuda"}
+    with pytest.raises(ConfigError, match="the Ray cluster has no GPU"):
+        run_batch([tmp_path / "photos"], tmp_path / "out", **WHOLE, **settings)

@@ -1,6 +1,8 @@
 """How many cores emonet uses: the affinity, a container's quota and EMONET_THREADS count."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -105,3 +107,18 @@ def test_onnxruntime_gets_as_many_threads(count: int, monkeypatch: pytest.Monkey
     assert threads() == 0  # its own choice
     monkeypatch.setenv("EMONET_THREADS", str(count))
     assert threads() == count
+
+
+def test_limited_threads_reach_opencv_and_keep_the_users_choice() -> None:
+    script = (
+        "from emonet.support.cores import count_cores, limit_threads; limit_threads(1); "
+        "import cv2; print(count_cores(), cv2.getNumThreads())"
+    )
+    clean = {name: value for name, value in os.environ.items() if "THREADS" not in name}
+
+    def output(**given: str) -> str:
+        command = [sys.executable, "-c", script]
+        return subprocess.check_output(command, env={**clean, **given}, text=True)
+
+    assert output() == "1 1\n"
+    assert output(EMONET_THREADS="3", OPENCV_FOR_THREADS_NUM="2") == "3 2\n"

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from emonet.batch.files import read_counts
 from emonet.batch.local import Job, process
+from emonet.errors import ConfigError
 from emonet.recognizer import EmotionRecognizer
+from emonet.support.cores import limit_to_assigned_cores
 
 Rows = dict[str, NDArray[Any]]
 
@@ -33,6 +35,9 @@ def process_on_ray(
         address: address of the cluster; None starts one on this machine, unless the caller has.
         min_score: score threshold, 0..1.
         advance: called after each image.
+
+    Raises:
+        ConfigError: ``loading`` asks for a GPU, and the cluster has none.
     """
     # Ray reports its use to its makers unless it is told not to.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -48,9 +53,18 @@ def process_on_ray(
         [{"number": number, "part": part} for number, part in jobs],
         override_num_blocks=len(jobs),
     )
+    on_gpu = loading.get("device") == "cuda"
+    available = int(ray.cluster_resources().get("GPU" if on_gpu else "CPU", 0))
+    if on_gpu and not available:
+        raise ConfigError("device='cuda': the Ray cluster has no GPU. Use device='cpu'")
     settings = {"loading": dict(loading), "folder": str(folder.absolute()), "min_score": min_score}
     finished = items.map_batches(
-        PartWriter, batch_size=1, concurrency=(1, len(jobs)), fn_constructor_kwargs=settings
+        PartWriter,
+        batch_size=1,
+        fn_constructor_kwargs=settings,
+        # All actors at once: Ray would start with one. A cluster that grows gets more actors.
+        concurrency=(max(1, min(available, len(jobs))), len(jobs)),
+        num_gpus=1 if on_gpu else None,
     )
     for row in finished.iter_rows():
         for _ in range(row["images"]):
@@ -61,6 +75,7 @@ class PartWriter:
     """An actor that loads the model once and writes parts."""
 
     def __init__(self, loading: Mapping[str, Any], folder: str, min_score: float) -> None:
+        limit_to_assigned_cores()
         self._recognizer = EmotionRecognizer.from_pretrained(**loading)
         self._folder = Path(folder)
         self._min_score = min_score

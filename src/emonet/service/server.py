@@ -13,6 +13,7 @@ from emonet.errors import EmonetError
 from emonet.plugin import usable_cores
 from emonet.recognizer import EmotionRecognizer
 from emonet.service import Limits, create_app
+from emonet.support.cores import limit_threads
 from emonet.support.network import bind, url_of
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def serve(
     with ExitStack() as stack:
         listening = stack.enter_context(bind(host, port))
         if workers > 1:
-            os.environ.setdefault("EMONET_THREADS", str(max(1, usable_cores() // workers)))
+            limit_threads(max(1, usable_cores() // workers))
             os.environ[METRICS_FOLDER] = stack.enter_context(TemporaryDirectory(prefix="emonet-"))
         ready(url_of(host, listening))
         supervisor = Multiprocess(config, sockets=[listening])

@@ -10,6 +10,8 @@ from pathlib import Path, PurePosixPath
 from emonet.errors import ConfigError
 
 VARIABLE = "EMONET_THREADS"
+#: OpenCV reads it when it is imported.
+OPENCV_VARIABLE = "OPENCV_FOR_THREADS_NUM"
 CONTROL_GROUPS = Path("/sys/fs/cgroup")
 #: Lists the control groups of this process, one for each hierarchy.
 MEMBERSHIP = Path("/proc/self/cgroup")
@@ -33,6 +35,29 @@ def count_cores() -> int:
     else:
         cores = os.cpu_count() or 1
     return min([cores, *map(math.ceil, _quotas())])
+
+
+def limit_threads(cores: int) -> None:
+    """Limit the threads of this process and of its children, unless the user has set a limit.
+
+    Call it before OpenCV is imported.
+    """
+    for variable in (VARIABLE, OPENCV_VARIABLE):
+        os.environ.setdefault(variable, str(cores))
+
+
+def limit_to_assigned_cores() -> None:
+    """In a Ray actor, limit the threads to the cores that Ray has assigned to the actor.
+
+    Otherwise each actor of a machine would start threads for all cores. An actor without assigned
+    cores, such as an actor with a GPU, keeps all cores.
+    """
+    import ray
+
+    if not ray.is_initialized() or not (context := ray.get_runtime_context()).get_actor_id():
+        return
+    if cores := context.get_assigned_resources().get("CPU"):
+        limit_threads(max(1, int(cores)))
 
 
 def _quotas() -> Iterator[float]:
