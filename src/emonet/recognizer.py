@@ -52,6 +52,7 @@ from emonet.registry.catalog import Kind
 from emonet.results import Detection, FaceCrop, FeatureEffect, ImageResult, VideoFrame
 from emonet.runtimes import RUNTIMES, Device, RuntimeName
 from emonet.runtimes.base import require_device
+from emonet.runtimes.batching import BATCH_SIZE
 from emonet.storage.card import require_license
 from emonet.storage.config_json import config_to_json
 from emonet.storage.folder import EXPORT_MARKS, Dtype, require_no_other, write_model
@@ -100,6 +101,7 @@ class EmotionRecognizer:
         subtract_mean_face: subtract the mean training face, as the paper does.
         pretrained: start training from the backbone's own pretrained weights.
         device: ``"cpu"``, ``"cuda"``, or ``"auto"`` for a GPU if the runtime finds one.
+        batch_size: as for from_pretrained.
 
     Raises:
         ComponentNotFoundError: no plugin offers a component of that name.
@@ -124,6 +126,7 @@ class EmotionRecognizer:
         subtract_mean_face: bool = False,
         pretrained: bool = False,
         device: Device = "auto",
+        batch_size: int = BATCH_SIZE,
     ) -> None:
         height, width = require_size("recognizer", "face_size", face_size, 1)
         if not isinstance(head, HeadConfig | None):
@@ -143,13 +146,19 @@ class EmotionRecognizer:
             networks=(network,),
             alignment=alignment,
         )
-        self._hold(Model(config=config), device=device, pretrained=pretrained)
+        self._hold(Model(config=config), device, batch_size, pretrained)
 
-    def _hold(self, model: Model, *, device: Device = "auto", pretrained: bool = False) -> None:
+    def _hold(
+        self,
+        model: Model,
+        device: Device = "auto",
+        batch_size: int = BATCH_SIZE,
+        pretrained: bool = False,
+    ) -> None:
         """Set every attribute of a new instance."""
-        _require_known(device)
+        _require_legal(device, batch_size)
         self._model = model
-        self._sessions = Sessions(model, device)
+        self._sessions = Sessions(model, device, batch_size)
         self._pretrained = pretrained
 
     def _become(self, model: Model) -> Self:
@@ -159,10 +168,10 @@ class EmotionRecognizer:
         return self
 
     @classmethod
-    def _of(cls, model: Model, *, device: Device = "auto", pretrained: bool = False) -> Self:
-        """Return a recognizer of a model."""
+    def _of(cls, model: Model, *settings: Any) -> Self:
+        """Return a recognizer of a model; the settings are those of _hold."""
         made = cls.__new__(cls)
-        made._hold(model, device=device, pretrained=pretrained)
+        made._hold(model, *settings)
         return made
 
     def __repr__(self) -> str:
@@ -184,6 +193,7 @@ class EmotionRecognizer:
         detector_config: Mapping[str, Json] | None = None,
         runtime: RuntimeName | None = None,
         device: Device = "auto",
+        batch_size: int = BATCH_SIZE,
         revision: str | None = None,
         cache_dir: str | Path | None = None,
         token: str | None = None,
@@ -201,6 +211,8 @@ class EmotionRecognizer:
             runtime: ``"onnxruntime"`` or ``"keras"``. By default, networks with a graph run in
                 onnxruntime and others in Keras.
             device: ``"cpu"``, ``"cuda"``, or ``"auto"`` for a GPU if the runtime finds one.
+            batch_size: the most faces that a network computes at once. A smaller number needs less
+                memory; a larger number may suit a GPU.
             revision: branch, tag or commit of a Hub repository.
             cache_dir: folder for files from the Hub; by default the Hub's own cache.
             token: token for private repositories; by default the one you logged in with.
@@ -208,7 +220,8 @@ class EmotionRecognizer:
 
         Raises:
             ModelNotFoundError: there is no such model.
-            ConfigError: config.json is malformed, or there is no such runtime or device.
+            ConfigError: config.json is malformed, there is no such runtime or device, or
+                batch_size is not a whole number of 1 or more.
             ComponentNotFoundError: the model needs a plugin that is not installed.
             MissingDependencyError: the model needs Keras, which is not installed.
             WeightsError: a file is missing, altered or damaged, or has no graph for onnxruntime.
@@ -220,7 +233,7 @@ class EmotionRecognizer:
         """
         if runtime not in (None, *get_args(RuntimeName)):
             raise ConfigError(f"runtime must be 'onnxruntime' or 'keras', got {runtime!r:.80}")
-        _require_known(device)
+        _require_legal(device, batch_size)
         model = load_model(
             source,
             detector=detector,
@@ -231,7 +244,7 @@ class EmotionRecognizer:
             token=token,
             local_files_only=local_files_only,
         )
-        recognizer = cls._of(model, device=device)
+        recognizer = cls._of(model, device, batch_size)
         if device == "cuda":
             for name in dict.fromkeys(recognizer.runtimes.values()):
                 require_device(name, device, RUNTIMES[name].devices())
@@ -272,7 +285,8 @@ class EmotionRecognizer:
         model = other._model.untrained()
         if labels is not None:
             model = replace(model, config=replace(model.config, labels=label_set(labels)))
-        return cls._of(model, device=other._sessions.device, pretrained=other._pretrained)
+        sessions = other._sessions
+        return cls._of(model, sessions.device, sessions.batch_size, other._pretrained)
 
     @property
     def model(self) -> Model:
@@ -460,6 +474,7 @@ class EmotionRecognizer:
             labels=config.labels,
             min_score=min_score,
             ahead=ahead,
+            chunk_faces=sessions.batch_size,
             boxes=boxes,
             alignment=config.alignment,
             fallback=sessions.unknown_framing,
@@ -1282,6 +1297,7 @@ def require_recognizers(function: str, *given: Any) -> None:
             raise ConfigError(f"{function} takes loaded recognizers, got {one!r:.200}")
 
 
-def _require_known(device: str) -> None:
+def _require_legal(device: str, batch_size: int) -> None:
     if device not in get_args(Device):
         raise ConfigError(f"device must be 'auto', 'cpu' or 'cuda', got {device!r:.80}")
+    require_number("recognizer", "batch_size", batch_size, 1, whole=True)

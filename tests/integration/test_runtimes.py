@@ -1,11 +1,13 @@
 """onnxruntime and Keras give the same answers, and predicting needs no Keras."""
 
 import json
+import pickle  # noqa: TID251
 import re
 import subprocess
 import sys
 import threading
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +27,8 @@ from emonet.network.graph_check import check_graph
 from emonet.network.graph_source import require_source
 from emonet.network.network import Network, graph_weights
 from emonet.runtimes import RUNTIMES
+from emonet.runtimes.keras_runtime import KerasRuntime
+from emonet.runtimes.onnx_runtime import OnnxRuntime
 from emonet.storage.folder import graph_file, read_config, weights_file, write_model
 from emonet.storage.sources import BUNDLED, bundled_models
 
@@ -244,6 +248,37 @@ def test_a_device_that_does_not_exist_is_named(folder):
             ConfigError, match="device must be 'auto', 'cpu' or 'cuda', got 'nonsense'"
         ):
             make(device="nonsense")
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "keras"])
+@pytest.mark.parametrize("augmentation", ["none", "horizontal_flip"])
+def test_a_network_computes_at_most_batch_size_faces_at_once(
+    runtime, augmentation, folder, monkeypatch
+):
+    kind = {"onnxruntime": OnnxRuntime, "keras": KerasRuntime}[runtime]
+    sizes, whole = [], kind.__call__
+
+    def counting(self, faces, features):
+        sizes.append(len(faces))
+        return whole(self, faces, features)
+
+    monkeypatch.setattr(kind, "__call__", counting)
+    recognizer = EmotionRecognizer.from_pretrained(folder, runtime=runtime, batch_size=6)
+    usual = EmotionRecognizer.from_pretrained(folder, runtime=runtime)
+    expected = usual.with_test_time_augmentation(augmentation).predict_proba(FACES)
+    copied = pickle.loads(pickle.dumps(recognizer))
+    for one in (recognizer, copied):
+        sizes.clear()
+        answers = one.with_test_time_augmentation(augmentation).predict_proba(FACES)
+        assert sizes == [6, 6, 6, 2] * (1 if augmentation == "none" else 2)
+        np.testing.assert_allclose(answers, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [0, -1, 2.5, True, "8", None])
+def test_a_batch_size_that_is_none_is_refused(size, folder):
+    for make in (EmotionRecognizer, partial(EmotionRecognizer.from_pretrained, folder)):
+        with pytest.raises(ConfigError, match="batch_size must be a whole number in 1"):
+            make(batch_size=size)
 
 
 def test_threads_that_share_a_recognizer_get_what_one_gets(folder):

@@ -28,7 +28,6 @@ from emonet.labels import FER2013
 from emonet.pipeline.streaming import (
     AHEAD_PER_WORKER,
     CHUNK_FACES,
-    CHUNK_IMAGES,
     MAX_WORKERS,
     DetectorPool,
     stream_results,
@@ -38,6 +37,7 @@ from emonet.registry.guard import GuardedDetector
 from emonet.results import Box, Detection
 
 LABELS = ("dark", "bright")
+CHUNK_IMAGES = CHUNK_FACES // 2
 WORKERS = min(usable_cores(), MAX_WORKERS)
 IMAGES_AHEAD = AHEAD_PER_WORKER * WORKERS
 
@@ -69,7 +69,7 @@ def stream(
     detect=lambda image: faces_in_a_row(1),
     detectors=None,
     classify=None,
-    ahead=None,
+    **options,
 ):
     fixed = DetectorPool(lambda: GuardedDetector(FixedDetector(detect), "detector fixed"))
     return stream_results(
@@ -79,7 +79,7 @@ def stream(
         face_sizes=[(8, 8)],
         classify=classify or Brightness(),
         labels=LABELS,
-        ahead=ahead,
+        **options,
     )
 
 
@@ -191,6 +191,23 @@ def test_batch_of_faces_is_bounded():
     list(stream(sources, detect=lambda image: faces_in_a_row(30), classify=classify))
     assert sum(classify.calls) == 1200
     assert max(classify.calls) < CHUNK_FACES + 30
+
+
+@pytest.mark.parametrize(("chunk", "faces"), [(1, 1), (10, 1), (10, 4), (400, 1)])
+def test_the_caller_chooses_how_many_faces_are_classified_at_once(chunk, faces):
+    classify = Brightness()
+    sources = (plain_image(0) for _ in range(300))
+    list(
+        stream(
+            sources,
+            detect=lambda image: faces_in_a_row(faces),
+            classify=classify,
+            chunk_faces=chunk,
+        )
+    )
+    assert sum(classify.calls) == 300 * faces
+    # Half as many images are enough, and the last image may bring several faces.
+    assert max(classify.calls) == min(max(1, chunk // 2) * faces, -(-chunk // faces) * faces)
 
 
 def test_without_a_face_nothing_is_classified():

@@ -18,6 +18,7 @@ from emonet.network.network import (
 from emonet.plugin import Detector, FeatureExtractor
 from emonet.registry.catalog import Kind, get_catalog
 from emonet.runtimes import RUNTIMES, Device, NetworkSource, RuntimeName
+from emonet.runtimes.batching import BATCH_SIZE
 from emonet.runtimes.keras_runtime import start_keras
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def build_keras_models(model: Model) -> list["keras.Model"]:
     return [_build_keras_model(model, part) for part in model.config.networks]
 
 
-def build_ensemble(model: Model, device: Device = "auto") -> Ensemble:
+def build_ensemble(model: Model, device: Device = "auto", batch_size: int = BATCH_SIZE) -> Ensemble:
     """Build a model's networks, each in its runtime.
 
     Networks share a feature extractor if its configuration and state are equal.
@@ -77,6 +78,7 @@ def build_ensemble(model: Model, device: Device = "auto") -> Ensemble:
         temperature=config.temperature,
         class_factors=config.class_factors,
         augmentation=config.test_time_augmentation,
+        batch_size=batch_size,
     )
 
 

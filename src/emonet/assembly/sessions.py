@@ -25,6 +25,7 @@ from emonet.pipeline.detection import DetectorPool
 from emonet.pipeline.images import ImageSource
 from emonet.results import FeatureEffect
 from emonet.runtimes import Device, RuntimeName
+from emonet.runtimes.batching import BATCH_SIZE
 from emonet.support.forking import after_fork
 
 logger = logging.getLogger("emonet")
@@ -33,9 +34,10 @@ logger = logging.getLogger("emonet")
 class Sessions:
     """The networks and detectors of one Model; any number of threads may use them."""
 
-    def __init__(self, model: Model, device: Device = "auto") -> None:
+    def __init__(self, model: Model, device: Device = "auto", batch_size: int = BATCH_SIZE) -> None:
         self.model = model
         self.device = device
+        self.batch_size = batch_size
         self._ensemble: Ensemble | None = None
         self._activation_maps: ActivationMaps | None = None
         self._detectors: DetectorPool | None = None
@@ -45,7 +47,7 @@ class Sessions:
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out networks and detectors: a copy in another process builds its own."""
-        return {"model": self.model, "device": self.device}
+        return {"model": self.model, "device": self.device, "batch_size": self.batch_size}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         Sessions.__init__(self, **state)
@@ -59,11 +61,11 @@ class Sessions:
         for held in (self._ensemble, self._activation_maps):
             if held is not None:
                 ctypes.pythonapi.Py_IncRef(ctypes.py_object(held))
-        Sessions.__init__(self, self.model, self.device)
+        Sessions.__init__(self, self.model, self.device, self.batch_size)
 
     def of(self, model: Model) -> "Sessions":
         """Return sessions of another model; reuse the detectors and networks if they are equal."""
-        sessions = Sessions(model, self.device)
+        sessions = Sessions(model, self.device, self.batch_size)
         with self._lock:
             if model.config.detector == self.model.config.detector:
                 sessions._detectors = self._detectors
@@ -83,7 +85,7 @@ class Sessions:
         with self._lock:
             if self._ensemble is None:
                 self.model.require_weights()
-                self._ensemble = build_ensemble(self.model, self.device)
+                self._ensemble = build_ensemble(self.model, self.device, self.batch_size)
             return self._ensemble
 
     @property

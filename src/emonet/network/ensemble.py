@@ -24,6 +24,7 @@ class Ensemble:
         temperature: divides the log-probabilities of the mean.
         class_factors: multiply the calibrated probabilities, by class; None for none.
         augmentation: test-time augmentation; each member's probabilities are averaged over views.
+        batch_size: the most faces that a network computes at once.
     """
 
     networks: Sequence[Network]
@@ -31,6 +32,7 @@ class Ensemble:
     temperature: float = 1.0
     class_factors: Sequence[float] | None = None
     augmentation: TestTimeAugmentation = "none"
+    batch_size: int = BATCH_SIZE
 
     def predict_proba(self, faces: FacesBySize) -> NDArray[np.float32]:
         """Return the calibrated, weighted mean of the members' probabilities.
@@ -68,7 +70,7 @@ class Ensemble:
         """
         by_size = (views(crops, self.augmentation) for crops in faces.values())
         all_views = zip(*by_size, strict=True)
-        while batch := list(islice(all_views, max(1, BATCH_SIZE // count))):
+        while batch := list(islice(all_views, max(1, self.batch_size // count))):
             yield dict(zip(faces, map(np.concatenate, zip(*batch, strict=True)), strict=True))
 
     def _members_proba(self, faces: FacesBySize) -> list[NDArray[np.float32]]:
@@ -76,7 +78,7 @@ class Ensemble:
         if not len(next(iter(faces.values()))):
             return [np.empty((0, network.num_classes), np.float32) for network in self.networks]
         return [
-            network.predict_proba(faces[network.face_size], list(vectors.values()))
+            network.predict_proba(faces[network.face_size], list(vectors.values()), self.batch_size)
             for network, vectors in zip(self.networks, self.vectors(faces), strict=True)
         ]
 

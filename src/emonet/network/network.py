@@ -15,7 +15,7 @@ from emonet.model import STATES
 from emonet.network.weights import get_weights, set_weights
 from emonet.plugin import FeatureExtractor
 from emonet.runtimes.base import Runtime
-from emonet.runtimes.batching import run_in_batches
+from emonet.runtimes.batching import BATCH_SIZE, run_in_batches
 from emonet.runtimes.keras_runtime import KerasRuntime
 
 if TYPE_CHECKING:
@@ -54,13 +54,17 @@ class Network:
         self._runtime = runtime
 
     def predict_proba(
-        self, faces: NDArray[np.uint8], features: Sequence[NDArray[np.float32]]
+        self,
+        faces: NDArray[np.uint8],
+        features: Sequence[NDArray[np.float32]],
+        batch_size: int = BATCH_SIZE,
     ) -> NDArray[np.float32]:
         """Return the class probabilities of faces.
 
         Args:
             faces: uint8 (n, height, width); n >= 1.
             features: the vectors of each feature extractor for the faces, float32 (n, size).
+            batch_size: the most faces that the network computes at once.
 
         Returns:
             float32 (n, classes), 0..1; rows sum to 1, up to TOLERANCE.
@@ -68,7 +72,7 @@ class Network:
         Raises:
             WeightsError: the network returns anything else, such as NaN or logits.
         """
-        return run_in_batches(self._checked, faces, features)
+        return run_in_batches(self._checked, faces, features, batch_size)
 
     def _checked(
         self, faces: NDArray[np.float32], features: Sequence[NDArray[np.float32]]

@@ -34,9 +34,8 @@ from emonet.plugin import usable_cores
 from emonet.results import Detection, Face, ImageResult
 from emonet.support.budget import trim_memory
 
-# The networks run once this many faces or images are collected, which bounds memory use.
+# The networks run once this many faces are collected, or half as many images.
 CHUNK_FACES = 128
-CHUNK_IMAGES = 64
 MAX_WORKERS = 8
 # Largest number of images in worker threads, per thread; each image may be large.
 AHEAD_PER_WORKER = 2
@@ -66,6 +65,7 @@ def stream_results(
     labels: tuple[str, ...],
     min_score: float = 0.0,
     ahead: int | None = None,
+    chunk_faces: int = CHUNK_FACES,
     boxes: Iterable[GivenBoxes] | None = None,
     alignment: Alignment = "none",
     fallback: Callable[[], Framing] = Framing,
@@ -82,12 +82,14 @@ def stream_results(
         labels: the classes in column order.
         min_score: score threshold, 0..1; a face with a lower score gets the label None.
         ahead: how many images may be taken beyond the next result; None is the fastest.
+        chunk_faces: classify is called once so many faces are collected, or half as many images.
         boxes: the faces of each image, found by the caller.
         alignment: as for crop_faces.
         fallback: returns the framing of a face without five landmarks, if ``framing`` is None.
     """
     workers = min(usable_cores(), MAX_WORKERS)
-    window = AHEAD_PER_WORKER * workers + CHUNK_IMAGES if ahead is None else 1 + ahead
+    chunk_images = max(1, chunk_faces // 2)
+    window = AHEAD_PER_WORKER * workers + chunk_images if ahead is None else 1 + ahead
     if isinstance(sources, Sequence | np.ndarray):
         window = min(window, len(sources))
 
@@ -121,7 +123,7 @@ def stream_results(
     for detected, running in _detect_ahead(detect, images, pending, window, workers):
         pending.append(detected)
         faces = sum(len(part.detections) for part in pending)
-        full = faces >= CHUNK_FACES or len(pending) >= CHUNK_IMAGES
+        full = faces >= chunk_faces or len(pending) >= chunk_images
         if full or len(pending) + running >= window:
             yield from _classify_pending(pending, classify, labels, min_score)
             pending.clear()

@@ -17,7 +17,8 @@ from emonet.support.dependencies import require
 if TYPE_CHECKING:
     import keras
 
-#: Keras compiles one function per batch size, so a batch is padded to the next of these.
+#: Keras compiles one function per batch size, so a batch is padded to the next of these, or to a
+#: multiple of the last one.
 BATCH_SIZES = (1, 8, 32, 128)
 
 
@@ -37,7 +38,8 @@ class KerasRuntime:
     ) -> NDArray[np.float32]:
         """Pad the batch, and run the model."""
         count = len(faces)
-        size = next((size for size in BATCH_SIZES if size >= count), count)
+        largest = BATCH_SIZES[-1]
+        size = next((size for size in BATCH_SIZES if size >= count), -(-count // largest) * largest)
         batch = [_padded(array, size) for array in (faces, *features)]
         with self._lock:
             # predict would be slower and leak memory: it builds an input pipeline per call.
