@@ -6,7 +6,16 @@ from typing import Annotated
 import typer
 
 from emonet.batch import Engine, run_batch
-from emonet.cli.options import Model, OnDevice, Settings, parse_settings
+from emonet.cli.options import (
+    BatchSize,
+    Detector,
+    MinScore,
+    Model,
+    OnDevice,
+    Settings,
+    parse_settings,
+)
+from emonet.runtimes.batching import BATCH_SIZE
 
 
 def batch(
@@ -19,13 +28,9 @@ def batch(
     ],
     out: Annotated[Path, typer.Option(help="Folder for the Parquet files and manifest.json.")],
     model: Model = None,
-    detector: Annotated[
-        str | None, typer.Option(help="A face detector to use instead of the model's own.")
-    ] = None,
+    detector: Detector = None,
     detector_option: Settings = None,
-    min_score: Annotated[
-        float, typer.Option(help="Score threshold, 0..1: faces with a lower score get no label.")
-    ] = 0.0,
+    min_score: MinScore = 0.0,
     column: Annotated[
         str | None, typer.Option(help="Column of a Parquet file with paths or image bytes.")
     ] = None,
@@ -37,6 +42,7 @@ def batch(
         str | None, typer.Option(help="Address of the Ray cluster, such as ray://head:10001.")
     ] = None,
     device: OnDevice = "auto",
+    batch_size: BatchSize = BATCH_SIZE,
 ) -> int:
     """Find the faces in any number of images, and write a folder of Parquet files.
 
@@ -56,6 +62,7 @@ def batch(
         detector=detector,
         detector_config=parse_settings(detector_option),
         device=device,
+        batch_size=batch_size,
     )
     print(f"{counts.images} images, {counts.faces} faces, {counts.failed} failed: {out}")
     return 1 if counts.failed else 0

@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
-from emonet.cli.backend import prepare
-from emonet.cli.options import Model, OnDevice
-from emonet.recognizer import EmotionRecognizer
+from emonet.cli.loading import load_recognizer
+from emonet.cli.options import Detector, Model, OnDevice
 from emonet.support.dependencies import require
 
 logger = logging.getLogger("emonet")
@@ -16,9 +15,7 @@ logger = logging.getLogger("emonet")
 
 def demo(
     model: Model = None,
-    detector: Annotated[
-        str | None, typer.Option(help="A face detector to use instead of the model's own.")
-    ] = None,
+    detector: Detector = None,
     device: OnDevice = "auto",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 7860,
 ) -> None:
@@ -29,8 +26,7 @@ def demo(
     require("demo", "The demo")
     from emonet.demo import page
 
-    recognizer = EmotionRecognizer.from_pretrained(model, detector=detector, device=device)
-    prepare(recognizer)
+    recognizer = load_recognizer(model, detector=detector, device=device)
     with suppress(KeyboardInterrupt):  # the usual end
         page.serve(
             recognizer,

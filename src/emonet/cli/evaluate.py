@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from emonet.cli.backend import prepare
 from emonet.cli.options import (
     AsJson,
+    BatchSize,
     Data,
     Groups,
     Model,
@@ -34,6 +35,7 @@ from emonet.evaluation.report import make_report
 from emonet.evaluation.robustness import CHANGES
 from emonet.recognizer import EmotionRecognizer
 from emonet.records import Report
+from emonet.runtimes.batching import BATCH_SIZE
 from emonet.storage.update import require_folder, update_model
 from emonet.support.counting import counted
 from emonet.support.dependencies import require
@@ -70,6 +72,7 @@ def evaluate(
     groups: Groups = None,
     runtime: Runtime = None,
     device: OnDevice = "auto",
+    batch_size: BatchSize = BATCH_SIZE,
     as_json: AsJson = False,
 ) -> None:
     """Measure accuracy, confusion and calibration on face crops."""
@@ -80,7 +83,9 @@ def evaluate(
         raise ConfigError("--groups needs --group-by with the column of the groups")
     folder = require_folder(model) if note else None
     # --note needs the folder, even if a bundled model has the same name.
-    recognizer = EmotionRecognizer.from_pretrained(folder or model, runtime=runtime, device=device)
+    recognizer = EmotionRecognizer.from_pretrained(
+        folder or model, runtime=runtime, device=device, batch_size=batch_size
+    )
     own = recognizer.config.test_time_augmentation
     quantised = any(part.graph_precision != "float32" for part in recognizer.config.networks)
     if note and runtime == "keras" and quantised:

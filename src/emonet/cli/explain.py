@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from emonet.cli.backend import prepare
-from emonet.cli.options import AsJson, Model, OnDevice, Settings, parse_settings
+from emonet.cli.loading import load_recognizer
+from emonet.cli.options import AsJson, Detector, Model, OnDevice, Settings
 from emonet.drawing.png import save_annotated
 from emonet.errors import InputError
 from emonet.explain.explanation import ExplainMethod, Explanation
-from emonet.recognizer import EmotionRecognizer
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -33,9 +32,7 @@ def explain(
     masks: Annotated[int, typer.Option(help="Number of random masks, for occlusion.")] = 500,
     seed: Annotated[int, typer.Option(help="Seed of the masks.")] = 0,
     model: Model = None,
-    detector: Annotated[
-        str | None, typer.Option(help="A face detector to use instead of the model's own.")
-    ] = None,
+    detector: Detector = None,
     detector_option: Settings = None,
     device: OnDevice = "auto",
     as_json: AsJson = False,
@@ -45,13 +42,9 @@ def explain(
         raise InputError(f"--out must end in .png, got {str(out)!r:.200}")
     if out.exists() and photo.exists() and out.samefile(photo):
         raise InputError(f"--out {out} is the input: choose another file")
-    recognizer = EmotionRecognizer.from_pretrained(
-        model,
-        detector=detector,
-        detector_config=parse_settings(detector_option),
-        device=device,
+    recognizer = load_recognizer(
+        model, detector=detector, detector_option=detector_option, device=device
     )
-    prepare(recognizer)
     explanation = recognizer.explain(str(photo), label, method=method, masks=masks, seed=seed)
     save_annotated(explanation.draw(), out)
     if as_json:

@@ -48,6 +48,12 @@ Groups = Annotated[
         help="For a folder of images: a CSV file with the column path and the column of the groups."
     ),
 ]
+Detector = Annotated[
+    str | None, typer.Option(help="A face detector to use instead of the model's own.")
+]
+MinScore = Annotated[
+    float, typer.Option(help="Score threshold, 0..1: faces with a lower score get no label.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print only JSON.")]
 Settings = Annotated[
     list[str] | None,
@@ -66,6 +72,9 @@ Runtime = Annotated[
 ]
 OnDevice = Annotated[
     Device, typer.Option("--device", help="Device of the networks: auto, cpu or cuda.")
+]
+BatchSize = Annotated[
+    int, typer.Option("--batch-size", help="The most faces that a network computes at once.")
 ]
 Views = Annotated[
     TestTimeAugmentation | None,

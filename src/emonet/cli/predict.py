@@ -9,13 +9,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from emonet.cli.backend import prepare
 from emonet.cli.copies import Copies
-from emonet.cli.options import AsJson, Model, OnDevice, Runtime, Settings, Views, parse_settings
+from emonet.cli.loading import load_recognizer
+from emonet.cli.options import (
+    AsJson,
+    BatchSize,
+    Detector,
+    MinScore,
+    Model,
+    OnDevice,
+    Runtime,
+    Settings,
+    Views,
+)
 from emonet.cli.printing import print_line
 from emonet.errors import ConfigError, InputError, printable
-from emonet.recognizer import EmotionRecognizer
 from emonet.results import ImageResult
+from emonet.runtimes.batching import BATCH_SIZE
 from emonet.sample import sample_photo
 from emonet.support.counting import counted
 from emonet.support.dependencies import require
@@ -38,13 +48,9 @@ def predict(
         bool, typer.Option("--sample", help="Use the photo that comes with emonet.")
     ] = False,
     model: Model = None,
-    detector: Annotated[
-        str | None, typer.Option(help="A face detector to use instead of the model's own.")
-    ] = None,
+    detector: Detector = None,
     detector_option: Settings = None,
-    min_score: Annotated[
-        float, typer.Option(help="Score threshold, 0..1: faces with a lower score get no label.")
-    ] = 0.0,
+    min_score: MinScore = 0.0,
     test_time_augmentation: Views = None,
     prior: Annotated[
         str | None,
@@ -55,6 +61,7 @@ def predict(
     ] = 1.0,
     runtime: Runtime = None,
     device: OnDevice = "auto",
+    batch_size: BatchSize = BATCH_SIZE,
     as_json: AsJson = False,
     csv: Annotated[
         Path | None, typer.Option(help="Write a CSV file with one row per face.")
@@ -78,18 +85,18 @@ def predict(
         require("tables", "--parquet")
     files = find_images(given, without=save_annotated)
     copies = None if save_annotated is None else Copies(save_annotated, files)
-    recognizer = EmotionRecognizer.from_pretrained(
+    recognizer = load_recognizer(
         model,
         detector=detector,
-        detector_config=parse_settings(detector_option),
+        detector_option=detector_option,
         runtime=runtime,
         device=device,
+        batch_size=batch_size,
     )
     if test_time_augmentation is not None:
         recognizer = recognizer.with_test_time_augmentation(test_time_augmentation)
     if prior is not None:
         recognizer = recognizer.with_prior(_parse_prior(prior), strength=prior_strength)
-    prepare(recognizer)
     results = recognizer.stream(list(files), min_score=min_score)
     if copies is not None:
         results = copies.saving(results)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from emonet.cli.options import Model, OnDevice
+from emonet.cli.options import Detector, Model, OnDevice
 from emonet.recognizer import EmotionRecognizer
 from emonet.support.dependencies import require
 
@@ -23,9 +23,7 @@ def serve(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
     model: Model = None,
-    detector: Annotated[
-        str | None, typer.Option(help="A face detector to use instead of the model's own.")
-    ] = None,
+    detector: Detector = None,
     device: OnDevice = "auto",
     workers: Annotated[int, typer.Option(min=1, max=256, help="Number of processes.")] = 1,
     max_body: Annotated[int, typer.Option(min=1, help="Largest body of a request, MiB.")] = 32,

@@ -12,11 +12,10 @@ from typing import Annotated
 
 import typer
 
-from emonet.cli.backend import prepare
-from emonet.cli.options import AsJson, Model, OnDevice, Runtime, Settings, parse_settings
+from emonet.cli.loading import load_recognizer
+from emonet.cli.options import AsJson, Detector, MinScore, Model, OnDevice, Runtime, Settings
 from emonet.cli.printing import print_table
 from emonet.errors import ConfigError
-from emonet.recognizer import EmotionRecognizer
 from emonet.results import VideoFrame
 from emonet.support.dependencies import require
 from emonet.support.files import atomic_write
@@ -59,13 +58,9 @@ def video(
         Smoothing, typer.Option(help="How labels are smoothed: causal, centred or none.")
     ] = "centred",
     model: Model = None,
-    detector: Annotated[
-        str | None, typer.Option(help="A face detector to use instead of the model's own.")
-    ] = None,
+    detector: Detector = None,
     detector_option: Settings = None,
-    min_score: Annotated[
-        float, typer.Option(help="Score threshold, 0..1: faces with a lower score get no label.")
-    ] = 0.0,
+    min_score: MinScore = 0.0,
     new_track_score: Annotated[
         float | None, typer.Option(help="Lowest detection score that starts a track.")
     ] = None,
@@ -86,14 +81,9 @@ def video(
         require("plots", "Plotting a timeline")
     selection = Selection(every, fps, start or 0.0, math.inf if end is None else end)
     expected = open_source(source, selection).expected
-    recognizer = EmotionRecognizer.from_pretrained(
-        model,
-        detector=detector,
-        detector_config=parse_settings(detector_option),
-        runtime=runtime,
-        device=device,
+    recognizer = load_recognizer(
+        model, detector=detector, detector_option=detector_option, runtime=runtime, device=device
     )
-    prepare(recognizer)
     frames = recognizer.stream_video(
         source,
         every=every,

@@ -5,10 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from emonet.cli.backend import prepare
-from emonet.cli.options import Model, OnDevice, Runtime, Settings, parse_settings
+from emonet.cli.loading import load_recognizer
+from emonet.cli.options import Detector, MinScore, Model, OnDevice, Runtime, Settings
 from emonet.cli.video import Annotate, annotated_film, require_webm
-from emonet.recognizer import EmotionRecognizer
 from emonet.results import VideoFrame
 
 if TYPE_CHECKING:
@@ -23,13 +22,9 @@ def webcam(
     ] = "0",
     annotated: Annotate = None,
     model: Model = None,
-    detector: Annotated[
-        str | None, typer.Option(help="A face detector to use instead of the model's own.")
-    ] = None,
+    detector: Detector = None,
     detector_option: Settings = None,
-    min_score: Annotated[
-        float, typer.Option(help="Score threshold, 0..1: faces with a lower score get no label.")
-    ] = 0.0,
+    min_score: MinScore = 0.0,
     runtime: Runtime = None,
     device: OnDevice = "auto",
 ) -> None:
@@ -38,14 +33,9 @@ def webcam(
     from rich.live import Live
 
     require_webm(annotated)
-    recognizer = EmotionRecognizer.from_pretrained(
-        model,
-        detector=detector,
-        detector_config=parse_settings(detector_option),
-        runtime=runtime,
-        device=device,
+    recognizer = load_recognizer(
+        model, detector=detector, detector_option=detector_option, runtime=runtime, device=device
     )
-    prepare(recognizer)
     frames = recognizer.stream_video(
         int(camera) if camera.isdecimal() else camera,
         live=True,
