@@ -50,7 +50,7 @@ def test_evaluate_and_fit_take_it():
     recipe = Recipe(
         name="quick", phases=(Phase(epochs=1, optimizer="adam", learning_rate=1e-3),), batch_size=7
     )
-    student = EmotionRecognizer(**TINY, detector="whole_image")
+    student = EmotionRecognizer(**TINY)
     student.fit(make_dataset(), make_dataset(), recipe=recipe)
     assert student.labels == FER2013
 
