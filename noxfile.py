@@ -59,6 +59,8 @@ def tools(session):
         *("pytest", "-m", "slow or not slow", "tests/integration/test_exported_runtimes.py"),
         *("tests/integration/test_integrations.py", "tests/integration/test_hugging_face.py"),
         *("tests/packaging/test_freezing.py", "tests/packaging/test_docker.py", *session.posargs),
+        *("tests/integration/test_predict.py", "tests/packaging/test_freezing.py"),
+        *session.posargs,
     )
 
 

@@ -69,6 +69,9 @@ def test_supervision_draws_faces_of_a_photo(supervision, result):
     assert supervision.BoxAnnotator().annotate(scene.copy(), detections).any()
     assert supervision.LabelAnnotator().annotate(scene.copy(), detections).any()
     assert from_supervision(detections) == [result.faces[0].box]
+    recognizer = EmotionRecognizer.from_pretrained("tiny")
+    (face,) = recognizer.predict(photo(), boxes=from_supervision(detections)).faces
+    assert (face.box, face.label) == (result.faces[0].box, "happiness")
 
 
 def test_supervision_gets_tracks(supervision):

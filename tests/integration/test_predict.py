@@ -1,11 +1,12 @@
 """predict as people call it: folders, open files, arrays of other libraries, results to draw."""
 
 import io
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageShow
 
 from emonet import EmotionRecognizer, load_image
 from emonet.errors import ImageError, InputError
@@ -64,6 +65,34 @@ def test_results_can_be_drawn_without_passing_the_image_again(fast, astronaut) -
     (one,) = fast.predict(pixels[np.newaxis])
     assert one.draw() == expected
     assert fast.predict(astronaut).source is None
+
+
+def test_show_opens_the_annotated_image_in_a_viewer(fast, astronaut, monkeypatch) -> None:
+    shown = []
+
+    class Viewer(ImageShow.Viewer):
+        def show(self, image, **options) -> int:
+            shown.append(image.copy())
+            return 1
+
+    monkeypatch.setattr(ImageShow, "_viewers", [Viewer()])
+    result = fast.predict(astronaut)
+    result.show()
+    result.show(bars=True)
+    assert shown == [result.draw(), result.draw(bars=True)]
+
+
+def test_progress_is_a_bar_on_a_terminal(fast, astronaut, monkeypatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    expected = fast.predict([astronaut] * 2)
+    assert sys.stderr.getvalue() == ""
+    assert fast.predict([astronaut] * 2, progress=True) == expected
+    assert "Images" in sys.stderr.getvalue()
 
 
 def test_streams_and_iterators_keep_no_image(fast, astronaut) -> None:
