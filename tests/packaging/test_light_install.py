@@ -54,6 +54,19 @@ def test_it_predicts(environment: Path, model: str) -> None:
     assert "happiness" in done.stdout
 
 
+def test_it_draws_and_makes_tables(environment: Path) -> None:
+    done = emonet(
+        environment,
+        *("predict", "--sample", "--model", "tiny", "--csv", "a.csv", "--save-annotated", "marked"),
+    )
+    assert (done.returncode, done.stdout) == (0, "1 face in 1 image\n"), done.stderr
+    assert len((environment / "a.csv").read_text().splitlines()) == 2
+    assert (environment / "marked" / "sample.png").stat().st_size > 10_000
+    done = emonet(environment, "predict", "--sample", "--parquet", "a.parquet")
+    assert done.returncode == 2
+    assert "pip install 'emonet[tables]'" in done.stderr
+
+
 def test_it_exports_onnx(environment: Path) -> None:
     done = emonet(environment, "export", "default", "--out", "model.onnx")
     assert done.returncode == 0, done.stderr
@@ -66,6 +79,7 @@ def test_it_exports_onnx(environment: Path) -> None:
         ("train", "--data", "missing.csv", "--out", "model"),
         ("distill", "default", "--data", "missing.csv", "--out", "model"),
         ("evaluate", "--data", "missing.csv", "--split", "PublicTest"),
+        ("compare", "fast", "tiny", "--data", "missing.csv", "--split", "PublicTest"),
         ("calibrate", "model", "--data", "missing.csv"),
         ("ensemble", "fast", "tiny", "--data", "missing.csv", "--out", "model"),
         ("quantise", "fast", "--data", "missing.csv", "--out", "model"),
