@@ -1,6 +1,7 @@
 """Command line: ``run`` measures, ``render`` writes tables and plots, ``compare`` prints ratios.
 
-``labels`` measures the accuracy that FER-2013's labels allow. ``train-bundled`` trains the models.
+``labels`` compares a model with the people who voted for FER+. ``choosing`` measures what choosing
+the members of an ensemble gains. ``train-bundled`` trains the models.
 """
 
 import json
@@ -15,11 +16,13 @@ import typer
 
 import emonet
 from benchmarks.bundled_runs import LISTS
+from benchmarks.choosing import choosing
 from benchmarks.compare import comparison
 from benchmarks.detection import detection
 from benchmarks.framing import framing
 from benchmarks.interrupted import interrupted_run
 from benchmarks.labels import label_limits
+from benchmarks.labels import label_noise
 from benchmarks.machine import has_gpu, machine
 from benchmarks.many_photos import make_photos
 from benchmarks.networks import PIXELS
@@ -168,7 +171,7 @@ def labels(
     model: Annotated[str | None, typer.Option(help="Bundled model or folder.")] = None,
 ) -> None:
     """Print the accuracy of a model, of FER+'s voters and of both together, as JSON."""
-    print(json.dumps(label_limits(model, data, ferplus, split), indent=1))
+    print(json.dumps(label_noise(model, data, ferplus, split), indent=1))
 
 
 @app.command("detection")
@@ -216,6 +219,18 @@ def interrupted_command(
     """Kill ``emonet batch`` in the middle, continue, check its files, and print JSON."""
     found = interrupted_run(sorted(shards.glob("*.tar")), out, model=model, kills=kills)
     print(json.dumps(found, indent=1))
+
+
+@app.command("choosing")
+def choosing_command(
+    models: Annotated[list[str], typer.Argument(help="Bundled models or folders.")],
+    data: Annotated[Path, typer.Option(help="fer2013.csv.", **EXISTING)],
+    split: Annotated[str, typer.Option(help="Split of the data.")] = "PublicTest",
+    halves: Annotated[int, typer.Option(min=1, help="Random divisions into halves.")] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the divisions.")] = 0,
+) -> None:
+    """Print what choosing members and weights gains on faces that did not choose, as JSON."""
+    print(json.dumps(choosing(models, data, split, halves=halves, seed=seed), indent=1))
 
 
 @app.command()

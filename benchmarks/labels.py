@@ -1,8 +1,7 @@
-"""Estimate the accuracy that FER-2013's noisy labels allow.
+"""Compare a model's and people's predictions of FER-2013's labels.
 
-FER+ (Barsoum et al. 2016) has ten people's votes for each face of FER-2013. A network sees only
-the face. A regression on the votes also knows what people see in the face. The accuracy of both
-together shows how much a better network could still gain.
+FER+ (Barsoum et al. 2016) has ten people's votes for each face of FER-2013. They show how noisy the
+labels are, and set no upper bound: a network also learns which labels FER-2013's labellers give.
 """
 
 from pathlib import Path
@@ -14,7 +13,7 @@ from emonet import EmotionRecognizer, load_dataset
 FOLDS = 10
 
 
-def label_limits(model: str | None, data: Path, ferplus: Path, split: str) -> dict[str, float]:
+def label_noise(model: str | None, data: Path, ferplus: Path, split: str) -> dict[str, float]:
     """Return the accuracy (0..1) of several predictions of a split's labels.
 
     ``refitted``, ``votes`` and ``both`` are logistic regressions on the model's log-probabilities,

@@ -122,12 +122,12 @@ def search_weights(
     if len(classes) < FOLDS:
         raise DataError(f"Fitting weights needs {FOLDS} or more faces, got {len(classes)}")
     members = np.stack(list(probabilities.values()))
-    weights = _search(members, classes, seed)
+    weights = search_once(members, classes, seed)
     folds = np.random.default_rng(seed).permutation(len(classes)) % FOLDS
     held_out = 0
     for fold in range(FOLDS):
         test = folds == fold
-        fold_weights = _search(members[:, ~test], classes[~test], seed)
+        fold_weights = search_once(members[:, ~test], classes[~test], seed)
         held_out += int(_correct(fold_weights, members[:, test], classes[test]).sum())
     plain = np.full(len(members), 1 / len(members))
     true_class = np.tensordot(weights, members, 1)[np.arange(len(classes)), classes]
@@ -146,7 +146,7 @@ def search_weights(
     )
 
 
-def _search(
+def search_once(
     members: NDArray[np.float32], classes: NDArray[np.int64], seed: int
 ) -> NDArray[np.float64]:
     """Return the best weights found for (m, n, k) probabilities; they sum to 1."""
