@@ -45,6 +45,11 @@ HUGE = [
     ("resnet50", {"input_size": [10**9, 10**9], "variant": "vggface2"}),
     ("inception_resnet_v2", {"input_size": [513, 139]}),
     ("inception_resnet_v2", {"input_size": [10**9, 10**9]}),
+    ("densenet", {"growth_rate": 49}),
+    ("densenet", {"layers_per_block": 25}),
+    ("densenet", {"input_size": [48, 257]}),
+    ("inception", {"width": 17}),
+    ("inception", {"input_size": [257, 48]}),
     ("vgg", {"width": 129}),
     ("vgg", {"input_size": [257, 44]}),
 ]

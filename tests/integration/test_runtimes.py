@@ -135,6 +135,8 @@ def test_every_part_of_a_network_has_its_place_in_the_graph(arguments, mini_back
         ("resnet50", {}),
         ("resnet50", {"variant": "vggface2"}),
         ("inception_resnet_v2", {}),
+        ("densenet", {"dropout": 0.2}),
+        ("inception", {"dropout": 0.2}),
         ("vgg", {}),
         ("vgg", {"dropout": 0.2}),
     ],

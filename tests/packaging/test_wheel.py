@@ -136,7 +136,7 @@ def test_the_installed_wheel_works(installed: Path) -> None:
     )
     file, backbones, extractors, detectors, statuses, *plugins = printed
     assert file == str(installed / "emonet" / "__init__.py")
-    assert {"inception_resnet_v2", "resnet18", "resnet50", "vgg"} <= set(backbones.split())
+    assert {"densenet", "inception", "resnet18", "resnet50", "vgg"} <= set(backbones.split())
     assert "bovw" in extractors.split()
     assert {"dlib_hog", "whole_image", "yunet"} <= set(detectors.split())
     assert set(statuses.split()) == {"ok"}

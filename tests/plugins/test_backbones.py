@@ -22,11 +22,15 @@ from emonet.testing import Check, backbone_checks
 
 #: Small settings, for quick tests. A backbone without an entry is tested with its defaults.
 SMALL = {
+    "densenet": {"growth_rate": 2, "layers_per_block": 2, "input_size": [16, 16]},
+    "inception": {"width": 1, "input_size": [16, 16]},
     "resnet18": {"width": 4, "input_size": [16, 16]},
     "resnet50": {"input_size": [32, 32]},
     "inception_resnet_v2": {"input_size": [75, 75]},
     "vgg": {"width": 4, "input_size": [16, 16]},
 }
+#: The backbones for small faces, which have no pretrained weights.
+FROM_SCRATCH = ("densenet", "inception", "resnet18", "vgg")
 HOG = {"bovw": {"landmarks": False}}
 
 
@@ -100,8 +104,16 @@ def test_a_backbone_keeps_the_contract(check: Check) -> None:
         *[("vgg", "width", value) for value in (0, -1, 129, 2.5, "32", True, None)],
         *[
             (backbone, "dropout", value)
-            for backbone in ("resnet18", "vgg")
+            for backbone in FROM_SCRATCH
             for value in (-0.1, 0.91, "0.2", True, None)
+        ],
+        *[("densenet", "growth_rate", value) for value in (0, 49, 1.5, None)],
+        *[("densenet", "layers_per_block", value) for value in (0, 25, 1.5, None)],
+        *[("inception", "width", value) for value in (0, 17, 1.5, None)],
+        *[
+            (backbone, "input_size", value)
+            for backbone in ("densenet", "inception")
+            for value in ([15, 48], [48, 257], None)
         ],
         *[("vgg", "input_size", value) for value in ([15, 44], [44, 257], [44], 44, None)],
     ],
@@ -138,7 +150,45 @@ def test_vgg_has_half_width_by_default() -> None:
     assert 1_150_000 <= model.count_params() <= 1_200_000
 
 
-@pytest.mark.parametrize("backbone", ["resnet18", "vgg"])
+def test_each_layer_of_densenet_adds_channels_and_each_transition_halves_them() -> None:
+    model = emonet.create_backbone("densenet")
+    assert model.input_shape == (None, 48, 48, 3)
+    ends = [model.get_layer(f"block{block}_5").output.shape for block in range(4)]
+    assert ends == [
+        (None, 48, 48, 192),
+        (None, 24, 24, 240),
+        (None, 12, 12, 264),
+        (None, 6, 6, 276),
+    ]
+    assert model.output_shape == (None, 276)
+    stem, first, second = (
+        model.get_layer(name).output for name in ("stem_conv", "block0_0_b_conv", "block0_0")
+    )
+    parts = keras.Model(model.inputs, [stem, first, second])
+    before, added, joined = (np.asarray(part) for part in parts([pixels_for(model, 1)]))
+    np.testing.assert_array_equal(joined, np.concatenate([before, added], axis=-1))
+    assert 900_000 <= model.count_params() <= 1_000_000
+
+
+def test_modules_of_inception_have_the_shares_of_the_paper() -> None:
+    """Module 3a: 64, 128, 32 and 32 channels, from 1, 3, 5 pixels and pooling."""
+    model = emonet.create_backbone("inception", width=16)
+    ends = ("1x1", "3x3", "5x5_b", "pool")
+    assert [model.get_layer(f"stage0_1_{end}_conv").filters for end in ends] == [64, 128, 32, 32]
+    reduced = [model.get_layer(f"stage0_1_{name}_reduce_conv").filters for name in ("3x3", "5x5")]
+    assert reduced == [96, 16]
+    assert model.get_layer("stage0_1").output.shape == (None, 48, 48, 256)
+
+
+def test_inception_pools_between_its_stages() -> None:
+    model = emonet.create_backbone("inception")
+    ends = [model.get_layer(f"stage{stage}_1").output.shape for stage in range(4)]
+    assert ends == [(None, 48, 48, 64), (None, 24, 24, 128), (None, 12, 12, 256), (None, 6, 6, 512)]
+    assert model.output_shape == (None, 512)
+    assert 1_700_000 <= model.count_params() <= 1_800_000
+
+
+@pytest.mark.parametrize("backbone", FROM_SCRATCH)
 def test_small_backbones_see_through_brightness_and_contrast(backbone: str) -> None:
     model = small(backbone)
     pixels = pixels_for(model, 2)
@@ -163,7 +213,7 @@ def test_vgg_pools_between_its_stages(side: int, sides: list[int]) -> None:
     assert ends == [(None, side, side, 4 * 2**stage) for stage, side in enumerate(sides)]
 
 
-@pytest.mark.parametrize("backbone", ["resnet18", "vgg"])
+@pytest.mark.parametrize("backbone", FROM_SCRATCH)
 def test_dropout_behind_each_stage_is_for_training_alone(backbone: str) -> None:
     plain = small(backbone)
     dropping = emonet.create_backbone(backbone, **SMALL[backbone], dropout=0.5)
@@ -199,7 +249,7 @@ def test_scaling_is_written_out_as_it_is_meant() -> None:
     np.testing.assert_allclose(np.asarray(scaled)[0, 5, 7], [1, -1, -1], atol=1e-6)
 
 
-@pytest.mark.parametrize("backbone", ["resnet18", "vgg"])
+@pytest.mark.parametrize("backbone", FROM_SCRATCH)
 def test_small_backbones_have_no_pretrained_weights(backbone: str) -> None:
     with pytest.raises(ConfigError, match=f"{backbone} .*pretrained=False"):
         emonet.create_backbone(backbone, pretrained=True)

@@ -31,7 +31,7 @@ from emonet.errors import (
 )
 from emonet.registry.catalog import Kind, get_catalog
 
-BUILT_IN = {"inception_resnet_v2", "resnet18", "resnet50", "vgg"}
+BUILT_IN = {"densenet", "inception", "inception_resnet_v2", "resnet18", "resnet50", "vgg"}
 
 GOOD = """
 @hookimpl
