@@ -124,7 +124,7 @@ def test_crops_tell_where_they_lie(astronaut, tiny):
     ("arguments", "message"),
     [
         ({"label": "hapiness"}, "No label 'hapiness'"),
-        ({"method": "lime"}, "'cam' or 'occlusion'"),
+        ({"method": "lime"}, "'cam' or 'occlusion' or 'features'"),
         ({"masks": 0}, "masks"),
         ({"seed": -1}, "seed"),
     ],
@@ -142,9 +142,33 @@ def test_a_missing_photo_is_named(tiny):
 
 
 def test_random_weights_give_another_map():
-    """The sanity check of Adebayo et al. 2018: maps depend on what the network has learnt."""
+    """The sanity check of Adebayo et al. 2018: maps depend on what the network has learnt.
+
+    All faces have much the same map in one shuffled network, which may be like the trained one by
+    chance: the correlation has a standard deviation of 0.26. So the mean is over several shuffles.
+    """
     fast = EmotionRecognizer.from_pretrained("fast")
-    random = np.random.default_rng(0)
+    few = FACES[::2]
+    chosen = fast.predict_proba(few).argmax(axis=1)
+
+    def maps(recognizer: EmotionRecognizer, faces: np.ndarray) -> np.ndarray:
+        return recognizer.activation_maps(faces)[np.arange(len(faces)), chosen]
+
+    def similarity(others: np.ndarray) -> float:
+        pairs = zip(trained, others, strict=True)
+        return np.mean([np.corrcoef(one.ravel(), other.ravel())[0, 1] for one, other in pairs])
+
+    trained = maps(fast, few)
+    noise = np.random.default_rng(0).integers(-3, 4, few.shape)
+    noisy = (few.astype(int) + noise).clip(0, 255).astype(np.uint8)
+    assert similarity(maps(fast, noisy)) > 0.9
+    shuffled = [similarity(maps(_shuffled(fast, seed), few)) for seed in range(8)]
+    assert abs(np.mean(shuffled)) < 0.3
+
+
+def _shuffled(recognizer: EmotionRecognizer, seed: int) -> EmotionRecognizer:
+    """Return the recognizer with the values of each kernel in random order."""
+    random = np.random.default_rng(seed)
     weights = {
         network: {
             name: random.permutation(array.ravel()).reshape(array.shape)
@@ -152,16 +176,9 @@ def test_random_weights_give_another_map():
             else array
             for name, array in arrays.items()
         }
-        for network, arrays in fast.weights.items()
+        for network, arrays in recognizer.weights.items()
     }
-    shuffled = EmotionRecognizer._of(replace(fast.model, weights=weights))
-    maps, others = fast.activation_maps(FACES), shuffled.activation_maps(FACES)
-    chosen = fast.predict_proba(FACES).argmax(axis=1)
-    similarities = [
-        np.corrcoef(maps[face, label].ravel(), others[face, label].ravel())[0, 1]
-        for face, label in enumerate(chosen)
-    ]
-    assert abs(np.mean(similarities)) < 0.4
+    return EmotionRecognizer._of(replace(recognizer.model, weights=weights))
 
 
 def flat_backbone(config, *, pretrained):

@@ -156,7 +156,11 @@ def read_config(path: Path) -> ModelConfig:
 
 
 def read_weights(path: Path, digest: str, max_bytes: int) -> Weights:
-    """Return one network's arrays; raise WeightsError if they are damaged or not finite."""
+    """Return one network's arrays by name, sorted.
+
+    Raises:
+        WeightsError: they are damaged or not finite.
+    """
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
@@ -166,7 +170,8 @@ def read_weights(path: Path, digest: str, max_bytes: int) -> Weights:
             f"{path} is not a network's weights: its header is larger than {MAX_HEADER_BYTES} bytes"
         )
     try:
-        weights = dict(load(data))
+        # safetensors gives them in another order in each process.
+        weights = dict(sorted(load(data).items()))
     except (SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
         # The parser's message repeats names that may contain control characters.
         raise WeightsError(f"{path} is not a safetensors file: {str(error)!a:.300}") from error
