@@ -15,14 +15,18 @@ from emonet.results import TrackedFace, VideoFrame
 Smoothing = Literal["causal", "centred", "none"]
 
 #: Time constant of causal smoothing: a frame this old weighs 1/e, seconds. This and the next
-#: two were chosen with benchmarks/video.py on other faces than those that it reports on.
-TIME_CONSTANT = 0.2
+#: three were chosen with benchmarks/video.py on other faces than those that it reports on.
+TIME_CONSTANT = 0.15
 #: A new label must have led for this long before it replaces the label, seconds.
-LEAD_SECONDS = 0.1
+LEAD_SECONDS = 0.075
 #: Window of centred smoothing, seconds.
 WINDOW_SECONDS = 1.0
+#: How much a mean is sharpened for each nat by which its frames disagree.
+SHARPENING = 3.0
 #: Least weight of a face; scores of some detectors go down to 0 or below.
 MIN_WEIGHT = 0.1
+#: Probabilities may be 0, whose logarithm is multiplied by 0.
+TINY = 1e-300
 #: A state of a track that has not been seen for this long is forgotten, seconds.
 FORGET_SECONDS = 2.0
 
@@ -39,7 +43,7 @@ def smoothed(frames: Iterable[VideoFrame], smoothing: Smoothing) -> Iterator[Vid
 
 @dataclass(slots=True)
 class _State:
-    """The running mean of one track."""
+    """The running sum of one track; see ``_evidence``."""
 
     total: NDArray[np.float64]
     weight: float
@@ -65,17 +69,16 @@ def _causal(frames: Iterable[VideoFrame]) -> Iterator[VideoFrame]:
 
 def _next(face: TrackedFace, seconds: float, states: dict[int, _State]) -> TrackedFace:
     """Return a face with the running mean of its track; update the track's state."""
-    weight = _weight(face)
-    probabilities = weight * _vector(face)
+    weight, evidence = _evidence(face)
     state = states.get(face.track)
     if state is None:
-        leader = int(probabilities.argmax())
-        states[face.track] = _State(probabilities, weight, seconds, leader, leader, seconds)
+        leader = int(evidence[:-1].argmax())
+        states[face.track] = _State(evidence, weight, seconds, leader, leader, seconds)
         return face
     decay = math.exp((state.seconds - seconds) / TIME_CONSTANT)
-    state.total = decay * state.total + probabilities
+    state.total = decay * state.total + evidence
     state.weight = decay * state.weight + weight
-    mean = state.total / state.weight
+    mean = _mean(state.total / state.weight)
     leader = int(mean.argmax())
     if leader != state.leader:
         # It may have led since the frame before.
@@ -102,7 +105,8 @@ def _centred(frames: Iterable[VideoFrame]) -> Iterator[VideoFrame]:
             track.popleft()
         inside = [(weight, vector) for time, weight, vector in track if time <= seconds + half]
         total = sum(vector for _, vector in inside) / sum(weight for weight, _ in inside)
-        return _with(face, np.asarray(total), int(np.argmax(total)))
+        smooth = _mean(np.asarray(total))
+        return _with(face, smooth, int(smooth.argmax()))
 
     rest = iter(frames)
     while True:
@@ -122,9 +126,7 @@ def _centred(frames: Iterable[VideoFrame]) -> Iterator[VideoFrame]:
             if faces[-1][0] >= frame.seconds - FORGET_SECONDS
         }
         for face in frame.faces:
-            weight = _weight(face)
-            entry = (frame.seconds, weight, weight * _vector(face))
-            tracks.setdefault(face.track, deque()).append(entry)
+            tracks.setdefault(face.track, deque()).append((frame.seconds, *_evidence(face)))
     yield from finished(math.inf)
 
 
@@ -135,12 +137,29 @@ _WAYS: dict[str, Callable[[Iterable[VideoFrame]], Iterator[VideoFrame]]] = {
 }
 
 
-def _vector(face: TrackedFace) -> NDArray[np.float64]:
-    return np.fromiter(face.raw_probabilities.values(), np.float64)
+def _evidence(face: TrackedFace) -> tuple[float, NDArray[np.float64]]:
+    """Return the weight of a face; and its probabilities and their entropy, times the weight."""
+    weight = max(face.detection.score, MIN_WEIGHT)
+    probabilities = np.fromiter(face.raw_probabilities.values(), np.float64)
+    return weight, weight * np.append(probabilities, _entropy(probabilities))
 
 
-def _weight(face: TrackedFace) -> float:
-    return max(face.detection.score, MIN_WEIGHT)
+def _mean(evidence: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return probabilities from mean evidence.
+
+    The mean of probabilities that disagree is less certain than each of them, but right more
+    often. It is sharpened by the disagreement: its entropy beyond the mean entropy, which is the
+    Jensen-Shannon divergence. Frames that agree keep their probabilities.
+    """
+    mean, entropy = evidence[:-1], evidence[-1]
+    disagreement = max(0.0, _entropy(mean) - entropy)
+    sharpened = mean ** (1 + SHARPENING * disagreement)
+    return np.asarray(sharpened / sharpened.sum())
+
+
+def _entropy(probabilities: NDArray[np.float64]) -> float:
+    """Return the entropy in nats."""
+    return -float(probabilities @ np.log(np.maximum(probabilities, TINY)))
 
 
 def _with(face: TrackedFace, probabilities: NDArray[np.float64], label: int) -> TrackedFace:
