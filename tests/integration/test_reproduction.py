@@ -1,7 +1,7 @@
 """The paper's experiment as one command: at a scale that takes seconds, but whole."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +51,10 @@ def test_the_papers_four_networks_and_figures() -> None:
     assert PAPER_ENSEMBLE == 0.7339
     assert SCALES["paper"].input_sizes == {"inception_resnet_v2": 139, "resnet50": 197}
     assert (SCALES["paper"].training_faces, SCALES["paper"].epochs) == (None, None)
+    medium = SCALES["medium"]
+    assert medium.input_sizes == {"inception_resnet_v2": 75, "resnet50": 64}
+    assert (medium.training_faces, medium.epochs, medium.recipe) == (None, 25, "scratch")
+    assert not medium.pretrained
 
 
 def test_every_network_and_the_ensemble_are_model_folders(experiment: tuple[Path, dict]) -> None:
@@ -70,7 +74,7 @@ def test_the_report_has_the_papers_tables_beside_ours(experiment: tuple[Path, di
     assert json.loads((out / "report.json").read_text()) == json.loads(json.dumps(summary))
     text = (out / "report.md").read_text()
     assert summary["faces"] == {"Training": 70, "PublicTest": 42, "PrivateTest": 28}
-    assert "`a b`, scale tiny: mini at 32x32; 70 training faces; 3 epochs" in text
+    assert "`a b`, scale tiny: mini at 32x32; 70 training faces; recipe paper, 3 epochs" in text
     for name, paper in (("small", "60.00"), ("small_bovw", "70.00"), ("ensemble", "73.39")):
         accuracy = f"{100 * summary['reports'][name]['accuracy']:.2f} %"
         (row,) = [
@@ -84,6 +88,26 @@ def test_the_report_has_the_papers_tables_beside_ours(experiment: tuple[Path, di
     # Normalisation, 128 units, and as many more inputs of the last layer.
     assert added == 4 * 2728 + (2728 + 1) * 128 + 128 * 7
     assert "too high" not in text
+
+
+def test_pairs_are_compared_on_the_same_faces(experiment: tuple[Path, dict]) -> None:
+    """BOVW against pixels, the ensemble against its best member, and its weights against a mean."""
+    out, summary = experiment
+    accuracy = {name: report["accuracy"] for name, report in summary["reports"].items()}
+    best = max(("small", "small_bovw"), key=accuracy.__getitem__)
+    rows = {tuple(row["networks"]): row for row in summary["comparisons"]}
+    assert list(rows) == [("small", "small_bovw"), (best, "ensemble"), ("plain mean", "ensemble")]
+    text = (out / "report.md").read_text()
+    test = make_faces(4, seed=2)
+    members = [EmotionRecognizer.from_pretrained(out / name) for name in ("small", "small_bovw")]
+    for (first, second), row in rows.items():
+        if first != "plain mean":
+            assert row["difference"] == pytest.approx(accuracy[second] - accuracy[first])
+        assert row["faces"] == summary["faces"]["PrivateTest"]
+        assert 0 <= row["p_value"] <= 1
+        assert f"| {first} | {second} | {100 * row['difference']:+.2f} points | " in text
+    compared = members[0].compare(members[1], (test.images, test.classes)).overall
+    assert {"networks": ["small", "small_bovw"], **asdict(compared)} == rows["small", "small_bovw"]
 
 
 def test_every_figure_that_the_report_shows_is_a_picture(experiment: tuple[Path, dict]) -> None:
@@ -201,3 +225,30 @@ def test_other_pretrained_weights_are_another_experiment(
 
 def begin(data: Path, out: Path, weights: str) -> None:
     reproduce(data, out, scale=TINY, variants=[PIXELS], weights={PIXELS.backbone: weights})
+
+
+@pytest.mark.slow
+def test_the_papers_networks_are_saved_and_loaded_as_one_ensemble(tmp_path: Path) -> None:
+    """At full size with random weights: no network comes near a limit of the folder."""
+    from emonet.assembly.networks import build_network
+    from emonet.experiments.reproduction import _describe
+    from emonet.training.warm_start import weights_digest
+
+    members = []
+    for seed, variant in enumerate(VARIANTS):
+        described = _describe(variant, SCALES["paper"], FER2013, {}, pretrained=False)
+        config = described.config.networks[0]
+        weights = build_network(config, num_classes=len(FER2013), seed=seed).get_weights()
+        model = replace(described.model, weights={config.name: weights})
+        members.append(EmotionRecognizer._of(model))
+    ensemble = EmotionRecognizer.ensemble(members)
+    saved = weights_digest(ensemble.weights)
+    size = sum(a.nbytes for arrays in ensemble.weights.values() for a in arrays.values())
+    assert size > 600 * 10**6
+    ensemble.save_pretrained(tmp_path)
+    faces = make_faces(1).images[:2]
+    expected = ensemble.predict_proba(faces)
+    del members, ensemble
+    loaded = EmotionRecognizer.from_pretrained(tmp_path)
+    assert weights_digest(loaded.weights) == saved
+    np.testing.assert_allclose(loaded.predict_proba(faces), expected, atol=1e-5)

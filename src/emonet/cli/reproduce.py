@@ -16,9 +16,7 @@ from emonet.training.recipes import Precision
 def reproduce(
     data: Data,
     out: Annotated[Path, typer.Option(help="The folder for models, report and figures.")],
-    scale: Annotated[str, typer.Option(help="paper, or small for a machine without a GPU.")] = (
-        "paper"
-    ),
+    scale: Annotated[str, typer.Option(help="paper, medium or small.")] = ("paper"),
     variants: Annotated[
         list[str] | None, typer.Option(help="One of the four networks; repeatable. Default: all.")
     ] = None,
@@ -30,19 +28,23 @@ def reproduce(
         ),
     ] = None,
     pretrained: Annotated[
-        bool, typer.Option(help="Start from pretrained weights, as the paper does.")
-    ] = True,
+        bool | None,
+        typer.Option(
+            "--pretrained/--no-pretrained",
+            help="Start from pretrained weights. Default: paper and small do, medium doesn't.",
+        ),
+    ] = None,
     test_split: Annotated[str, typer.Option(help="The split to report on.")] = TEST,
     precision: Annotated[
-        Precision | None, typer.Option(help="float32 (default) or bfloat16.")
+        Precision | None, typer.Option(help="float32 or bfloat16. Default: the scale's.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of training and of the search for weights.")] = 0,
 ) -> None:
     """Repeat the experiment of the EmoNet paper.
 
     It trains the four networks, fits the weights of their ensemble, and reports on all five. Run
-    the same command again after an interruption: finished networks are skipped. --scale small
-    uses fewer and smaller faces.
+    the same command again after an interruption: finished networks are skipped. --scale medium
+    trains smaller inputs from random weights, and --scale small shows the steps in minutes.
     """
     require("train", "emonet reproduce")
     require("plots", "emonet reproduce")

@@ -29,6 +29,7 @@ def to_markdown(summary: Mapping[str, Any], reports: Mapping[str, Report]) -> st
             f"{100 * report.accuracy:.2f} % | {100 * low:.2f} to {100 * high:.2f} % | "
             f"{100 * summary['paper'][name]:.2f} % |"
         )
+    lines += _comparisons(summary)
     if test == summary["validation_split"]:
         lines += ["", f"{test} also selected epochs and weights: these figures are too high."]
     if fitted is not None:
@@ -74,3 +75,25 @@ def to_markdown(summary: Mapping[str, Any], reports: Mapping[str, Report]) -> st
         "",
     ]
     return "\n".join(lines)
+
+
+def _comparisons(summary: Mapping[str, Any]) -> list[str]:
+    """Return a table of pairs of networks on the same faces; nothing without pairs."""
+    if not summary["comparisons"]:
+        return []
+    return [
+        "",
+        f"## Pairs on {summary['test_split']}, face by face",
+        "",
+        "*Only first* counts the faces that only the first one labels correctly. The interval is "
+        "from the bootstrap, and p from McNemar's exact test.",
+        "",
+        "| first | second | difference | 95 % interval | only first | only second | p |",
+        "|---|---|---|---|---|---|---|",
+        *(
+            f"| {' | '.join(row['networks'])} | {100 * row['difference']:+.2f} points | "
+            f"{100 * row['interval_95'][0]:+.2f} to {100 * row['interval_95'][1]:+.2f} | "
+            f"{row['only_first']} | {row['only_second']} | {row['p_value']:.2g} |"
+            for row in summary["comparisons"]
+        ),
+    ]

@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from emonet.config import look_up
 from emonet.data import FaceDataset, load_dataset
 from emonet.data.splits import TEST, TRAINING, VALIDATION, official_split, split_name
 from emonet.errors import ConfigError
 from emonet.evaluation import plots
+from emonet.evaluation.comparison import compare
+from emonet.evaluation.report import make_report
 from emonet.experiments.paper import PAPER_ENSEMBLE, SCALES, Scale, Variant, get_variants
 from emonet.experiments.report import to_markdown
 from emonet.experiments.runs import is_finished, train_folder
@@ -26,6 +29,7 @@ from emonet.training.record import data_digest, installed_versions
 logger = logging.getLogger("emonet")
 
 ENSEMBLE = "ensemble"
+MEAN = "plain mean"
 SAMPLES = 24
 
 
@@ -36,7 +40,7 @@ def reproduce(
     scale: str | Scale = "paper",
     variants: Collection[str | Variant] | None = None,
     weights: Mapping[str, str] | None = None,
-    pretrained: bool = True,
+    pretrained: bool | None = None,
     test_split: str = TEST,
     precision: Precision | None = None,
     seed: int = 0,
@@ -50,18 +54,20 @@ def reproduce(
     Args:
         data: FER-2013's CSV file, or a folder with all three splits.
         out: the folder for model folders, ``report.md``, ``report.json`` and figures.
-        scale: ``"paper"``, ``"small"`` or a Scale.
+        scale: ``"paper"``, ``"medium"``, ``"small"`` or a Scale.
         variants: names of the paper's variants, or Variants; None trains the paper's four.
         weights: pretrained weights by backbone: a path or a URL.
-        pretrained: start from pretrained weights, as the paper does.
+        pretrained: whether to start from pretrained weights; None does as the scale says.
         test_split: the split to report on.
-        precision: precision of training; None keeps the recipe's.
+        precision: precision of training; None keeps the scale's.
         seed: seed of training and of the search for weights.
         command: the command that the reports name.
     """
     scale = scale if isinstance(scale, Scale) else look_up("scale", scale, SCALES)
     chosen = get_variants(variants)
     weights = {} if weights is None else weights
+    pretrained = scale.pretrained if pretrained is None else pretrained
+    precision = precision or scale.precision
     backbones = {variant.backbone for variant in chosen}
     if unknown := sorted(set(weights) - (backbones if pretrained else set())):
         raise ConfigError(
@@ -93,7 +99,7 @@ def reproduce(
             training,
             splits[VALIDATION],
             out / variant.name,
-            recipe="paper",
+            recipe=scale.recipe,
             epochs=scale.epochs,
             precision=precision,
             seed=seed,
@@ -102,13 +108,30 @@ def reproduce(
             split=split_name(data, VALIDATION),
         )
     members = {part.name: EmotionRecognizer.from_pretrained(out / part.name) for part in chosen}
-    reports = {name: member.evaluate(splits[test]) for name, member in members.items()}
+    faces, classes = splits[test].images, splits[test].classes
+    predicted = {name: member.predict_proba(faces) for name, member in members.items()}
+    pairs = _bovw_pairs(chosen)
     best = next(iter(members.values()))
     if len(members) > 1:
         best = EmotionRecognizer.ensemble(members.values())
         best.fit_weights(splits[VALIDATION], seed=seed)
         best.set_record(replace(best.record, command=command))
-        reports[ENSEMBLE] = best.evaluate(splits[test])
+        strongest = max(predicted, key=lambda name: _accuracy(predicted[name], classes))
+        mean = np.asarray(np.mean(list(predicted.values()), axis=0, dtype=np.float32))
+        predicted |= {ENSEMBLE: best.predict_proba(faces), MEAN: mean}
+        pairs += [(strongest, ENSEMBLE), (MEAN, ENSEMBLE)]
+    comparisons = [
+        {
+            "networks": [first, second],
+            **asdict(
+                compare(predicted[first], predicted[second], classes, labels, seed=seed).overall
+            ),
+        }
+        for first, second in pairs
+    ]
+    predicted.pop(MEAN, None)
+    reports = {name: make_report(part, classes, labels) for name, part in predicted.items()}
+    if ENSEMBLE in reports:
         best.note_evaluation(split_name(data, test), reports[ENSEMBLE])
         best.save_pretrained(out / ENSEMBLE)
     _draw_results(members, best, reports, splits[test], figures)
@@ -124,6 +147,7 @@ def reproduce(
         "parameters": {name: member.model.parameters for name, member in members.items()},
         "paper": {part.name: part.paper_accuracy for part in chosen} | {ENSEMBLE: PAPER_ENSEMBLE},
         "ensemble_weights": None if fitted is None else asdict(fitted),
+        "comparisons": comparisons,
         "reports": {name: report.to_dict() for name, report in reports.items()},
     }
     _write(out / "report.json", json.dumps(summary, indent=1) + "\n")
@@ -153,6 +177,22 @@ def _describe(
         subtract_mean_face=True,
         pretrained=pretrained,
     )
+
+
+def _bovw_pairs(variants: Sequence[Variant]) -> list[tuple[str, str]]:
+    """Return the names of variants that differ in their feature extractors only."""
+    return [
+        (pixels.name, fused.name)
+        for pixels in variants
+        for fused in variants
+        if not pixels.features
+        and fused.features
+        and (pixels.backbone, pixels.backbone_config) == (fused.backbone, fused.backbone_config)
+    ]
+
+
+def _accuracy(probabilities: NDArray[np.float32], classes: NDArray[np.int64]) -> float:
+    return float((probabilities.argmax(axis=1) == classes).mean())
 
 
 def _draw_data(splits: Mapping[str, FaceDataset], figures: Path) -> None:
