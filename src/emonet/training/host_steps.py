@@ -12,6 +12,7 @@ from emonet.support.progress import progress_bar
 from emonet.training.batches import Examples, TrainingBatches
 from emonet.training.normalisation import fused_normalisation
 from emonet.training.recipes import Recipe
+from emonet.training.sharpness import sharpness_aware
 
 
 class HostSteps:
@@ -51,7 +52,11 @@ class HostSteps:
         )
         raw: list[NDArray[Any]] = []
         model = self._model
-        with progress_bar(title, len(batches)) as advance, fused_normalisation(model):
+        with (
+            progress_bar(title, len(batches)) as advance,
+            fused_normalisation(model),
+            sharpness_aware(model, recipe.sam_rho),
+        ):
             watch = keras.callbacks.LambdaCallback(
                 on_train_batch_end=lambda batch, logs: advance(),
                 on_epoch_end=lambda epoch, logs: raw.extend(map(np.array, model.get_weights())),
