@@ -265,8 +265,20 @@ _MEMBERS = (
         recipe_options={"label_smoothing": 0, "class_weight_power": 0.3}
         | _augmented(shift=0.1, rotation=15),
     ),
+    _member("densenet", 209, "densenet", backbone_options={"dropout": 0.2}),
+    _member("inception", 210, "inception", backbone_options={"width": 6, "dropout": 0.2}),
+    # Its steps take twice as long.
+    _member(
+        "flat",
+        211,
+        "resnet18",
+        epochs=60,
+        backbone_options=_SHARP | {"dropout": 0.1},
+        recipe_options={"sam_rho": 0.05},
+    ),
 )
-#: Eight networks from labels alone, as different as today's components allow, and both ensembles.
+#: Eleven networks from labels alone, as different as the components allow, and both ensembles.
+#: ``python -m benchmarks choosing`` tells what it is worth to leave some of them out.
 LABELS = (
     *_MEMBERS,
     Run(name="labels-mean", kind="mean", models=tuple(run.name for run in _MEMBERS)),
