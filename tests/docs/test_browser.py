@@ -12,9 +12,9 @@ import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
+from tests.docs.camera import arguments, write_film
 
 from emonet import EmotionRecognizer, load_image, sample_photo
 
@@ -56,30 +56,16 @@ def address(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory):
-    """A film for the fake camera: the sample photo moves to and fro."""
-    photo = load_image(sample_photo())
+    """A film for the fake camera."""
     path = tmp_path_factory.mktemp("film") / "camera.mjpeg"
-    import cv2
-
-    with path.open("wb") as file:
-        for index in range(60):
-            frame = np.full((480, 640, 3), 200, np.uint8)
-            left = 100 + int(40 * np.sin(index / 60 * 2 * np.pi))
-            frame[40:440, left : left + 400] = photo
-            file.write(cv2.imencode(".jpg", frame[..., ::-1])[1].tobytes())
+    write_film(path)
     return path
 
 
 @pytest.fixture(scope="module")
 def browser(film):
-    arguments = [
-        "--no-sandbox",
-        "--use-fake-device-for-media-stream",
-        "--use-fake-ui-for-media-stream",
-        f"--use-file-for-fake-video-capture={film}",
-    ]
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments(film))
         yield browser
         browser.close()
 
