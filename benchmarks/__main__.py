@@ -21,7 +21,6 @@ from benchmarks.compare import comparison
 from benchmarks.detection import detection
 from benchmarks.framing import framing
 from benchmarks.interrupted import interrupted_run
-from benchmarks.labels import label_limits
 from benchmarks.labels import label_noise
 from benchmarks.machine import has_gpu, machine
 from benchmarks.many_photos import make_photos

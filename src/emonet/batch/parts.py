@@ -74,7 +74,7 @@ class _Member(tarfile.TarInfo):
     """An entry of a shard; a large header of an entry is not read."""
 
     @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str | None, errors: str) -> "_Member":
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Member":
         """Return the entry in 512 bytes of a shard."""
         member = super().frombuf(buf, encoding, errors)
         if member.type in HEADERS and member.size > MAX_HEADER_BYTES:
