@@ -7,7 +7,7 @@ import re
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -132,15 +132,11 @@ def test_what_is_loaded_is_the_folder_and_only_what_is_needed_is_asked_for(
     assert hub.lines == [
         f"GET /api/models/{NAME}",
         f"HEAD {file}/config.json",
-        f"HEAD {file}/config.json",
         f"GET {file}/config.json",
-        f"HEAD {file}/{WEIGHTS}",
         f"HEAD {file}/{WEIGHTS}",
         f"GET /storage/{digests[WEIGHTS]}",
         f"HEAD {file}/{GRAPH}",
-        f"HEAD {file}/{GRAPH}",
         f"GET /storage/{digests[GRAPH]}",
-        f"HEAD {file}/training.json",
         f"HEAD {file}/training.json",
         f"GET {file}/training.json",
     ]
@@ -577,6 +573,39 @@ def test_a_hostile_server_chooses_no_file_names(
     written = {path for path in tmp_path.rglob("*") if not path.is_relative_to(cache)}
     assert written <= {tmp_path / "a"}
     assert not [path for path in cache.rglob("*") if "out" in path.name]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"ETag": f'"{OUT}"', "X-Linked-Etag": f'"{OUT}"'},
+        {"X-Repo-Commit": OUT},
+        {"Content-Length": "1", "X-Linked-Size": "1"},
+    ],
+    ids=["etag", "commit", "size"],
+)
+def test_a_hostile_server_can_t_answer_differently_later(
+    hub: Hub,
+    client: HubClient,
+    default: dict[str, Any],
+    tmp_path: Path,
+    headers: dict[str, str],
+) -> None:
+    cache = tmp_path / "a" / "cache"
+    seen: Counter[str] = Counter()
+
+    def later(handler: Any, do: Callable[[], Answer]) -> None:
+        seen[handler.path] += 1
+        answer = do()
+        given = headers if seen[handler.path] > 1 else {}
+        handler.send(replace(answer, headers={**answer.headers, **given}))
+
+    with hub.failing("HEAD ", later):
+        outcome = client("load", NAME, cache_dir=cache)
+    written = {path for path in tmp_path.rglob("*") if not path.is_relative_to(cache)}
+    assert written == {tmp_path / "a"}
+    assert outcome.value == default, outcome
+    assert set(seen.values()) == {1}
 
 
 def test_a_plugin_s_file_is_bounded_too(hub: Hub, client: HubClient) -> None:

@@ -1,8 +1,11 @@
 """Download files of bounded size in bounded time."""
 
+import importlib.util
 import re
 import threading
 from collections.abc import Callable
+from contextvars import ContextVar
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -10,12 +13,15 @@ from emonet.errors import HubError
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
+    from huggingface_hub.file_download import HfFileMetadata
 
 #: How long a request may take; a download gets more, by its size and the minimum speed.
 PATIENCE_SECONDS = 60
 MIN_BYTES_PER_SECOND = 50_000
 
 T = TypeVar("T")
+#: The server's answer about the file that this thread downloads, after emonet's checks.
+_checked: "ContextVar[HfFileMetadata]" = ContextVar("checked")
 
 
 def in_time(call: Callable[[], T], name: str, size: int = 0) -> T:
@@ -131,19 +137,45 @@ def download_hub_file(
                 raise HubError(f"{file} of {repository} has more bytes than announced, {size}")
             return super().update(n)
 
-    try:
-        path = in_time(
-            lambda: client.hf_hub_download(
-                repository,
-                file,
-                revision=revision,
-                cache_dir=cache_dir,
-                force_download=damaged is not None,
-                tqdm_class=Progress,
-            ),
-            name,
-            size,
+    def download() -> str:
+        _checked.set(found)  # in the thread of in_time
+        path: str = _downloads_without_requests().hf_hub_download(
+            repository,
+            file,
+            revision=revision,
+            cache_dir=cache_dir,
+            force_download=damaged is not None,
+            tqdm_class=Progress,
+            endpoint=client.endpoint,
+            token=client.token,
+            headers=client.headers,
+            user_agent=client.user_agent,
+            library_name=client.library_name,
+            library_version=client.library_version,
         )
+        return path
+
+    try:
+        path = in_time(download, name, size)
     finally:
         stopped.set()
     return Path(path)
+
+
+@cache
+def _downloads_without_requests() -> Any:
+    """Return the client's module for downloads, with emonet's look-up of a file in its place.
+
+    The client would ask for the size, the ETag and the commit again, directly before it makes file
+    names of them. A hostile server could answer differently then. The module is a copy, so that
+    other users of the client get the client as it is.
+    """
+    spec = importlib.util.find_spec("huggingface_hub.file_download")
+    if spec is None or spec.loader is None:
+        raise HubError("huggingface_hub is damaged: reinstall it")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.get_hf_file_metadata = lambda **_: _checked.get()  # type: ignore[attr-defined]
+    # A list of files on the disk, from earlier answers of a server.
+    module.read_tree_cache = lambda *_: None  # type: ignore[attr-defined]
+    return module
