@@ -24,6 +24,7 @@ from emonet.service.batching import BATCH_ITEMS
 from emonet.service.bodies import BodyReader
 from emonet.service.problems import ProblemError
 
+AS_JSON = {"Content-Type": "application/json"}
 JPEG = {"Content-Type": "image/jpeg"}
 
 
@@ -188,14 +189,20 @@ def test_a_broken_crop_is_named_and_harms_no_other_request(client, recognizer, c
         (415, {"data": {"a": "b"}}, "content type"),
         (422, {"content": b"", "headers": JPEG}, "no image"),
         (422, {"content": b"secret picture", "headers": JPEG}, "image"),
-        (422, {"content": b"{", "headers": {"Content-Type": "application/json"}}, "JSON"),
+        (422, {"content": b"{", "headers": AS_JSON}, "JSON"),
         (422, {"json": {"images": []}}, "no image"),
         (422, {"json": {"images": "x"}}, "images"),
         (422, {"json": {"images": [1]}}, "base64"),
         (422, {"json": {"images": ["secret picture"]}}, "base64"),
         (422, {"json": [[]]}, "object"),
         (422, {"json": as_json(*[b"x"] * 65)}, "64 images"),
+        # Parsed, each of these values would take 600 bytes.
+        (422, {"json": {"images": [0] * 10_000}}, "64 images"),
+        (422, {"json": {"images": [], "other": [0] * 10_000}}, "64 images"),
+        (422, {"content": b'{"images":' + b"[" * 100_000, "headers": AS_JSON}, "JSON"),
         (422, {"files": as_form(*[b"x"] * 65)}, "64"),
+        (422, {"files": {f"field{i}": (None, "x") for i in range(1000)}}, "fields"),
+        (422, {"files": {"field": ("a", b"x", "image/jpeg", {"Long": "x" * 10_000})}}, "form"),
         (422, {"files": {"field": (None, "secret picture")}}, "no image"),
         (422, {"content": b"x", "headers": {"Content-Type": "multipart/form-data"}}, "boundary"),
         (

@@ -31,6 +31,9 @@ IMAGE_TYPES = (
 FORM, JSON = "multipart/form-data", "application/json"
 #: Most fields of a form that are not files; they are ignored.
 MAX_FIELDS = 8
+#: Most commas of a JSON body besides those between images. Base64 has none, so a body has about
+#: as many commas as values.
+MAX_COMMAS = 64
 CLOSE = {"Connection": "close"}
 
 
@@ -97,7 +100,7 @@ class BodyReader:
             if not uploads:
                 raise ProblemError(422, "The request has no image.")
             if len(uploads) > self._limits.max_images:
-                raise ProblemError(422, f"A request may have {self._limits.max_images} images.")
+                raise self._too_many()
             yield uploads
         finally:
             share.release()
@@ -116,6 +119,9 @@ class BodyReader:
             return await self._form(request, chunks)
         body = b"".join([chunk async for chunk in chunks])
         if kind == JSON:
+            # The parser takes 600 bytes and more for each value.
+            if body.count(b",") > self._limits.max_images + MAX_COMMAS:
+                raise self._too_many()
             return await run_in_threadpool(_from_json, body)
         return [Upload(body)] if body else []
 
@@ -142,6 +148,9 @@ class BodyReader:
             return [Upload(await file.read(), file.filename) for file in files]
         finally:
             await form.close()
+
+    def _too_many(self) -> ProblemError:
+        return ProblemError(422, f"A request may have {self._limits.max_images} images.")
 
     def _too_large(self) -> ProblemError:
         return ProblemError(413, f"A body may have {self._limits.max_body} bytes.", CLOSE)
