@@ -5,7 +5,7 @@ and constants are therefore compared with lists before this code sees the graph.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
@@ -22,11 +22,11 @@ MAX_NODES = 20_000
 MAX_RANK = 8
 #: Largest value for a batch of faces, bytes. resnet50 with 512x512 pixels needs this size.
 MAX_VALUE_BYTES = 2**31
-#: Most work for one face, in multiplications and additions of a convolution. resnet50 with
-#: 224x224 pixels needs 9e9, and five times as much with 512x512.
-MAX_WORK = 2**36
+#: Most work for one face, in multiplications and additions of a convolution.
+#: inception_resnet_v2 with 299x299 pixels needs 1.9e10.
+MAX_WORK = 2**35
 #: What one number costs that an operator reads or writes, in the same unit; measured.
-NUMBER_WORK, SLOW_WORK = 16, 128
+NUMBER_WORK, SLOW_WORK = 16, 256
 #: Limits for constant folding: onnxruntime computes values from constants while it loads a graph.
 #: The bytes read and written may be MAX_CONSTANT_RATIO times the bytes of the constants, plus
 #: MAX_CONSTANT_BYTES. The exporter slices, squeezes and transposes each weight.
@@ -59,10 +59,13 @@ ALLOWED = INTEGERS | PRODUCTS | {
     "ReduceSumSquare", "Relu", "Resize", "Selu", "Sigmoid", "Sign", "Sin", "Softmax", "Softplus",
     "Softsign", "Sqrt", "Sum", "Tanh", "ThresholdedRelu",
 }  # fmt: skip
-#: Operators that take far longer than others for each number.
+#: Operators that take far longer than others for each number, at least in some cases.
 SLOW = {name for name in ALLOWED if name.startswith("Reduce")} | {
-    "Gather", "LRN", "LogSoftmax", "Mish", "Pow", "Softmax", "Softplus",
+    "ConvTranspose", "Gather", "InstanceNormalization", "LRN", "LayerNormalization", "LogSoftmax",
+    "Mish", "Pow", "Resize", "Slice", "Softmax", "Softplus", "Split", "Tile", "Where",
 }  # fmt: skip
+#: Usual transpositions. Others move numbers that are far from each other.
+FAST_TRANSPOSITIONS = {(0, 2, 1), (0, 1, 3, 2), (0, 2, 1, 3), (0, 2, 3, 1), (0, 3, 1, 2)}
 #: Operators whose inputs after the first set the size of the result. These inputs must be
 #: constants in the file.
 SIZED = {"Gather", "Pad", "Resize", "Tile"}
@@ -353,19 +356,20 @@ def _work(node: "onnx.NodeProto", shapes: Mapping[str, Shape]) -> int:
     """Estimate the work of an operator, in multiplications and additions of a convolution."""
     inputs = [shapes[name] for name in node.input if name]
     outputs = [shapes[name] for name in node.output if name]
-    slow = node.op_type in SLOW
-    if node.op_type == "Transpose":
-        # The exporter turns the pixels of each face. Other numbers are far from each other.
-        slow = len(inputs[0]) > 4 or [list(a.ints)[:1] for a in node.attribute] != [[0]]
-    cost = SLOW_WORK if slow else NUMBER_WORK
+    cost = SLOW_WORK if _is_slow(node, inputs) else NUMBER_WORK
     work = cost * sum(map(math.prod, (*inputs, *outputs)))
     match node.op_type:
         case "Conv":
-            return work + math.prod(outputs[0]) * math.prod(inputs[1][1:])
+            # A processor computes 8 channels at once, or fewer if a group has fewer.
+            channels = inputs[1][0] * inputs[1][1] // inputs[0][1]
+            idle = 8 // min(8, max(1, channels))
+            return work + math.prod(outputs[0]) * math.prod(inputs[1][1:]) * idle
         case "ConvTranspose":
-            return work + math.prod(inputs[0]) * math.prod(inputs[1][1:])
+            idle = 8 // min(8, inputs[1][1])
+            return work + math.prod(inputs[0]) * math.prod(inputs[1][1:]) * idle
         case "MatMul":
-            return work + math.prod(outputs[0]) * inputs[0][-1]
+            matrices = math.prod(outputs[0][:-2])
+            return work + math.prod(outputs[0]) * inputs[0][-1] + SLOW_WORK * matrices
         case "Gemm":
             return work + math.prod(outputs[0]) * max(inputs[0])
         case "MaxPool" | "AveragePool" | "LRN":
@@ -373,6 +377,23 @@ def _work(node: "onnx.NodeProto", shapes: Mapping[str, Shape]) -> int:
             sizes = [int(size) for kernel in kernels for size in (*kernel.ints, kernel.i or 1)]
             return work + cost * math.prod(outputs[0]) * math.prod(sizes)
     return work
+
+
+def _is_slow(node: "onnx.NodeProto", inputs: Sequence[Shape]) -> bool:
+    """Return whether an operator takes far longer than others for each number."""
+    match node.op_type:
+        case "Transpose":
+            orders = [tuple(attribute.ints) for attribute in node.attribute]
+            return not FAST_TRANSPOSITIONS.issuperset(orders) or not orders
+        case "MaxPool" | "AveragePool":
+            usual = {"ceil_mode": 0, "dilations": 1}
+            given = [(a.name, max(a.ints, default=a.i)) for a in node.attribute]
+            return len(node.output) > 1 or any(
+                name in usual and value != usual[name] for name, value in given
+            )
+        case "QuantizeLinear":
+            return math.prod(inputs[1]) > 1
+    return node.op_type in SLOW
 
 
 def _itemsizes() -> dict[int, int]:
