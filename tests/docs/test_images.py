@@ -17,5 +17,6 @@ def test_a_diagram_is_what_the_script_draws(name):
 
 def test_pictures_are_small():
     pictures = [path for path in IMAGES.iterdir() if path.suffix in (".svg", ".webp")]
-    assert len(pictures) == len(DIAGRAMS) + 7
+    assert len(pictures) == len(DIAGRAMS) + 8
     assert max(path.stat().st_size for path in pictures) < 150_000
+    assert (IMAGES / "film.webm").stat().st_size < 400_000

@@ -17,6 +17,7 @@ pytest.importorskip("mkdocs", reason="needs pip install '.[docs]'")
 #: What a browser fetches by itself, as (tag, attribute).
 LOADED = {
     *[("script", "src"), ("img", "src"), ("iframe", "src"), ("source", "src"), ("video", "src")],
+    ("video", "poster"),
     *[("embed", "src"), ("object", "data"), ("image", "href"), ("use", "href"), ("link", "href")],
 }
 #: A <link> with one of these names an address and fetches nothing.
