@@ -1,12 +1,14 @@
-"""The diagrams are what their script draws, and pictures are small."""
+"""The diagrams are what their script draws; pictures are small, and some page shows each."""
 
 import runpy
 from pathlib import Path
 
 import pytest
 
-IMAGES = Path(__file__).parents[2] / "docs" / "images"
+ROOT = Path(__file__).parents[2]
+IMAGES = ROOT / "docs" / "images"
 DIAGRAMS = runpy.run_path(str(IMAGES / "diagrams.py"))["DIAGRAMS"]
+PICTURES = [path for path in IMAGES.iterdir() if path.suffix in (".svg", ".webp", ".jpg")]
 
 
 @pytest.mark.parametrize("name", DIAGRAMS)
@@ -15,8 +17,12 @@ def test_a_diagram_is_what_the_script_draws(name):
     assert (IMAGES / f"{name}.svg").read_text() == drawn, "run docs/images/diagrams.py"
 
 
-def test_pictures_are_small():
-    pictures = [path for path in IMAGES.iterdir() if path.suffix in (".svg", ".webp")]
-    assert len(pictures) == len(DIAGRAMS) + 8
-    assert max(path.stat().st_size for path in pictures) < 150_000
+@pytest.mark.parametrize("picture", PICTURES, ids=lambda path: path.name)
+def test_a_picture_is_small_and_shown(picture):
+    assert picture.stat().st_size < 150_000
+    pages = [*(ROOT / "docs").rglob("*.md"), *(ROOT / "docs").rglob("*.html"), ROOT / "mkdocs.yml"]
+    assert any(f"images/{picture.name}" in page.read_text() for page in pages)
+
+
+def test_the_film_is_small():
     assert (IMAGES / "film.webm").stat().st_size < 400_000
