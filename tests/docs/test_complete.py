@@ -70,4 +70,5 @@ def test_every_environment_variable_is_documented():
 def test_links_between_pages_lead_somewhere():
     for page in [*DOCS.rglob("*.md"), DOCS.parent / "README.md"]:
         for target in re.findall(r"\]\(([^)#:]+\.md|docs/)", page.read_text()):
-            assert (page.parent / target).exists(), (page, target)
+            file = page.parent / target
+            assert file.exists() or file.with_suffix(".ipynb").exists(), (page, target)
