@@ -1,5 +1,6 @@
 """Hook of mkdocs: shows the notebooks in ``notebooks/`` as pages, with their saved output."""
 
+import re
 from pathlib import Path
 
 import nbformat
@@ -22,3 +23,8 @@ def on_files(files, config):
         for name, content in resources["outputs"].items():
             files.append(File.generated(config, f"notebooks/{name}", content=content))
     return files
+
+
+def on_page_markdown(markdown, page, config, files):
+    """Lead links to a notebook to its page; in a repository, they lead to the file."""
+    return re.sub(r"(/notebooks/[a-z-]+)\.ipynb\)", r"\1.md)", markdown)
