@@ -2,8 +2,8 @@
 
 Both read the same shards of small photos, in turns. Each run loads the model. Ray itself starts
 once, before the runs. ``fixed_s`` is the time of a run on a shard of one photo.
-``cpu_times_reference`` compares processor time, which other programs disturb less; the processor
-time of Ray's actors is unknown here.
+``cpu_times_reference`` compares processor time, which other programs disturb less; for Ray it is
+missing, because the actors are other processes.
 """
 
 import tarfile

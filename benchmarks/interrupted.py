@@ -66,21 +66,21 @@ def _attempt(shards: Sequence[Path], folder: Path, model: str, limit: int | None
     output: list[str] = []
     reader = threading.Thread(target=lambda: output.append(process.stdout.read()))
     reader.start()
-    peak, killed = 0.0, False
+    peak = 0.0
     while process.poll() is None:
         peak = max(peak, _resident_mib(process.pid))
         if limit is not None and len(list(folder.glob("part-*.parquet"))) >= limit:
             time.sleep(SECONDS_BETWEEN_SAMPLES)  # so that the next part has begun
-            process.send_signal(signal.SIGKILL)
-            killed = True
+            process.send_signal(signal.SIGKILL)  # does nothing if it has just finished
             break
         time.sleep(SECONDS_BETWEEN_SAMPLES)
     status = process.wait()
     reader.join()
-    if status != (-signal.SIGKILL if killed else 0):
+    process.stdout.close()
+    if status not in (0, -signal.SIGKILL):
         raise RuntimeError(f"emonet batch ended with status {status}: {output[0][-500:]}")
     return {
-        "killed": killed,
+        "killed": status == -signal.SIGKILL,
         "seconds": time.perf_counter() - start,
         "peak_rss_mib": peak,
         "load_before": load,
