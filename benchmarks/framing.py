@@ -85,7 +85,7 @@ def _tilt_rows(
     ``again`` has the faces that YuNet finds with its setting ``tilted``.
     """
     known = recognizer.config.framing["yunet"]
-    level = _right(recognizer, again[0], classes, known, "eyes")
+    level = _right(recognizer, plain[0], classes, known, "eyes")
     for tilt in plain:
         eyes = _right(recognizer, plain[tilt], classes, known, "eyes")
         turned = _right(recognizer, again[tilt], classes, known, "eyes")
