@@ -49,7 +49,7 @@ def main():
 
 
 def explain(recognizer, photo):
-    """Return what speaks for happiness, by class activation maps and by occlusion."""
+    """Return what supports happiness, by class activation maps and by occlusion."""
     around = (210, 20, 570, 380)
     both = Image.new("RGB", (740, 360), "white")
     for left, method in ((0, "cam"), (380, "occlusion")):

@@ -96,7 +96,7 @@ class FeatureExtractor(Protocol):
     """A feature extractor: grey face crops in, fixed-length vectors out, without gradients.
 
     An extractor may have the method ``parts(vector)``. It returns a sequence of FeatureParts for
-    one vector (num_features,), so that emonet can explain which parts speak for a label.
+    one vector (num_features,), so that emonet can explain which parts support a label.
     """
 
     @property

@@ -621,7 +621,7 @@ class EmotionRecognizer:
     def feature_effects(
         self, faces: NDArray[np.uint8] | Iterable[ImageSource]
     ) -> list[tuple[FeatureEffect, ...]]:
-        """Measure how much each landmark and each HOG window speaks for each label.
+        """Measure how much each landmark and each HOG window supports each label.
 
         Each part of a feature vector in turn gets the values that it has on average in the
         training faces. Test-time augmentation is not used.
@@ -654,7 +654,7 @@ class EmotionRecognizer:
         masks: int = 500,
         seed: int = 0,
     ) -> "Explanation":
-        """Show which parts of each face speak for a label.
+        """Show which parts of each face support a label.
 
         Args:
             image: one image, as for predict.

@@ -85,7 +85,7 @@ class FaceCrop:
 
 @dataclass(frozen=True, slots=True)
 class FeatureEffect:
-    """How much a part of a feature vector, such as a landmark, speaks for each label.
+    """How much a part of a feature vector, such as a landmark, supports each label.
 
     Attributes:
         extractor: name of the feature extractor.

@@ -1,4 +1,4 @@
-"""``emonet explain``: show which parts of a face speak for a label."""
+"""``emonet explain``: show which parts of a face support a label."""
 
 import json
 from pathlib import Path
@@ -37,7 +37,7 @@ def explain(
     device: OnDevice = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Show which parts of each face in an image speak for a label."""
+    """Show which parts of each face in an image support a label."""
     if out.suffix.lower() != ".png":
         raise InputError(f"--out must end in .png, got {str(out)!r:.200}")
     if out.exists() and photo.exists() and out.samefile(photo):

@@ -54,7 +54,7 @@ class Answers:
         return annotated, label_scores(result.faces), self._table(result.faces), str(file)
 
     def heat_map(self, path: str, label: str | None) -> Any:
-        """Return the photo with a heat map of what speaks for a label."""
+        """Return the photo with a heat map of what supports a label."""
         return self.recognizer.explain(path, label).draw()
 
     def film(self, path: str) -> Iterator[tuple[Any, str | None, str | None]]:

@@ -1,1 +1,1 @@
-"""Explain predictions: which parts of a face speak for a label."""
+"""Explain predictions: which parts of a face support a label."""

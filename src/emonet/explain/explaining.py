@@ -76,7 +76,7 @@ def _cam(
 ) -> list[NDArray[np.float32]]:
     """Return each class' activation map relative to the mean of all classes.
 
-    Softmax ignores what all logits have in common, so only differences speak for a label.
+    Softmax ignores what all logits have in common, so only differences support a label.
     """
     maps = recognizer.activation_maps(_stack(recognizer, crops))
     relative = maps - maps.mean(axis=1, keepdims=True)

@@ -19,12 +19,12 @@ ExplainMethod = Literal["cam", "occlusion", "features"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FaceExplanation:
-    """What speaks for a label in one face.
+    """What supports a label in one face.
 
     Attributes:
         face: the face, as predict returns it.
         label: the label that is explained.
-        map: float32 (height, width), one value per pixel of the crop. Positive values speak for
+        map: float32 (height, width), one value per pixel of the crop. Positive values support
             the label, negative values against it. With ``"cam"``, values are logits relative to
             the mean of all labels. With ``"occlusion"``, a value is the probability of the label
             while the pixel is visible, minus its probability while the pixel is hidden. With
@@ -40,7 +40,7 @@ class FaceExplanation:
     features: tuple[FeatureEffect, ...] = field(default=(), repr=False)
 
     def regions(self) -> dict[str, float]:
-        """Return the share of each region in what speaks for the label, 0..1.
+        """Return the share of each region in what supports the label, 0..1.
 
         The regions are ``brows`` (with the forehead), ``eyes``, ``nose``, ``mouth`` (with the
         chin), ``cheeks`` and ``outside``, which is hair and background. They follow 5 or 68
@@ -77,7 +77,7 @@ class FaceExplanation:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Explanation:
-    """What speaks for a label in each face of an image.
+    """What supports a label in each face of an image.
 
     Attributes:
         image: uint8 (height, width, 3) RGB.
@@ -94,7 +94,7 @@ class Explanation:
     def draw(self) -> "PIL.Image.Image":
         """Return a copy of the image with a heat map, a box and a label on every face.
 
-        Red speaks for the label that is drawn, blue against it. Colours are scaled to the
+        Red supports the label that is drawn, blue against it. Colours are scaled to the
         largest value of each face's map. With the method ``"features"``, the heat map shows HOG
         windows, and dots show landmarks. A landmark with a larger effect is a larger dot.
         """
