@@ -4,7 +4,7 @@ Labelled faces are put into scenes: enlarged to 96 to 192 pixels, at any place, 
 edges repeated around them. A detector finds them, and a model classifies its crops.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -89,23 +89,28 @@ def _tilt_rows(
     for tilt in plain:
         eyes = _right(recognizer, plain[tilt], classes, known, "eyes")
         turned = _right(recognizer, again[tilt], classes, known, "eyes")
-        both, more = level.keys() & eyes.keys(), level.keys() & turned.keys()
         yield {
             "tilt": tilt,
             "found": len(eyes),
             "none": _share(_right(recognizer, plain[tilt], classes, known)),
             "eyes": _share(eyes),
             "landmarks": _share(_right(recognizer, plain[tilt], classes, None, "eyes")),
-            "points_lost": 100 * (_share(level, both) - _share(eyes, both)),
+            "points_lost": _points_lost(level, eyes),
             "tilted_found": len(turned),
             "tilted_eyes": _share(turned),
-            "tilted_points_lost": 100 * (_share(level, more) - _share(turned, more)),
+            "tilted_points_lost": _points_lost(level, turned),
         }
 
 
-def _share(right: dict[int, bool], chosen: Collection[int] | None = None) -> float:
-    """Return the share of faces that get their label, of all or of some."""
-    return float(np.mean([right[index] for index in (right if chosen is None else chosen)]))
+def _share(right: dict[int, bool]) -> float | None:
+    """Return the share of faces that get their label; None if no face was found."""
+    return float(np.mean([*right.values()])) if right else None
+
+
+def _points_lost(level: dict[int, bool], right: dict[int, bool]) -> float | None:
+    """Return the points of accuracy that the faces lose which were found both times."""
+    both = level.keys() & right.keys()
+    return 100 * float(np.mean([level[i] - right[i] for i in both])) if both else None
 
 
 def _scene(face: np.ndarray, index: int, tilt: float) -> np.ndarray:
@@ -142,6 +147,8 @@ def _right(
     alignment: Alignment = "none",
 ) -> dict[int, bool]:
     """Return whether each face that was found gets its label, by index."""
+    if not found:
+        return {}
     crops = [
         crop_faces(scene, detections, framing, [SIZE], alignment)[SIZE][0]
         for scene, detections in found.values()
