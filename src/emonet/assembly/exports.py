@@ -131,7 +131,10 @@ def _export_onnx(model: Model, int8_faces: NDArray[np.uint8] | None) -> bytes:
         require("export", "Exporting a model without ONNX graphs")
         model = with_graphs(model)
         if missing := [part.name for part in networks if part.name not in model.graphs]:
-            raise ExportError(f"Keras can't export {', '.join(missing)} to ONNX")
+            raise ExportError(
+                f"Keras can't export {', '.join(missing)} to ONNX, as the warning in the log says. "
+                f"Keras still runs the model"
+            )
     weights = {
         part.name: graph_weights(model.weights[part.name], part.graph_precision)
         for part in model.config.networks
