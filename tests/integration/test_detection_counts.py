@@ -15,7 +15,7 @@ from emonet.results import Box, Detection
 def test_the_face_of_the_sample_is_counted(
     astronaut: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("benchmarks.detection.DETECTORS", ("yunet",))
+    monkeypatch.setattr("benchmarks.detection.DETECTORS", {"yunet": {"name": "yunet"}})
     with pytest.raises(InputError, match=r"faces\.json"):
         detection(tmp_path)
     shutil.copy(astronaut, tmp_path / "photo.jpg")
