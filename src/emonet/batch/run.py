@@ -74,7 +74,9 @@ def run_batch(
         raise ConfigError(f"engine must be 'local' or 'ray', got {engine!r:.80}")
     if engine == "ray":
         require("ray", "The engine 'ray'")
-    recognizer = EmotionRecognizer.from_pretrained(model, **pretrained)
+    # With Ray, this process only describes the model: the device is that of the actors.
+    here = {**pretrained, "device": "auto"} if engine == "ray" else pretrained
+    recognizer = EmotionRecognizer.from_pretrained(model, **here)
     parts = divide([str(source) for source in sources], part_size=part_size, column=column)
     arguments = {"min_score": min_score, "part_size": part_size, "column": column}
     run = describe_run(recognizer, parts, arguments)
