@@ -102,8 +102,16 @@ def docs(session):
         session.warn("npm is missing: the live page of the site will not work")
     session.run("mkdocs", *(session.posargs or ("build", "--strict")))
     if not session.posargs:
-        files = ("test_site.py", "test_look.py", "test_browser.py", "test_notebooks.py")
-        session.run("pytest", *(f"tests/docs/{file}" for file in files), "-m", "slow")
+        session.run("pytest", "tests/docs/test_site.py", "tests/docs/test_browser.py", "-m", "slow")
+
+
+@nox.session(name="docs-look")
+def docs_look(session):
+    """Look at every page in Chromium with axe, and run the notebooks: a quarter of an hour."""
+    session.install(".[dev,docs]", "playwright")
+    session.run("npm", "ci", "--ignore-scripts", external=True)
+    files = ("tests/docs/test_look.py", "tests/docs/test_notebooks.py")
+    session.run("pytest", *files, "-m", "slow")
 
 
 @nox.session(name="docs-next")
