@@ -10,11 +10,13 @@ import functools
 import shutil
 import sys
 import threading
+from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 VIEWS = {"wide": (1280, "light"), "narrow": (390, "dark")}
 
 FINDINGS = """() => {
@@ -33,21 +35,34 @@ FINDINGS = """() => {
 
 
 class Quiet(SimpleHTTPRequestHandler):
+    def guess_type(self, path):
+        """Know .mjs, which some systems do not: browsers run no module of another type."""
+        return "text/javascript" if str(path).endswith(".mjs") else super().guess_type(path)
+
     def log_message(self, *_):
         """Say nothing about every request."""
 
 
-def main(site, screenshots=None):
-    """Look at all pages; exit with 1 if something is wrong."""
+@contextmanager
+def serving(site):
+    """Serve the built site on this machine; yield its address."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=site))
     threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def main(site, screenshots=None):
+    """Look at all pages; exit with 1 if something is wrong."""
     pages = sorted(p.relative_to(site).parent.as_posix() for p in Path(site).rglob("index.html"))
     problems = 0
-    with sync_playwright() as playwright:
-        chromium = shutil.which("chromium") or shutil.which("google-chrome")
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+    with serving(site) as address, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         for view, (width, scheme) in VIEWS.items():
-            page, found = watched(browser, f"http://127.0.0.1:{server.server_port}/", width, scheme)
+            page, found = watched(browser, address, width, scheme)
             for path in pages:
                 found.clear()
                 page.goto(f"/{path}/" if path != "." else "/", wait_until="networkidle")

@@ -4,12 +4,8 @@ npm ci --ignore-scripts
 pip install playwright && pytest tests/docs/test_browser.py -m slow
 """
 
-import functools
-import shutil
 import subprocess
 import sys
-import threading
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -22,8 +18,9 @@ pytestmark = pytest.mark.slow
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs pip install playwright")
 pytest.importorskip("mkdocs", reason="needs pip install '.[docs]'")
 
+from tests.docs.browse import CHROMIUM, serving  # noqa: E402
+
 ROOT = Path(__file__).parents[2]
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 MOST_BYTES = 16_000_000
 #: This machine may be busy with other tests.
 PATIENCE = 120_000
@@ -32,26 +29,14 @@ if CHROMIUM is None or not (ROOT / "node_modules/onnxruntime-web").is_dir():
     pytest.skip("needs Chromium, and npm ci", allow_module_level=True)
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    def guess_type(self, path):
-        """Know .mjs, which some systems do not: browsers run no module of another type."""
-        return "text/javascript" if str(path).endswith(".mjs") else super().guess_type(path)
-
-    def log_message(self, *_):
-        """Say nothing about every request."""
-
-
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
     """The built site, served on this machine."""
     folder = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "mkdocs", "build", "--no-strict", "--site-dir", str(folder)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=folder))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-    server.server_close()
+    with serving(folder) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")

@@ -6,18 +6,14 @@
 No test, because speed depends on the machine.
 """
 
-import functools
-import shutil
 import statistics
 import sys
-import threading
 import time
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from playwright.sync_api import Page, sync_playwright
-from tests.docs.browse import Quiet
+from tests.docs.browse import CHROMIUM, serving
 from tests.docs.camera import arguments, write_film
 
 RUNS = 5
@@ -28,14 +24,11 @@ PATIENCE = 120_000
 
 def main(site: str) -> None:
     """Print bytes, seconds to load, seconds to the first answer, and the camera's frames."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=site))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    address = f"http://127.0.0.1:{server.server_port}/browser/"
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    with TemporaryDirectory() as folder, sync_playwright() as playwright:
+    with TemporaryDirectory() as folder, serving(site) as root, sync_playwright() as playwright:
+        address = f"{root}browser/"
         film = Path(folder) / "camera.mjpeg"
         write_film(film)
-        browser = playwright.chromium.launch(executable_path=chromium, args=arguments(film))
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments(film))
         loads, answers, sizes = [], [], []
         for run in range(RUNS):
             # Each context has an empty cache.

@@ -295,7 +295,7 @@ def test_the_device_learns_as_well_as_the_host(mini_backbone, monkeypatch):
 
     recipe = replace(
         get_recipe("scratch"),
-        phases=(Phase(epochs=12, optimizer="adam", learning_rate=3e-3),),
+        phases=(Phase(epochs=24, optimizer="adam", learning_rate=3e-3),),
         augmentation=Augmentation(rotation=5, shift=0.02, exposure=0.3, random_erasing=0.2),
         batch_size=20,
         ema_decay=0.9,
@@ -312,7 +312,6 @@ def test_the_device_learns_as_well_as_the_host(mini_backbone, monkeypatch):
     device = accuracy()
     monkeypatch.setattr(device_steps, "MAX_BYTES", 0)
     host = accuracy()
-    # A guess is right for one face in seven.
-    assert min(device, host) > 0.35
+    assert min(device, host) > 0.5
     # Three standard errors of the difference of two shares of 210 faces.
     assert abs(device - host) < 3 * (2 * 0.25 / len(valid)) ** 0.5

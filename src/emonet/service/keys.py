@@ -3,7 +3,7 @@
 import hmac
 import re
 
-from emonet.plugin import ConfigError
+from emonet.errors import ConfigError
 
 
 def require_key(key: str) -> None:
