@@ -16,7 +16,7 @@ from emonet.training.recipes import Precision
 def reproduce(
     data: Data,
     out: Annotated[Path, typer.Option(help="The folder for models, report and figures.")],
-    scale: Annotated[str, typer.Option(help="paper, medium or small.")] = ("paper"),
+    scale: Annotated[str, typer.Option(help="paper, medium or small.")] = "paper",
     variants: Annotated[
         list[str] | None, typer.Option(help="One of the four networks; repeatable. Default: all.")
     ] = None,

@@ -53,7 +53,10 @@ def sharpness_aware(model: keras.Model, rho: float) -> Iterator[None]:
 
 
 def _train_step(model: keras.Model, data: Any, rho: float) -> dict[str, Any]:
-    """Take a step as ``keras.Model.train_step`` does, with the gradient from uphill."""
+    """Take a step as ``keras.Model.train_step`` does, with the gradient from uphill.
+
+    It is TensorFlow's code, because Keras has no function for gradients.
+    """
     import tensorflow as tf
 
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
